@@ -1,0 +1,476 @@
+//! Builds: their states, which state may follow which, and what an operator asks for.
+
+use super::options;
+use super::tags::Tags;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Identifies a build. On the wire it may be any number, also -1, which no build has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BuildId(pub i64);
+
+/// Identifies a project.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ProjectId(pub i64);
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A build's state, by GitLab's words (protocol 4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Waits for builds that it needs.
+    Created,
+    /// Waits for a runner.
+    Pending,
+    /// Handed to a runner.
+    Running,
+    /// Ended well.
+    Success,
+    /// Ended badly; a [`FailureReason`] says how.
+    Failed,
+    /// Ended by the operator.
+    Canceled,
+    /// Will never run, since a build that it needs did not succeed.
+    Skipped,
+}
+
+impl Status {
+    /// Every state, in the order in which a build may pass through them.
+    pub const ALL: [Status; 7] = [
+        Status::Created,
+        Status::Pending,
+        Status::Running,
+        Status::Success,
+        Status::Failed,
+        Status::Canceled,
+        Status::Skipped,
+    ];
+
+    /// The word for this state on the wire, in the database and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Pending => "pending",
+            Status::Running => "running",
+            Status::Success => "success",
+            Status::Failed => "failed",
+            Status::Canceled => "canceled",
+            Status::Skipped => "skipped",
+        }
+    }
+
+    /// The state of this word, if there is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether the state can never change any more.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        match self {
+            Status::Created | Status::Pending | Status::Running => false,
+            Status::Success | Status::Failed | Status::Canceled | Status::Skipped => true,
+        }
+    }
+
+    /// Whether a build in this state may change to `next`.
+    #[must_use]
+    pub fn may_become(self, next: Status) -> bool {
+        match self {
+            Status::Created => matches!(next, Status::Pending | Status::Canceled | Status::Skipped),
+            Status::Pending => matches!(next, Status::Running | Status::Canceled),
+            Status::Running => matches!(next, Status::Success | Status::Failed | Status::Canceled),
+            Status::Success | Status::Failed | Status::Canceled | Status::Skipped => false,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a build failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The runner said so.
+    ScriptFailure,
+    /// The runner showed no life for too long, or was removed.
+    RunnerLost,
+    /// The build ran longer than its timeout.
+    TimedOut,
+    /// The trace passed the limit of the server.
+    TraceTooLarge,
+}
+
+impl FailureReason {
+    /// The word for this reason in the database and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureReason::ScriptFailure => "script_failure",
+            FailureReason::RunnerLost => "runner_lost",
+            FailureReason::TimedOut => "timed_out",
+            FailureReason::TraceTooLarge => "trace_too_large",
+        }
+    }
+
+    /// The reason of this word, if there is one.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<FailureReason> {
+        use FailureReason::{RunnerLost, ScriptFailure, TimedOut, TraceTooLarge};
+        [ScriptFailure, RunnerLost, TimedOut, TraceTooLarge].into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+/// What becomes of a `created` build, given the states of the builds that it needs.
+///
+/// `None`: it goes on waiting.
+#[must_use]
+pub fn after_needs(needs: impl IntoIterator<Item = Status>) -> Option<Status> {
+    let mut all_succeeded = true;
+    for status in needs {
+        match status {
+            Status::Success => {}
+            Status::Failed | Status::Canceled | Status::Skipped => return Some(Status::Skipped),
+            Status::Created | Status::Pending | Status::Running => all_succeeded = false,
+        }
+    }
+    all_succeeded.then_some(Status::Pending)
+}
+
+/// A variable of a build, as the runner gets it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Its name.
+    pub key: String,
+    /// Its value; runners expand `$X` and `${X}` in it.
+    #[serde(deserialize_with = "text_or_number")]
+    pub value: String,
+    /// Whether it may be shown. The values of others are masked in the trace.
+    #[serde(default = "yes")]
+    pub public: bool,
+    /// Whether the runner (1.9 and later) puts the value into a file and passes the file's name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub file: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// People write `{"value": 5}`; the runner's decoder takes strings only.
+fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match Value::deserialize(from)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(is) => Ok(is.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(serde::de::Error::custom("a variable's value must be a string, a number or a boolean"))
+        }
+    }
+}
+
+impl Variable {
+    /// A variable that anybody may see.
+    pub fn public(key: impl Into<String>, value: impl Into<String>) -> Variable {
+        Variable { key: key.into(), value: value.into(), public: true, file: false }
+    }
+
+    /// A variable whose value is masked in the trace.
+    pub fn secret(key: impl Into<String>, value: impl Into<String>) -> Variable {
+        Variable { key: key.into(), value: value.into(), public: false, file: false }
+    }
+}
+
+/// Shows the value of public variables only.
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = if self.public { self.value.as_str() } else { "hidden" };
+        write!(f, "{}={value}", self.key)
+    }
+}
+
+/// What an operator asks for: a build before it has an id and a state.
+#[derive(Clone, Debug)]
+pub struct NewBuild {
+    /// The project's name.
+    pub project: String,
+    /// The build's name, shown in lists and default part of the runner's cache key.
+    pub name: String,
+    /// The stage's name.
+    pub stage: String,
+    /// Branch or tag.
+    pub ref_: String,
+    /// Commit, at least 8 characters; `None`: what `ref_` points to when the runner fetches it.
+    pub sha: Option<String>,
+    /// The commit before, for `CI_BUILD_BEFORE_SHA`.
+    pub before_sha: Option<String>,
+    /// Whether `ref_` is a tag.
+    pub is_tag: bool,
+    /// Overrides the project's repository.
+    pub repo_url: Option<String>,
+    /// Shell commands, lines joined by `\n`.
+    pub commands: String,
+    /// Whether the runner may keep its checkout and fetch; otherwise it clones.
+    pub allow_git_fetch: bool,
+    /// Passed through to the runner (protocol 1.9), checked by [`options::check`].
+    pub options: Map<String, Value>,
+    /// In order; later ones win in the runner.
+    pub variables: Vec<Variable>,
+    /// What a runner must offer.
+    pub tags: Tags,
+    /// Builds of the same project that must succeed first, and whose artifacts this build gets.
+    pub needs: Vec<BuildId>,
+    /// Longest run, in seconds; `None`: the project's.
+    pub timeout_s: Option<i64>,
+}
+
+/// Longest name, stage, ref or sha, in bytes.
+const WORD_BYTES_MAX: usize = 255;
+/// Most bytes of commands, of options and of variables each: together well below what a runner takes.
+const SPEC_BYTES_MAX: usize = 1 << 20;
+/// Most builds that one build may need.
+const NEEDS_MAX: usize = 256;
+
+impl NewBuild {
+    /// Checks what can be checked without the database, and brings `options` to the runner's shape.
+    ///
+    /// # Errors
+    /// Says which field is wrong and what it may be.
+    pub fn check(&mut self) -> Result<(), String> {
+        for (field, word) in [("name", &self.name), ("stage", &self.stage), ("ref", &self.ref_)] {
+            check_word(field, word)?;
+        }
+        for (field, word) in [("sha", &self.sha), ("before_sha", &self.before_sha)] {
+            if let Some(sha) = word {
+                check_word(field, sha)?;
+                // A shorter one panics runner 1.x, which logs the first 8 characters (protocol 1.9).
+                if sha.len() < 8 {
+                    return Err(format!("{field} has {} characters; runners need at least 8", sha.len()));
+                }
+            }
+        }
+        if let Some(url) = &self.repo_url {
+            check_repo_url(url)?;
+        }
+        if self.commands.trim().is_empty() {
+            return Err("the build has no commands; give at least one line of script".to_owned());
+        }
+        if self.needs.len() > NEEDS_MAX {
+            return Err(format!("{} builds needed; at most {NEEDS_MAX} are allowed", self.needs.len()));
+        }
+        if self.timeout_s.is_some_and(|s| s <= 0) {
+            return Err("the timeout must be at least one second".to_owned());
+        }
+        let mut variables_bytes = 0;
+        for variable in &self.variables {
+            check_variable_name(&variable.key)?;
+            variables_bytes += variable.key.len() + variable.value.len();
+        }
+        options::check(&mut self.options)?;
+        let options_bytes = Value::Object(self.options.clone()).to_string().len();
+        for (field, bytes) in
+            [("script", self.commands.len()), ("variables", variables_bytes), ("options", options_bytes)]
+        {
+            if bytes > SPEC_BYTES_MAX {
+                return Err(format!("the build's {field} have {bytes} bytes; at most {SPEC_BYTES_MAX} are allowed"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A short text in one line.
+///
+/// # Errors
+/// Says what is wrong with the field.
+pub fn check_word(field: &str, word: &str) -> Result<(), String> {
+    if word.is_empty() || word.len() > WORD_BYTES_MAX {
+        return Err(format!("{field} has {} bytes; it must have 1 to {WORD_BYTES_MAX}", word.len()));
+    }
+    if word.contains(char::is_control) {
+        return Err(format!("{field} has a control character"));
+    }
+    Ok(())
+}
+
+/// A repository's URL: runners need one with a scheme, and make its path their checkout's folder.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_repo_url(url: &str) -> Result<(), String> {
+    check_word("repo_url", url)?;
+    let local = url.starts_with('/');
+    if !local && !url.contains("://") {
+        return Err(format!("repo_url {url:?} is neither a URL such as https://host/group/name.git nor a path from /"));
+    }
+    if url.split('/').any(|part| part == "..") {
+        return Err("repo_url has a `..`, which runners refuse".to_owned());
+    }
+    Ok(())
+}
+
+/// Names that shells take: a letter or `_`, then letters, digits and `_`.
+fn check_variable_name(key: &str) -> Result<(), String> {
+    let mut bytes = key.bytes();
+    let starts_well = bytes.next().is_some_and(|c| c.is_ascii_alphabetic() || c == b'_');
+    if starts_well && bytes.all(|c| c.is_ascii_alphanumeric() || c == b'_') && key.len() <= WORD_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("{key:?} is no name for a variable: letters, digits and _ are allowed, not a digit first"))
+}
+
+/// A build as operators see it, without what only the runner gets.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Its id.
+    pub id: BuildId,
+    /// The project's id.
+    pub project_id: ProjectId,
+    /// The project's name.
+    pub project: String,
+    /// Its name.
+    pub name: String,
+    /// Its stage.
+    pub stage: String,
+    /// Branch or tag.
+    pub ref_: String,
+    /// Commit; `None`: what the ref pointed to when the runner fetched it.
+    pub sha: Option<String>,
+    /// Its state.
+    pub status: Status,
+    /// Why it failed; set exactly for failed builds.
+    pub failure_reason: Option<FailureReason>,
+    /// What a runner must offer.
+    pub tags: Tags,
+    /// The builds that it needs, by id.
+    pub needs: Vec<BuildId>,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When a runner took it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// When its trace and artifacts were erased.
+    pub erased_at: Option<Timestamp>,
+    /// The runner that took it: id and description.
+    pub runner: Option<(i64, String)>,
+    /// Bytes of its trace.
+    pub trace_size: u64,
+    /// Its artifacts, unless there are none or they have expired.
+    pub artifacts: Option<ArtifactsFile>,
+}
+
+/// The artifacts of a build.
+#[derive(Clone, Debug)]
+pub struct ArtifactsFile {
+    /// Name of the file below `artifacts/`.
+    pub path: String,
+    /// What the client called it.
+    pub filename: String,
+    /// Bytes.
+    pub size: u64,
+    /// Checksum of the file.
+    pub sha256: [u8; 32],
+    /// When they are removed; `None`: never by themselves.
+    pub expire_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build() -> NewBuild {
+        NewBuild {
+            project: "demo".into(),
+            name: "test".into(),
+            stage: "test".into(),
+            ref_: "master".into(),
+            sha: None,
+            before_sha: None,
+            is_tag: false,
+            repo_url: None,
+            commands: "true".into(),
+            allow_git_fetch: true,
+            options: Map::new(),
+            variables: vec![],
+            tags: Tags::default(),
+            needs: vec![],
+            timeout_s: None,
+        }
+    }
+
+    #[test]
+    fn finished_states_never_change_and_only_pending_builds_start() {
+        for from in Status::ALL {
+            for to in Status::ALL {
+                assert!(!(from.is_finished() && from.may_become(to)), "{from} -> {to}");
+                assert_eq!(
+                    to == Status::Running && from.may_become(to),
+                    from == Status::Pending && to == Status::Running
+                );
+            }
+            assert_eq!(Status::parse(from.as_str()), Some(from));
+        }
+        assert_eq!(Status::parse("manual"), None);
+    }
+
+    #[test]
+    fn a_build_waits_until_its_needs_succeed_and_is_skipped_when_one_cannot() {
+        use Status::{Canceled, Failed, Pending, Running, Skipped, Success};
+        for (needs, becomes) in [
+            (vec![], Some(Pending)),
+            (vec![Success, Success], Some(Pending)),
+            (vec![Success, Running], None),
+            (vec![Status::Created], None),
+            (vec![Running, Failed], Some(Skipped)),
+            (vec![Canceled, Success], Some(Skipped)),
+            (vec![Skipped], Some(Skipped)),
+        ] {
+            assert_eq!(after_needs(needs.clone()), becomes, "{needs:?}");
+        }
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        let cases: [(&str, fn(&mut NewBuild)); 9] = [
+            ("sha", |b| b.sha = Some("1234567".into())),
+            ("commands", |b| b.commands = " \n".into()),
+            ("name", |b| b.name = "a\nb".into()),
+            ("ref", |b| b.ref_ = String::new()),
+            ("repo_url", |b| b.repo_url = Some("git@host:x.git".into())),
+            ("..", |b| b.repo_url = Some("http://h/../x".into())),
+            ("variable", |b| b.variables = vec![Variable::public("1A", "x")]),
+            ("timeout", |b| b.timeout_s = Some(0)),
+            ("image", |b| _ = b.options.insert("image".into(), 5.into())),
+        ];
+        build().check().unwrap();
+        for (word, spoil) in cases {
+            let mut bad = build();
+            spoil(&mut bad);
+            let error = bad.check().unwrap_err();
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let text = format!("{:?}", Variable::secret("KEY", "hunter22hunter"));
+        assert_eq!(text, "KEY=hidden");
+    }
+}

@@ -1,0 +1,596 @@
+//! Durations as people write them: `expire_in` of an artifact upload, and options of the command line.
+//!
+//! The language is that of GitLab's `expire_in` (chronic_duration 0.10.6), because the text comes from a project's
+//! `.gitlab-ci.yml` and the runner passes it on unread. What must stay true:
+//!
+//! * every text GitLab documents has the same length here; a month is 30 days, a year 365.25 days;
+//! * a text that chronic_duration would read by dropping a part (`20 and 5 minutes`, `2 hours minute`) is an error
+//!   here: artifacts that vanish too early cannot be brought back.
+//!
+//! Absent on purpose: `never` and fractions in words (`half`), which GitLab of that time did not know either.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The longest text that is read, in bytes.
+pub const DURATION_TEXT_BYTES_MAX: usize = 256;
+
+/// The longest duration that is accepted: 1000 years of 365.25 days. Added to any clock it stays far from overflow.
+pub const DURATION_MAX: Duration = Duration::from_secs(1000 * YEAR);
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const WEEK: u64 = 7 * DAY;
+const MONTH: u64 = 30 * DAY;
+const YEAR: u64 = 31_557_600;
+
+/// Seconds that each part of the colon form counts, from the right. Weeks have no place in it.
+const CLOCK_UNITS: [u64; 6] = [1, MINUTE, HOUR, DAY, MONTH, YEAR];
+
+/// Amounts are counted in billionths, so that sums of fractions are exact.
+const BILLION: u128 = 1_000_000_000;
+
+/// Digits before the decimal point: keeps every sum of a text of [`DURATION_TEXT_BYTES_MAX`] bytes far inside `u128`.
+const WHOLE_DIGITS_MAX: usize = 15;
+
+/// Characters of the input that an error message repeats.
+const QUOTED_CHARS_MAX: usize = 40;
+
+/// Why a text is no duration. Its `Display` is a sentence for the person who wrote the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DurationError {
+    problem: Problem,
+    /// The part of the input that the problem is about, cut to [`QUOTED_CHARS_MAX`].
+    quoted: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Problem {
+    Empty,
+    TextTooLong,
+    TooLong,
+    Negative,
+    UnknownWord,
+    UnknownCharacter,
+    MalformedNumber,
+    NumberWithoutUnit,
+    UnitWithoutNumber,
+    MalformedClock,
+}
+
+impl Problem {
+    fn about(self, text: &str) -> DurationError {
+        DurationError { problem: self, quoted: text.chars().take(QUOTED_CHARS_MAX).collect() }
+    }
+}
+
+impl fmt::Display for DurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = &self.quoted;
+        match self.problem {
+            Problem::Empty => write!(f, "the duration is empty"),
+            Problem::TextTooLong => write!(f, "{quoted:?}... is longer than {DURATION_TEXT_BYTES_MAX} bytes"),
+            Problem::TooLong => write!(f, "{quoted:?} is longer than 1000 years"),
+            Problem::Negative => write!(f, "{quoted:?} has a minus sign, but a duration is never negative"),
+            Problem::UnknownWord => write!(f, "the word {quoted:?} is not known in a duration"),
+            Problem::UnknownCharacter => {
+                write!(f, "the character {quoted:?} is not known in a duration")
+            }
+            Problem::MalformedNumber => write!(f, "{quoted:?} is not a number"),
+            Problem::NumberWithoutUnit => write!(f, "{quoted:?} has a number without a unit"),
+            Problem::UnitWithoutNumber => write!(f, "{quoted:?} has a unit without a number"),
+            Problem::MalformedClock => {
+                write!(f, "{quoted:?} is not of the form hours:minutes:seconds")
+            }
+        }?;
+        write!(f, "; write for example \"7 days\", \"2h 30min\", \"1:20:00\" or \"90\" (seconds)")
+    }
+}
+
+impl std::error::Error for DurationError {}
+
+/// Reads a duration such as `7d`, `2h20min`, `two hours and twenty minutes`, `4:01:01` or `90` (seconds).
+///
+/// Upper and lower case are the same; commas, `and`, `with` and `plus` are passed over; a unit in front counts once
+/// (`minute 30s`); a number at the end without a unit counts seconds. Fractions are kept to the millisecond.
+/// Zero is `Ok`: what it means is the caller's rule (for `expire_in`: never).
+///
+/// Source: `expire_in` of GitLab 8.9 to 9.5, read by chronic_duration.
+///
+/// # Errors
+///
+/// Empty text, text above [`DURATION_TEXT_BYTES_MAX`], a length above [`DURATION_MAX`], words or characters outside
+/// the language, a minus sign, a number that has no unit before another number, a unit that has no number.
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    if text.len() > DURATION_TEXT_BYTES_MAX {
+        return Err(Problem::TextTooLong.about(text));
+    }
+    let lower = text.to_ascii_lowercase();
+    let tokens = tokenise(&lower)?;
+    let sum = if tokens.contains(&Token::Colon) { clock(&tokens) } else { sequence(&tokens) };
+    let billionths = sum.map_err(|problem| problem.about(text))?;
+    match u64::try_from((billionths + 500_000) / 1_000_000).map(Duration::from_millis) {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        Ok(_) | Err(_) => Err(Problem::TooLong.about(text)),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// A decimal number, in billionths.
+    Number(u128),
+    /// One English number word.
+    NumberWord(u64),
+    /// Seconds in the unit.
+    Unit(u64),
+    Colon,
+}
+
+/// Words that join parts are dropped here, as are commas: they mean nothing.
+fn tokenise(lower: &str) -> Result<Vec<Token>, DurationError> {
+    let mut tokens = Vec::new();
+    let mut rest = lower;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+        let Some(first) = rest.chars().next() else {
+            return Ok(tokens);
+        };
+        if first.is_ascii_digit() || first == '.' {
+            let (number, after) = split_while(rest, |c| c.is_ascii_digit() || c == '.');
+            tokens.push(Token::Number(decimal(number)?));
+            rest = after;
+        } else if first.is_alphabetic() {
+            let (word, after) = split_while(rest, char::is_alphabetic);
+            tokens.extend(meaning(word)?);
+            rest = skip_hyphen(after);
+        } else if let Some(after) = rest.strip_prefix(':') {
+            tokens.push(Token::Colon);
+            rest = after;
+        } else if first == '-' {
+            return Err(Problem::Negative.about(lower));
+        } else {
+            return Err(Problem::UnknownCharacter.about(first.encode_utf8(&mut [0; 4])));
+        }
+    }
+}
+
+fn split_while(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
+}
+
+/// The hyphen of `twenty-five` joins words; in any other place it is a minus sign.
+fn skip_hyphen(after_word: &str) -> &str {
+    after_word.strip_prefix('-').filter(|next| next.starts_with(char::is_alphabetic)).unwrap_or(after_word)
+}
+
+/// `90`, `2.5` or `.5` in billionths; digits after the ninth decimal place are dropped.
+fn decimal(text: &str) -> Result<u128, DurationError> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((_, fraction)) if fraction.is_empty() || fraction.contains('.') => {
+            return Err(Problem::MalformedNumber.about(text));
+        }
+        Some(halves) => halves,
+        None => (text, ""),
+    };
+    if whole.trim_start_matches('0').len() > WHOLE_DIGITS_MAX {
+        return Err(Problem::TooLong.about(text));
+    }
+    let digits = whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(9));
+    Ok(digits.fold(0, |sum, digit| sum * 10 + u128::from(digit - b'0')))
+}
+
+/// `Ok(None)`: a word that only joins.
+fn meaning(word: &str) -> Result<Option<Token>, DurationError> {
+    let token = match word {
+        "and" | "with" | "plus" => return Ok(None),
+        "s" | "sec" | "secs" | "second" | "seconds" => Token::Unit(1),
+        "m" | "min" | "mins" | "minute" | "minutes" => Token::Unit(MINUTE),
+        "h" | "hr" | "hrs" | "hour" | "hours" => Token::Unit(HOUR),
+        "d" | "dy" | "day" | "days" => Token::Unit(DAY),
+        "w" | "wk" | "wks" | "week" | "weeks" => Token::Unit(WEEK),
+        "mo" | "mos" | "month" | "months" => Token::Unit(MONTH),
+        "y" | "yr" | "yrs" | "year" | "years" => Token::Unit(YEAR),
+        other => match number_word(other) {
+            Some(value) => Token::NumberWord(value),
+            None => return Err(Problem::UnknownWord.about(other)),
+        },
+    };
+    Ok(Some(token))
+}
+
+fn number_word(word: &str) -> Option<u64> {
+    Some(match word {
+        "zero" => 0,
+        "one" => 1,
+        "two" => 2,
+        "three" => 3,
+        "four" => 4,
+        "five" => 5,
+        "six" => 6,
+        "seven" => 7,
+        "eight" => 8,
+        "nine" => 9,
+        "ten" => 10,
+        "eleven" => 11,
+        "twelve" => 12,
+        "thirteen" => 13,
+        "fourteen" => 14,
+        "fifteen" => 15,
+        "sixteen" => 16,
+        "seventeen" => 17,
+        "eighteen" => 18,
+        "nineteen" => 19,
+        "twenty" => 20,
+        "thirty" => 30,
+        "forty" => 40,
+        "fifty" => 50,
+        "sixty" => 60,
+        "seventy" => 70,
+        "eighty" => 80,
+        "ninety" => 90,
+        "hundred" => 100,
+        _ => return None,
+    })
+}
+
+/// The number so far with one more word: `twenty` + `five`, `two` + `hundred`, `hundred` + `twenty`.
+fn joined(so_far: u64, word: u64) -> Option<u64> {
+    match (so_far, word) {
+        (1..=99, 100) => Some(so_far * 100),
+        (100.., 1..=99) if so_far.is_multiple_of(100) => Some(so_far + word),
+        (20.., 1..=9) if so_far.is_multiple_of(10) && so_far % 100 >= 20 => Some(so_far + word),
+        _ => None,
+    }
+}
+
+/// A number whose unit has not come yet.
+#[derive(Clone, Copy)]
+enum Pending {
+    Decimal(u128),
+    Words(u64),
+}
+
+impl Pending {
+    fn billionths(self) -> u128 {
+        match self {
+            Pending::Decimal(billionths) => billionths,
+            Pending::Words(value) => u128::from(value) * BILLION,
+        }
+    }
+}
+
+/// Numbers and units in turn; the sum in billionths of a second.
+fn sequence(tokens: &[Token]) -> Result<u128, Problem> {
+    if tokens.is_empty() {
+        return Err(Problem::Empty);
+    }
+    let mut sum = 0;
+    let mut pending = None;
+    for (index, &token) in tokens.iter().enumerate() {
+        pending = match (token, pending) {
+            (Token::Number(billionths), None) => Some(Pending::Decimal(billionths)),
+            (Token::NumberWord(value), None) => Some(Pending::Words(value)),
+            (Token::NumberWord(value), Some(Pending::Words(so_far))) => {
+                Some(Pending::Words(joined(so_far, value).ok_or(Problem::NumberWithoutUnit)?))
+            }
+            (Token::Number(_), Some(_)) | (Token::NumberWord(_), Some(Pending::Decimal(_))) => {
+                return Err(Problem::NumberWithoutUnit);
+            }
+            (Token::Unit(seconds), amount) => {
+                let billionths = match amount {
+                    Some(amount) => amount.billionths(),
+                    None if index == 0 => BILLION,
+                    None => return Err(Problem::UnitWithoutNumber),
+                };
+                sum += billionths * u128::from(seconds);
+                None
+            }
+            (Token::Colon, _) => return Err(Problem::MalformedClock),
+        };
+    }
+    Ok(sum + pending.map_or(0, Pending::billionths))
+}
+
+/// `minutes:seconds`, `hours:minutes:seconds` and so on up to years; the sum in billionths of a second.
+fn clock(tokens: &[Token]) -> Result<u128, Problem> {
+    let mut sum = 0;
+    let mut units = CLOCK_UNITS.iter();
+    for (index, &token) in tokens.iter().rev().enumerate() {
+        match token {
+            Token::Number(billionths) if index.is_multiple_of(2) => {
+                let seconds = units.next().ok_or(Problem::MalformedClock)?;
+                sum += billionths * u128::from(*seconds);
+            }
+            Token::Colon if !index.is_multiple_of(2) => {}
+            Token::Number(_) | Token::Colon | Token::NumberWord(_) | Token::Unit(_) => {
+                return Err(Problem::MalformedClock);
+            }
+        }
+    }
+    if tokens.len().is_multiple_of(2) {
+        return Err(Problem::MalformedClock);
+    }
+    Ok(sum)
+}
+
+/// A short form for tables: the two most significant of days, hours, minutes and seconds (`3d 4h`, `3m 20s`, `45s`).
+/// The second one is left out when it is zero; smaller parts are cut off, not rounded.
+pub fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (large, small) = if seconds >= DAY {
+        ((seconds / DAY, 'd'), (seconds % DAY / HOUR, 'h'))
+    } else if seconds >= HOUR {
+        ((seconds / HOUR, 'h'), (seconds % HOUR / MINUTE, 'm'))
+    } else if seconds >= MINUTE {
+        ((seconds / MINUTE, 'm'), (seconds % MINUTE, 's'))
+    } else {
+        return format!("{seconds}s");
+    };
+    if small.0 == 0 {
+        format!("{}{}", large.0, large.1)
+    } else {
+        format!("{}{} {}{}", large.0, large.1, small.0, small.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::BuildHasher;
+
+    fn check(cases: &[(&str, u64)]) {
+        for &(text, seconds) in cases {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text:?}");
+        }
+    }
+
+    fn refuse(cases: &[&str], problem: Problem) {
+        for text in cases {
+            assert_eq!(parse_duration(text).map_err(|e| e.problem), Err(problem), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn texts_that_gitlab_documents_have_gitlabs_length() {
+        check(&[
+            ("7d", 604_800),
+            ("7 days", 604_800),
+            ("1 week", 604_800),
+            ("3 mins 4 sec", 184),
+            ("2 hrs 20 min", 8_400),
+            ("2h20min", 8_400),
+            ("two hours and twenty minutes", 8_400),
+            ("6 mos 1 day", 6 * MONTH + DAY),
+            ("47 yrs 6 mos and 4d", 47 * YEAR + 6 * MONTH + 4 * DAY),
+            ("3 weeks and 2 days", 23 * DAY),
+            ("3 weeks, plus 2 days", 23 * DAY),
+            ("1:20", 80),
+            ("4:01:01", 14_461),
+            ("90", 90),
+            ("2.5 hrs", 9_000),
+            ("day", 86_400),
+            ("minute 30s", 90),
+            ("0", 0),
+        ]);
+    }
+
+    #[test]
+    fn every_name_of_a_unit_is_known() {
+        for (names, seconds) in [
+            ("s sec secs second seconds", 1),
+            ("m min mins minute minutes", 60),
+            ("h hr hrs hour hours", 3_600),
+            ("d dy day days", 86_400),
+            ("w wk wks week weeks", 604_800),
+            ("mo mos month months", 2_592_000),
+            ("y yr yrs year years", 31_557_600),
+        ] {
+            for name in names.split(' ') {
+                check(&[(&format!("2{name}"), 2 * seconds), (&format!("2 {name}"), 2 * seconds), (name, seconds)]);
+            }
+        }
+    }
+
+    #[test]
+    fn case_blanks_commas_and_joining_words_change_nothing() {
+        check(&[
+            ("2 HOURS AND 20 Minutes", 8_400),
+            ("  2h\t20 min \n", 8_400),
+            ("2h,20min", 8_400),
+            ("2 hours with 20 minutes", 8_400),
+            ("5 and seconds", 5),
+            ("and day", 86_400),
+        ]);
+    }
+
+    #[test]
+    fn number_words_join_as_in_english() {
+        check(&[
+            ("zero seconds", 0),
+            ("twelve secs", 12),
+            ("twenty five minutes", 1_500),
+            ("twenty-five minutes", 1_500),
+            ("ninety-nine s", 99),
+            ("hundred seconds", 100),
+            ("one hundred seconds", 100),
+            ("two hundred and twenty five seconds", 225),
+            ("two hundred five seconds", 205),
+            ("twenty", 20),
+        ]);
+        refuse(
+            &["five twenty minutes", "ten five minutes", "zero five s", "two 5 minutes", "5 two minutes"],
+            Problem::NumberWithoutUnit,
+        );
+        refuse(&["hundred hundred s", "twenty zero s", "twenty five one s"], Problem::NumberWithoutUnit);
+    }
+
+    #[test]
+    fn a_bare_number_counts_seconds_only_at_the_end() {
+        check(&[("1 hour 30", 3_630), ("090", 90), ("0 days", 0)]);
+        refuse(&["30 1 hour", "20 and 5 minutes", "1,000 seconds", "2,5 hrs"], Problem::NumberWithoutUnit);
+    }
+
+    #[test]
+    fn a_unit_without_a_number_counts_once_only_in_front() {
+        check(&[("week 1 day", 8 * DAY)]);
+        refuse(&["2 hours minute", "day day"], Problem::UnitWithoutNumber);
+    }
+
+    #[test]
+    fn fractions_are_kept_to_the_millisecond() {
+        for (text, millis) in [
+            ("1.5", 1_500),
+            (".5h", 1_800_000),
+            ("0.0004", 0),
+            ("0.0005s", 1),
+            ("1.0009999999999999999999", 1_001),
+            ("0.001 s 0.002 s", 3),
+            ("1:20.25", 80_250),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text:?}");
+        }
+        refuse(&["5.", "1.2.3 h", ".", "2 hrs."], Problem::MalformedNumber);
+    }
+
+    #[test]
+    fn colons_count_from_the_right_up_to_years() {
+        check(&[("0:90", 90), ("1 : 20", 80), ("1:00:00:00", DAY), ("1:0:0:0:0", MONTH), ("1:0:0:0:0:0", YEAR)]);
+        refuse(&["1:0:0:0:0:0:0", ":", ":20", "1:", "1::2", "1:20 hours", "one:20", "1 2:3"], Problem::MalformedClock);
+    }
+
+    #[test]
+    fn what_is_outside_the_language_is_refused() {
+        refuse(&["", "  ", ",", "and", " , plus "], Problem::Empty);
+        refuse(&["never", "forever", "3 fortnights", "half a day", "1e5", "siebzig"], Problem::UnknownWord);
+        refuse(&["-5 days", "-1", "5 - 3 days", "2-3 days", "1 day -2h"], Problem::Negative);
+        refuse(&["5 days!", "+5", "5;", "\0", "\u{2212}5"], Problem::UnknownCharacter);
+    }
+
+    #[test]
+    fn the_bound_is_a_thousand_years() {
+        check(&[("1000 years", DURATION_MAX.as_secs()), ("000000000000000000000001", 1)]);
+        refuse(
+            &["1001 years", "1000 years 1 s", "999999999999999 years", "9999999999999999", "99999999999999999999999"],
+            Problem::TooLong,
+        );
+        refuse(&[&"9".repeat(DURATION_TEXT_BYTES_MAX)], Problem::TooLong);
+        refuse(&["999999999999999y".repeat(16).as_str()], Problem::TooLong);
+        refuse(&[&" ".repeat(DURATION_TEXT_BYTES_MAX + 1)], Problem::TextTooLong);
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_shows_a_right_one() {
+        let message = |text: &str| parse_duration(text).unwrap_err().to_string();
+        assert_eq!(
+            message("3 fortnights"),
+            "the word \"fortnights\" is not known in a duration; \
+             write for example \"7 days\", \"2h 30min\", \"1:20:00\" or \"90\" (seconds)"
+        );
+        assert!(message("").starts_with("the duration is empty; "));
+        assert!(message("5\r\n\u{1b}").contains("\"\\u{1b}\""), "control characters are escaped");
+        for text in ["z".repeat(256), "ü".repeat(500), "1 ".repeat(100), "9".repeat(200)] {
+            let first = text.chars().next().unwrap();
+            let quoted = message(&text).split('"').nth(1).unwrap().to_owned();
+            assert!(quoted.chars().count() <= QUOTED_CHARS_MAX && quoted.starts_with(first), "{quoted}");
+        }
+    }
+
+    #[test]
+    fn the_short_form_has_two_units_at_most() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (45, "45s"),
+            (60, "1m"),
+            (200, "3m 20s"),
+            (3_600, "1h"),
+            (3_605, "1h"),
+            (7_500, "2h 5m"),
+            (86_399, "23h 59m"),
+            (3 * DAY + 4 * HOUR + 59 * MINUTE, "3d 4h"),
+            (3 * DAY + 59 * MINUTE, "3d"),
+            (400 * DAY, "400d"),
+        ] {
+            assert_eq!(format_duration(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(format_duration(Duration::from_millis(1_999)), "1s");
+        assert!(format_duration(Duration::MAX).ends_with("d 7h"));
+    }
+
+    struct Xorshift(u64);
+
+    impl Xorshift {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 33).unwrap() % bound
+        }
+    }
+
+    fn seed() -> u64 {
+        let given = std::env::var("BATON_SEED").ok().and_then(|text| text.parse().ok());
+        given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0)).max(1)
+    }
+
+    #[test]
+    fn any_mixture_is_read_or_refused_without_a_panic() {
+        let fragments = [
+            "1",
+            "20",
+            "999999999999999",
+            ".5",
+            ".",
+            ":",
+            "-",
+            ",",
+            " ",
+            "and",
+            "day",
+            "h",
+            "yrs",
+            "twenty",
+            "five",
+            "hundred",
+            "zero",
+            "never",
+            "ü",
+            "\u{2003}",
+            "\0",
+        ];
+        let seed = seed();
+        let mut random = Xorshift(seed);
+        for _ in 0..20_000 {
+            let text: String = (0..random.below(12)).map(|_| fragments[random.below(fragments.len())]).collect();
+            let outcome = std::panic::catch_unwind(|| parse_duration(&text));
+            match outcome {
+                Ok(Ok(duration)) => {
+                    assert!(duration <= DURATION_MAX, "{text:?}, BATON_SEED={seed}")
+                }
+                Ok(Err(error)) => {
+                    assert!(error.to_string().len() < 500, "{text:?}, BATON_SEED={seed}")
+                }
+                Err(_) => panic!("{text:?} panics, BATON_SEED={seed}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_is_the_sum_of_the_parts() {
+        let units = [("s", 1), ("min", 60), ("hrs", 3_600), ("d", 86_400), ("weeks", 604_800)];
+        let seed = seed();
+        let mut random = Xorshift(seed);
+        for _ in 0..5_000 {
+            let mut text = String::new();
+            let mut seconds = 0;
+            for _ in 0..=random.below(5) {
+                let (name, size) = units[random.below(units.len())];
+                let count = random.below(1_000);
+                let joint = ["", " ", ", ", " and "][random.below(4)];
+                text.push_str(&format!("{count}{name}{joint}"));
+                seconds += count as u64 * size;
+            }
+            assert_eq!(parse_duration(&text), Ok(Duration::from_secs(seconds)), "{text:?}, BATON_SEED={seed}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Types and pure rules: no HTTP, no SQL, no clock, no files.
+
+pub mod build;
+pub mod byte_range;
+pub mod content_range;
+pub mod duration;
+pub mod filename;
+pub mod masking;
+pub mod near;
+pub mod options;
+pub mod runner;
+pub mod size;
+pub mod tags;
+pub mod time;
+pub mod token;
+pub mod user_agent;

@@ -1,0 +1,192 @@
+//! Runners: what they say of themselves, and which builds they may take.
+
+use super::build::ProjectId;
+use super::tags::Tags;
+use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Identifies a runner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RunnerId(pub i64);
+
+impl fmt::Display for RunnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a runner says of itself in `info`: name, version, revision, platform, architecture, executor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunnerInfo(BTreeMap<String, String>);
+
+impl RunnerInfo {
+    /// The fields that are kept; anything else that a runner sends is not.
+    pub const FIELDS: [&'static str; 6] = ["name", "version", "revision", "platform", "architecture", "executor"];
+
+    /// Keeps `value`, cut to 63 characters, if `field` is one of [`RunnerInfo::FIELDS`].
+    pub fn set(&mut self, field: &str, value: &str) {
+        if RunnerInfo::FIELDS.contains(&field) {
+            let text: String = value.chars().filter(|c| !c.is_control()).take(63).collect();
+            self.0.insert(field.to_owned(), text);
+        }
+    }
+
+    /// The value of `field`, if the runner has sent it.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&str> {
+        self.0.get(field).map(String::as_str)
+    }
+
+    /// Whether the runner has sent nothing of itself.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes over what `newer` says; fields that it does not name stay.
+    pub fn update(&mut self, newer: RunnerInfo) {
+        self.0.extend(newer.0);
+    }
+}
+
+/// A runner as operators see it.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// Its id.
+    pub id: RunnerId,
+    /// What its owner calls it.
+    pub description: String,
+    /// What it offers.
+    pub tags: Tags,
+    /// Row of `tags` in the database, which names the profile of builds that it matches.
+    pub tag_set_id: i64,
+    /// Whether it takes builds without tags.
+    pub run_untagged: bool,
+    /// Whether it is kept to the project that it was registered for.
+    pub locked: bool,
+    /// Whether it gets no builds at present.
+    pub paused: bool,
+    /// The only project whose builds it takes: id and name; `None`: every project.
+    pub project: Option<(ProjectId, String)>,
+    /// What it says of itself.
+    pub info: RunnerInfo,
+    /// When it last asked for work, to the minute.
+    pub contacted_at: Option<Timestamp>,
+}
+
+impl Runner {
+    /// Whether the runner's tags and `run_untagged` allow a build with `tags` (protocol 3, rule 4).
+    #[must_use]
+    pub fn takes_tags(&self, tags: &Tags) -> bool {
+        if tags.is_empty() { self.run_untagged } else { tags.are_among(&self.tags) }
+    }
+
+    /// Whether the runner may take builds of `project` (protocol 3, rules 3 and 4). A locked runner without
+    /// a project gets nothing.
+    #[must_use]
+    pub fn takes_project(&self, project: ProjectId) -> bool {
+        match &self.project {
+            Some((own, _)) => *own == project,
+            None => !self.locked,
+        }
+    }
+}
+
+/// Why a pending build with `tags` of `project` has no runner yet, in words for the operator.
+#[must_use]
+pub fn pending_reason(project: ProjectId, tags: &Tags, runners: &[Runner]) -> String {
+    let of_project: Vec<&Runner> = runners.iter().filter(|runner| runner.takes_project(project)).collect();
+    if of_project.is_empty() {
+        return "no runner is registered for this project".to_owned();
+    }
+    let fitting: Vec<&Runner> = of_project.iter().copied().filter(|runner| runner.takes_tags(tags)).collect();
+    if fitting.is_empty() {
+        if tags.is_empty() {
+            return "no runner takes builds without tags".to_owned();
+        }
+        let nearest = of_project.iter().min_by_key(|runner| tags.missing_from(&runner.tags).len());
+        let lack = nearest.map_or(String::new(), |runner| {
+            format!("; the nearest is runner {}, which lacks {}", runner.id, tags.missing_from(&runner.tags).join(", "))
+        });
+        return format!("no runner has the tags {}{lack}", tags.join(", "));
+    }
+    if fitting.iter().all(|runner| runner.paused) {
+        return "every runner that could take it is paused".to_owned();
+    }
+    if fitting.iter().all(|runner| runner.contacted_at.is_none()) {
+        return "the runners that could take it have never asked for work".to_owned();
+    }
+    "waits for a runner to ask for work".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runner(tags: &str, run_untagged: bool) -> Runner {
+        Runner {
+            id: RunnerId(3),
+            description: "r".into(),
+            tags: Tags::from_list(tags).unwrap(),
+            tag_set_id: 1,
+            run_untagged,
+            locked: false,
+            paused: false,
+            project: None,
+            info: RunnerInfo::default(),
+            contacted_at: None,
+        }
+    }
+
+    #[test]
+    fn tags_of_the_build_must_be_among_those_of_the_runner() {
+        for (runner_tags, untagged, build_tags, takes) in [
+            ("", true, "", true),
+            ("a", false, "", false),
+            ("a", true, "", true),
+            ("a,b", true, "a", true),
+            ("a", true, "a,b", false),
+        ] {
+            let tags = Tags::from_list(build_tags).unwrap();
+            assert_eq!(runner(runner_tags, untagged).takes_tags(&tags), takes, "{runner_tags} {untagged} {build_tags}");
+        }
+    }
+
+    #[test]
+    fn a_project_runner_takes_its_project_and_a_locked_one_without_project_nothing() {
+        let mut r = runner("", true);
+        assert!(r.takes_project(ProjectId(1)));
+        r.locked = true;
+        assert!(!r.takes_project(ProjectId(1)));
+        r.project = Some((ProjectId(1), "p".into()));
+        assert!(r.takes_project(ProjectId(1)) && !r.takes_project(ProjectId(2)));
+    }
+
+    #[test]
+    fn the_reason_names_what_is_missing() {
+        let tags = Tags::from_list("docker,ruby").unwrap();
+        let why = |runners: &[Runner], tags: &Tags| pending_reason(ProjectId(1), tags, runners);
+        assert!(why(&[], &tags).contains("no runner is registered"));
+        assert!(why(&[runner("ruby", true)], &tags).ends_with("runner 3, which lacks docker"));
+        assert!(why(&[runner("ruby", false)], &Tags::default()).contains("without tags"));
+        let mut r = runner("docker,ruby", true);
+        assert!(why(&[r.clone()], &tags).contains("never asked"));
+        r.contacted_at = Some(Timestamp(1));
+        assert!(why(&[r.clone()], &tags).contains("waits for a runner"));
+        r.paused = true;
+        assert!(why(&[r], &tags).contains("paused"));
+    }
+
+    #[test]
+    fn info_keeps_known_fields_and_bounds_them() {
+        let mut info = RunnerInfo::default();
+        info.set("version", &"9".repeat(5000));
+        info.set("features", "x");
+        assert_eq!(info.get("version").unwrap().len(), 63);
+        assert_eq!(info.get("features"), None);
+    }
+}

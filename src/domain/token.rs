@@ -1,0 +1,127 @@
+//! Tokens: who holds one may act. A token never shows itself in `Debug`; SQLite keeps hashes wherever a
+//! token need only be checked (`schema.sql` says which are kept readable, and why).
+
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// Longest token that is looked at, in bytes. Ours have 20 to 32; a longer one cannot be right.
+const TOKEN_BYTES_MAX: usize = 256;
+
+/// A secret that a client presents or is given.
+#[derive(Clone)]
+pub struct Token(String);
+
+/// SHA-256 of a token. Comparing two hashes says nothing about the tokens by its timing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl Token {
+    /// A token that a client sent; `None` if it is empty or longer than any token of ours.
+    #[must_use]
+    pub fn received(text: &str) -> Option<Token> {
+        (!text.is_empty() && text.len() <= TOKEN_BYTES_MAX).then(|| Token(text.to_owned()))
+    }
+
+    /// A new runner token: 32 hexadecimal digits, 128 bits. GitLab's have 30, which is a little short of that.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_runner() -> Result<Token, getrandom::Error> {
+        random::<16>().map(|bytes| Token(hex(&bytes)))
+    }
+
+    /// A new build, project or registration token: 24 URL-safe characters, 138 bits.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_secret() -> Result<Token, getrandom::Error> {
+        // 64 characters would need `-` and `_`; a token that begins with `-` is a nuisance on command
+        // lines, so 55 are used that are also hard to mistake for each other, by rejection.
+        const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+        let mut text = String::with_capacity(24);
+        while text.len() < 24 {
+            for byte in random::<32>()? {
+                if let Some(&c) = ALPHABET.get(usize::from(byte & 63))
+                    && text.len() < 24
+                {
+                    text.push(char::from(c));
+                }
+            }
+        }
+        Ok(Token(text))
+    }
+
+    /// What the database keeps of a token that need only be checked.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.0.as_bytes()).into())
+    }
+
+    /// The token itself, for those that may see it: a response to its new holder, the masking of traces.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(hidden)")
+    }
+}
+
+/// `N` bytes from the operating system's random source.
+///
+/// # Errors
+/// When it gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_long_distinct_and_safe_in_urls_and_on_command_lines() {
+        for make in [Token::new_runner, Token::new_secret] {
+            let (a, b) = (make().unwrap(), make().unwrap());
+            assert!(a.reveal().len() >= 24);
+            assert!(a.reveal().bytes().all(|c| c.is_ascii_alphanumeric()));
+            assert_ne!(a.reveal(), b.reveal());
+            assert_ne!(a.hash(), b.hash());
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let token = Token::new_secret().unwrap();
+        assert!(!format!("{token:?} {:?}", token.hash()).contains(token.reveal()));
+    }
+
+    #[test]
+    fn an_empty_or_huge_token_is_none() {
+        assert!(Token::received("").is_none());
+        assert!(Token::received(&"x".repeat(257)).is_none());
+        assert!(Token::received("x").is_some());
+    }
+}

@@ -1,0 +1,3 @@
+//! Baton: a build coordinator that speaks GitLab's Builds API.
+
+pub mod domain;
