@@ -1,0 +1,166 @@
+-- Baton's data model, version 1. One file, `baton.db`, holds all of it but the artifacts' bytes.
+--
+-- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
+-- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
+-- durations seconds where the name ends in `_s`. The file is readable by its owner only.
+
+-- One row: what the installation as a whole knows.
+CREATE TABLE settings (
+    id                 INTEGER PRIMARY KEY CHECK (id = 1),
+    -- Readable, since `baton runner token` shows it again.
+    registration_token TEXT NOT NULL,
+    -- Keys the opaque `last_update` values, so that they cannot be guessed or carried between installations.
+    queue_key          BLOB NOT NULL CHECK (length(queue_key) = 16),
+    created_at         INTEGER NOT NULL
+) STRICT;
+
+-- One row: moves whenever a build may have become claimable, whichever process did it. The triggers below
+-- keep it; a runner whose `last_update` names the present generation is answered without a search.
+CREATE TABLE queue_state (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    generation INTEGER NOT NULL
+) STRICT;
+INSERT INTO queue_state (id, generation) VALUES (1, 1);
+
+CREATE TABLE projects (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    -- Where runners fetch sources from; NULL: builds run without sources.
+    repo_url   TEXT,
+    -- Readable, since `baton project token` shows it again and traces are masked for it.
+    ci_token   TEXT NOT NULL,
+    -- SHA-256; what a presented token is looked up by.
+    ci_token_hash BLOB NOT NULL UNIQUE CHECK (length(ci_token_hash) = 32),
+    timeout_s  INTEGER NOT NULL CHECK (timeout_s > 0),
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- Each distinct set of tags once: a JSON array, sorted, without repetitions; '[]' for none.
+-- A claim asks the index below once per set that the runner matches, not once per build.
+CREATE TABLE tag_sets (
+    id   INTEGER PRIMARY KEY,
+    tags TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE runners (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- SHA-256 of the runner token; the token itself is shown once and never stored. NULL: removed.
+    token_hash   BLOB UNIQUE CHECK (length(token_hash) = 32),
+    description  TEXT NOT NULL,
+    tag_set_id   INTEGER NOT NULL REFERENCES tag_sets (id),
+    run_untagged INTEGER NOT NULL CHECK (run_untagged IN (0, 1)),
+    locked       INTEGER NOT NULL DEFAULT 0 CHECK (locked IN (0, 1)),
+    paused       INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+    -- NULL: a shared runner, which takes builds of every project.
+    project_id   INTEGER REFERENCES projects (id),
+    -- What the runner says of itself: a JSON object of strings (name, version, revision, platform, ...).
+    info         TEXT NOT NULL DEFAULT '{}',
+    -- Last request for work; written at most once a minute. NULL: never.
+    contacted_at INTEGER,
+    created_at   INTEGER NOT NULL,
+    -- A removed runner's row stays, since its builds name it.
+    removed_at   INTEGER
+) STRICT;
+
+-- What changes while a build lives. What was asked for is in build_specs, so that claims write narrow rows.
+CREATE TABLE builds (
+    -- AUTOINCREMENT: an id is never used twice, also after builds were pruned.
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id     INTEGER NOT NULL REFERENCES projects (id),
+    status         TEXT NOT NULL CHECK (status IN
+        ('created', 'pending', 'running', 'success', 'failed', 'canceled', 'skipped')),
+    failure_reason TEXT CHECK (failure_reason IN
+        ('script_failure', 'runner_lost', 'timed_out', 'trace_too_large')),
+    tag_set_id     INTEGER NOT NULL REFERENCES tag_sets (id),
+    runner_id      INTEGER REFERENCES runners (id),
+    -- Readable while the build runs: the register response carries it and the trace is masked for it. A
+    -- build canceled while it ran keeps it, since its runner still sends a last trace.
+    token          TEXT,
+    -- SHA-256; stays after the end, since finished builds' tokens still read and remove artifacts.
+    token_hash     BLOB CHECK (length(token_hash) = 32),
+    timeout_s      INTEGER NOT NULL CHECK (timeout_s > 0),
+    created_at     INTEGER NOT NULL,
+    started_at     INTEGER,
+    finished_at    INTEGER,
+    -- Last authenticated call for this build, written at most once a minute.
+    seen_at        INTEGER,
+    erased_at      INTEGER,
+    CHECK ((status = 'failed') = (failure_reason IS NOT NULL)),
+    CHECK (token IS NOT NULL OR status <> 'running'),
+    CHECK (token IS NULL OR status IN ('running', 'canceled')),
+    CHECK ((status IN ('success', 'failed', 'canceled', 'skipped')) = (finished_at IS NOT NULL))
+) STRICT;
+CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';
+CREATE INDEX builds_pending_of_project ON builds (project_id, tag_set_id, id) WHERE status = 'pending';
+CREATE INDEX builds_running ON builds (runner_id) WHERE status = 'running';
+
+CREATE TABLE build_specs (
+    build_id        INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
+    name            TEXT NOT NULL,
+    stage           TEXT NOT NULL,
+    ref             TEXT NOT NULL,
+    -- NULL: whatever `ref` points to when the runner fetches it.
+    sha             TEXT CHECK (length(sha) >= 8),
+    before_sha      TEXT,
+    is_tag          INTEGER NOT NULL CHECK (is_tag IN (0, 1)),
+    repo_url        TEXT,
+    commands        TEXT NOT NULL,
+    allow_git_fetch INTEGER NOT NULL CHECK (allow_git_fetch IN (0, 1)),
+    -- JSON object, passed through to the runner.
+    options         TEXT NOT NULL,
+    -- JSON array of {key, value, public[, file]}; the values of secret ones are masked in the trace.
+    variables       TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE build_needs (
+    build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
+    needs_id INTEGER NOT NULL REFERENCES builds (id),
+    PRIMARY KEY (build_id, needs_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX build_needs_by_needs ON build_needs (needs_id);
+
+-- A build's log: its length here, its bytes in 16 KiB segments, so that an append costs what it appends.
+CREATE TABLE traces (
+    build_id INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
+    -- Which segments are this trace's. A replaced trace gets a new number, and the old segments go.
+    number   INTEGER NOT NULL UNIQUE,
+    size     INTEGER NOT NULL,
+    -- The end of the log that could be the begin of a secret, unmasked: see src/domain/masking.rs.
+    carry    BLOB NOT NULL DEFAULT x''
+) STRICT;
+CREATE TABLE trace_segments (
+    -- traces.number << 20 | index of the segment
+    id   INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT;
+-- The next number; never used twice, so that a reader never meets another build's bytes.
+CREATE TABLE trace_numbers (
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    next INTEGER NOT NULL
+) STRICT;
+INSERT INTO trace_numbers (id, next) VALUES (1, 1);
+
+-- One uploaded archive per build. The files lie beside the database, in `artifacts/`.
+CREATE TABLE artifacts (
+    build_id      INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
+    -- Name of the file below `artifacts/`; each upload gets a new one.
+    path          TEXT NOT NULL UNIQUE,
+    -- What the client called it.
+    filename      TEXT NOT NULL,
+    size          INTEGER NOT NULL,
+    sha256        BLOB NOT NULL CHECK (length(sha256) = 32),
+    -- The optional second file of an upload, kept for whoever asks for it; NULL: none came.
+    metadata_path TEXT UNIQUE,
+    uploaded_at   INTEGER NOT NULL,
+    -- NULL: kept until somebody removes them.
+    expire_at     INTEGER
+) STRICT;
+CREATE INDEX artifacts_expiring ON artifacts (expire_at) WHERE expire_at IS NOT NULL;
+
+CREATE TRIGGER build_added_to_queue AFTER INSERT ON builds WHEN NEW.status = 'pending'
+BEGIN UPDATE queue_state SET generation = generation + 1; END;
+CREATE TRIGGER build_moved_to_queue AFTER UPDATE OF status ON builds WHEN NEW.status = 'pending'
+BEGIN UPDATE queue_state SET generation = generation + 1; END;
+CREATE TRIGGER runner_may_take_others
+AFTER UPDATE OF tag_set_id, run_untagged, locked, paused, project_id, token_hash ON runners
+BEGIN UPDATE queue_state SET generation = generation + 1; END;

@@ -1,0 +1,434 @@
+//! Rows of `builds`, `build_specs` and `build_needs`.
+
+use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, NewBuild, ProjectId, Status, Variable};
+use crate::domain::runner::RunnerId;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Token, TokenHash};
+use crate::error::{Error, Result};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
+use serde_json::{Map, Value};
+
+/// What every call about one build needs to know of it: the narrow row.
+#[derive(Clone, Debug)]
+pub struct BuildState {
+    /// Its id.
+    pub id: BuildId,
+    /// Its project.
+    pub project_id: ProjectId,
+    /// Its state.
+    pub status: Status,
+    /// The runner that has or had it.
+    pub runner_id: Option<RunnerId>,
+    /// Hash of its token, from the moment a runner took it.
+    pub token_hash: Option<TokenHash>,
+    /// Last authenticated call for it, to the minute.
+    pub seen_at: Option<Timestamp>,
+    /// When it was erased.
+    pub erased_at: Option<Timestamp>,
+}
+
+/// What only the runner gets.
+pub struct Spec {
+    /// Shell commands.
+    pub commands: String,
+    /// The commit before.
+    pub before_sha: Option<String>,
+    /// Whether the ref is a tag.
+    pub is_tag: bool,
+    /// Where to fetch from, if not from the project's repository.
+    pub repo_url: Option<String>,
+    /// Whether the runner may fetch instead of clone.
+    pub allow_git_fetch: bool,
+    /// Passed through.
+    pub options: Map<String, Value>,
+    /// The operator's variables, secrets among them.
+    pub variables: Vec<Variable>,
+    /// Longest run in seconds.
+    pub timeout_s: i64,
+}
+
+fn bad_word(column: usize, word: &str) -> rusqlite::Error {
+    let error = format!("unknown word {word:?}");
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+}
+
+fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
+    let word: String = row.get(column)?;
+    Status::parse(&word).ok_or_else(|| bad_word(column, &word))
+}
+
+/// Adds a checked build in `status`, with the timeout decided.
+///
+/// # Errors
+/// The database's.
+pub fn insert(
+    c: &Connection,
+    new: &NewBuild,
+    project: ProjectId,
+    timeout_s: i64,
+    status: Status,
+    now: Timestamp,
+) -> Result<BuildId> {
+    let tag_set_id = super::runners::tag_set(c, &new.tags)?;
+    c.prepare_cached(
+        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at)
+         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at)",
+    )?
+    .execute(named_params! {
+        ":project": project.0, ":status": status.as_str(), ":tag_set_id": tag_set_id,
+        ":timeout_s": timeout_s, ":now": now.0, ":finished_at": status.is_finished().then_some(now.0),
+    })?;
+    let id = BuildId(c.last_insert_rowid());
+    c.prepare_cached(
+        "INSERT INTO build_specs (build_id, name, stage, ref, sha, before_sha, is_tag, repo_url, commands,
+             allow_git_fetch, options, variables)
+         VALUES (:id, :name, :stage, :ref, :sha, :before_sha, :is_tag, :repo_url, :commands,
+             :allow_git_fetch, :options, :variables)",
+    )?
+    .execute(named_params! {
+        ":id": id.0, ":name": new.name, ":stage": new.stage, ":ref": new.ref_, ":sha": new.sha,
+        ":before_sha": new.before_sha, ":is_tag": new.is_tag, ":repo_url": new.repo_url,
+        ":commands": new.commands, ":allow_git_fetch": new.allow_git_fetch,
+        ":options": serde_json::to_string(&new.options)?, ":variables": serde_json::to_string(&new.variables)?,
+    })?;
+    for needs in &new.needs {
+        c.prepare_cached("INSERT OR IGNORE INTO build_needs (build_id, needs_id) VALUES (?1, ?2)")?
+            .execute([id.0, needs.0])?;
+    }
+    Ok(id)
+}
+
+/// The narrow row of this build.
+///
+/// # Errors
+/// The database's.
+pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at FROM builds WHERE id = ?1",
+    )?;
+    let row = |row: &Row<'_>| {
+        Ok(BuildState {
+            id: BuildId(row.get(0)?),
+            project_id: ProjectId(row.get(1)?),
+            status: status(row, 2)?,
+            runner_id: row.get::<_, Option<i64>>(3)?.map(RunnerId),
+            token_hash: row.get::<_, Option<[u8; 32]>>(4)?.map(TokenHash),
+            seen_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+            erased_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+        })
+    };
+    Ok(statement.query_row([id.0], row).optional()?)
+}
+
+/// What the runner gets of this build.
+///
+/// # Errors
+/// The database's; also when there is no such build.
+pub fn spec(c: &Connection, id: BuildId) -> Result<Spec> {
+    let mut statement = c.prepare_cached(
+        "SELECT s.commands, s.before_sha, s.is_tag, s.repo_url, s.allow_git_fetch, s.options, s.variables, b.timeout_s
+         FROM build_specs s JOIN builds b ON b.id = s.build_id WHERE b.id = ?1",
+    )?;
+    Ok(statement.query_row([id.0], |row| {
+        Ok(Spec {
+            commands: row.get(0)?,
+            before_sha: row.get(1)?,
+            is_tag: row.get(2)?,
+            repo_url: row.get(3)?,
+            allow_git_fetch: row.get(4)?,
+            options: super::from_json(row, 5)?,
+            variables: super::from_json(row, 6)?,
+            timeout_s: row.get(7)?,
+        })
+    })?)
+}
+
+/// The oldest pending build with one of these sets of tags, of this project or of all.
+///
+/// One index look-up a set: the rest of the queue costs nothing.
+///
+/// # Errors
+/// The database's.
+pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId>) -> Result<Option<BuildId>> {
+    let mut oldest: Option<i64> = None;
+    let mut statement = c.prepare_cached(match project {
+        Some(_) => "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1 AND project_id = ?2",
+        None => "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1",
+    })?;
+    for set in tag_sets {
+        let project = project.map(|id| id.0);
+        let parameters: &[&dyn ToSql] = match &project {
+            Some(id) => &[set, id],
+            None => &[set],
+        };
+        let first: Option<i64> = statement.query_row(parameters, |row| row.get(0))?;
+        oldest = [oldest, first].into_iter().flatten().min();
+    }
+    Ok(oldest.map(BuildId))
+}
+
+/// Hands a pending build to a runner. False: it is not pending any more.
+///
+/// # Errors
+/// The database's.
+pub fn start(
+    c: &Connection,
+    id: BuildId,
+    runner: RunnerId,
+    token: &str,
+    hash: TokenHash,
+    now: Timestamp,
+) -> Result<bool> {
+    let changed = c
+        .prepare_cached(
+            "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,
+                 started_at = :now, seen_at = :now
+             WHERE id = :id AND status = 'pending'",
+        )?
+        .execute(named_params! {
+            ":runner": runner.0, ":token": token, ":hash": hash.0, ":now": now.0, ":id": id.0,
+        })?;
+    Ok(changed == 1)
+}
+
+/// Changes a build's state from what the caller believes it to be.
+///
+/// # Errors
+/// The database's; [`crate::error::Kind::Conflict`] if the state is another, or may not change so.
+pub fn change_status(
+    c: &Connection,
+    id: BuildId,
+    from: Status,
+    to: Status,
+    reason: Option<FailureReason>,
+    now: Timestamp,
+) -> Result<()> {
+    let impossible =
+        || Error::new(crate::error::Kind::Conflict, format!("build {id} is {from} and cannot become {to}"));
+    if !from.may_become(to) {
+        return Err(impossible());
+    }
+    let changed = c
+        .prepare_cached(
+            "UPDATE builds SET status = :to, failure_reason = :reason, finished_at = :finished_at,
+                 token = CASE WHEN :to = 'canceled' THEN token END
+             WHERE id = :id AND status = :from",
+        )?
+        .execute(named_params! {
+            ":to": to.as_str(), ":reason": reason.map(FailureReason::as_str),
+            ":finished_at": to.is_finished().then_some(now.0), ":id": id.0, ":from": from.as_str(),
+        })?;
+    if changed == 1 { Ok(()) } else { Err(impossible()) }
+}
+
+/// Notes that the build's runner lives.
+///
+/// # Errors
+/// The database's.
+pub fn touch(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
+    c.prepare_cached("UPDATE builds SET seen_at = :now WHERE id = :id")?
+        .execute(named_params! {":now": now.0, ":id": id.0})?;
+    Ok(())
+}
+
+/// Notes that the build's trace and artifacts were erased.
+///
+/// # Errors
+/// The database's.
+pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
+    c.execute("UPDATE builds SET erased_at = :now WHERE id = :id", named_params! {":now": now.0, ":id": id.0})?;
+    Ok(())
+}
+
+/// The builds that this one needs.
+///
+/// # Errors
+/// The database's.
+pub fn needs(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
+    ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", id.0)
+}
+
+/// The builds in state `created` that need this one.
+///
+/// # Errors
+/// The database's.
+pub fn waiting_for(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
+    ids(
+        c,
+        "SELECT n.build_id FROM build_needs n JOIN builds b ON b.id = n.build_id
+         WHERE n.needs_id = ?1 AND b.status = 'created' ORDER BY n.build_id",
+        id.0,
+    )
+}
+
+/// The builds that this runner has at present.
+///
+/// # Errors
+/// The database's.
+pub fn running_on(c: &Connection, runner: RunnerId) -> Result<Vec<BuildId>> {
+    ids(c, "SELECT id FROM builds WHERE runner_id = ?1 AND status = 'running' ORDER BY id", runner.0)
+}
+
+fn ids(c: &Connection, sql: &str, parameter: i64) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(sql)?;
+    let rows = statement.query_map([parameter], |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Whether some running build that needs `id` holds the token of this hash.
+///
+/// # Errors
+/// The database's.
+pub fn is_token_of_dependent(c: &Connection, id: BuildId, token: TokenHash) -> Result<bool> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.token_hash FROM build_needs n JOIN builds b ON b.id = n.build_id
+         WHERE n.needs_id = ?1 AND b.status = 'running'",
+    )?;
+    let mut rows = statement.query([id.0])?;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, Option<[u8; 32]>>(0)?.map(TokenHash) == Some(token) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The token of a running build.
+///
+/// # Errors
+/// The database's; also when the build does not run.
+pub fn token(c: &Connection, id: BuildId) -> Result<Token> {
+    let text: Option<String> =
+        c.prepare_cached("SELECT token FROM builds WHERE id = ?1")?.query_row([id.0], |row| row.get(0))?;
+    text.as_deref().and_then(Token::received).ok_or_else(|| Error::internal(format!("build {id} has no token")))
+}
+
+/// How many builds are in each state that some build is in.
+///
+/// # Errors
+/// The database's.
+pub fn count(c: &Connection) -> Result<Vec<(Status, u64)>> {
+    let mut statement = c.prepare_cached("SELECT status, count(*) FROM builds GROUP BY status")?;
+    let rows = statement.query_map([], |row| Ok((status(row, 0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// When the oldest pending build was queued.
+///
+/// # Errors
+/// The database's.
+pub fn oldest_pending_at(c: &Connection) -> Result<Option<Timestamp>> {
+    let sql = "SELECT created_at FROM builds WHERE id = (SELECT min(id) FROM builds WHERE status = 'pending')";
+    Ok(c.prepare_cached(sql)?.query_row([], |row| row.get(0).map(Timestamp)).optional()?)
+}
+
+/// What must be masked in this build's trace: its token while it runs, its project's CI token, and the
+/// values of secret variables of at least 8 bytes; shorter ones would turn ordinary words into `x`.
+///
+/// # Errors
+/// The database's.
+pub fn secrets(c: &Connection, id: BuildId) -> Result<Vec<String>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.token, p.ci_token, s.variables FROM builds b
+         JOIN projects p ON p.id = b.project_id JOIN build_specs s ON s.build_id = b.id WHERE b.id = ?1",
+    )?;
+    let (token, ci_token, variables): (Option<String>, String, Vec<Variable>) =
+        statement.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, super::from_json(row, 2)?)))?;
+    let secret = |v: Variable| (!v.public && v.value.len() >= SECRET_BYTES_MIN).then_some(v.value);
+    Ok(token.into_iter().chain([ci_token]).chain(variables.into_iter().filter_map(secret)).collect())
+}
+
+/// Shortest secret variable that is masked, in bytes.
+const SECRET_BYTES_MIN: usize = 8;
+
+/// Which builds to list.
+#[derive(Default)]
+pub struct Filter {
+    /// Only this project's.
+    pub project: Option<ProjectId>,
+    /// Only those in this state.
+    pub status: Option<Status>,
+    /// At most so many, the newest.
+    pub limit: Option<u32>,
+}
+
+const SELECT: &str =
+    "SELECT b.id, b.project_id, p.name, s.name, s.stage, s.ref, s.sha, b.status, b.failure_reason, t.tags,
+         b.created_at, b.started_at, b.finished_at, b.erased_at, r.id, r.description, coalesce(tr.size, 0),
+         a.path, a.filename, a.size, a.sha256, a.expire_at
+     FROM builds b
+     JOIN projects p ON p.id = b.project_id
+     JOIN build_specs s ON s.build_id = b.id
+     JOIN tag_sets t ON t.id = b.tag_set_id
+     LEFT JOIN runners r ON r.id = b.runner_id
+     LEFT JOIN traces tr ON tr.build_id = b.id
+     LEFT JOIN artifacts a ON a.build_id = b.id AND coalesce(a.expire_at > :now, 1)";
+
+/// A build as operators see it. Artifacts that have expired by `now` do not show.
+///
+/// # Errors
+/// The database's.
+pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.id = :id"))?;
+    let build = statement.query_row(named_params! {":now": now.0, ":id": id.0}, build).optional()?;
+    build.map(|build| with_needs(c, build)).transpose()
+}
+
+/// Builds as operators see them, newest first. Artifacts that have expired by `now` do not show.
+///
+/// # Errors
+/// The database's.
+pub fn list(c: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Build>> {
+    let mut statement = c.prepare_cached(&format!(
+        "{SELECT} WHERE (:project IS NULL OR b.project_id = :project) AND (:status IS NULL OR b.status = :status)
+         ORDER BY b.id DESC LIMIT coalesce(:limit, -1)"
+    ))?;
+    let rows = statement.query_map(
+        named_params! {
+            ":now": now.0, ":project": filter.project.map(|id| id.0),
+            ":status": filter.status.map(Status::as_str), ":limit": filter.limit,
+        },
+        build,
+    )?;
+    rows.map(|build| with_needs(c, build?)).collect()
+}
+
+fn with_needs(c: &Connection, build: Build) -> Result<Build> {
+    Ok(Build { needs: needs(c, build.id)?, ..build })
+}
+
+fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
+    let time = |column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp));
+    let reason: Option<String> = row.get(8)?;
+    let runner: Option<i64> = row.get(14)?;
+    let path: Option<String> = row.get(17)?;
+    let artifacts = |path| -> rusqlite::Result<ArtifactsFile> {
+        Ok(ArtifactsFile {
+            path,
+            filename: row.get(18)?,
+            size: row.get(19)?,
+            sha256: row.get(20)?,
+            expire_at: time(21)?,
+        })
+    };
+    Ok(Build {
+        id: BuildId(row.get(0)?),
+        project_id: ProjectId(row.get(1)?),
+        project: row.get(2)?,
+        name: row.get(3)?,
+        stage: row.get(4)?,
+        ref_: row.get(5)?,
+        sha: row.get(6)?,
+        status: status(row, 7)?,
+        failure_reason: reason.map(|word| FailureReason::parse(&word).ok_or_else(|| bad_word(8, &word))).transpose()?,
+        tags: super::from_json(row, 9)?,
+        needs: Vec::new(),
+        created_at: Timestamp(row.get(10)?),
+        started_at: time(11)?,
+        finished_at: time(12)?,
+        erased_at: time(13)?,
+        runner: runner.map(|id| row.get(15).map(|description| (id, description))).transpose()?,
+        trace_size: row.get(16)?,
+        artifacts: path.map(artifacts).transpose()?,
+    })
+}

@@ -1,0 +1,129 @@
+//! Brings a database file to the present schema, step by step, in one transaction.
+//!
+//! What must stay true: a file that is not ours, or is newer than this program, is not touched; a released
+//! step never changes; a file brought up from version 1 equals a new one.
+
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Token, random};
+use crate::error::{Error, Result};
+use rusqlite::{Connection, TransactionBehavior, named_params};
+
+/// "Batn": says in the file's head, also to `file(1)`, whose it is.
+const APPLICATION_ID: i32 = 0x4261_746e;
+
+/// Statements that lead from version N to N + 1, from 1 on. `schema.sql` is what a new file gets at once.
+const STEPS: [&str; 0] = [];
+
+/// The version that this program writes.
+const VERSION: i32 = 1 + STEPS.len() as i32;
+
+/// Makes the schema in an empty file, or brings an older one up to date.
+///
+/// # Errors
+/// If the file belongs to another program, is newer, or is damaged.
+pub fn migrate(connection: &mut Connection) -> Result<()> {
+    let version = check_ours(connection)?;
+    if version == Some(VERSION) {
+        return Ok(());
+    }
+    if version.is_none() {
+        // These take effect only while the file is empty, and not inside a transaction.
+        connection.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Again, now under the lock: two processes may have found the file empty.
+    match check_ours(&transaction)? {
+        None => {
+            transaction.execute_batch(include_str!("../../schema.sql"))?;
+            transaction.execute(
+                "INSERT INTO settings (id, registration_token, queue_key, created_at) VALUES (1, :token, :key, :now)",
+                named_params! {
+                    ":token": Token::new_secret()?.reveal(),
+                    ":key": random::<16>()?,
+                    ":now": Timestamp::now().0,
+                },
+            )?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        Some(from) => {
+            for step in STEPS.iter().skip(usize::try_from(from - 1).unwrap_or(0)) {
+                transaction.execute_batch(step)?;
+            }
+        }
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The version of a file of ours, `None` for an empty file.
+fn check_ours(connection: &Connection) -> Result<Option<i32>> {
+    let pragma = |name: &str| -> Result<i32> {
+        connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|error| {
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) {
+                Error::invalid("the file is not an SQLite database; it was left as it is")
+            } else {
+                Error::from(error)
+            }
+        })
+    };
+    let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application_id, tables) {
+        (0, 0) => Ok(None),
+        (APPLICATION_ID, _) if version > VERSION => Err(Error::invalid(format!(
+            "the database has version {version}, this program knows {VERSION}: it was written by a newer baton; use that one"
+        ))),
+        (APPLICATION_ID, _) if version >= 1 => Ok(Some(version)),
+        _ => Err(Error::invalid("the database belongs to another program; it was left as it is")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_gets_the_schema_and_a_second_opening_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baton.db");
+        let schema = |c: &Connection| -> Vec<String> {
+            let mut statement = c.prepare("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(|row| row.unwrap()).collect()
+        };
+        let mut first = super::super::open(&path, super::super::Access::Write).unwrap();
+        migrate(&mut first).unwrap();
+        let before = schema(&first);
+        assert!(before.iter().any(|sql| sql.contains("CREATE TABLE builds")));
+        migrate(&mut first).unwrap();
+        assert_eq!(schema(&first), before);
+        let version: i32 = first.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, VERSION);
+    }
+
+    #[test]
+    fn files_of_others_and_of_newer_versions_are_refused_and_left_alone() {
+        for (id, version, says) in
+            [(0, 0, "another program"), (7, 1, "another program"), (APPLICATION_ID, VERSION + 1, "newer baton")]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("baton.db");
+            {
+                let other = Connection::open(&path).unwrap();
+                other.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1);").unwrap();
+                other.pragma_update(None, "application_id", id).unwrap();
+                other.pragma_update(None, "user_version", version).unwrap();
+            }
+            let before = std::fs::read(&path).unwrap();
+            let error = super::super::Store::open(&path).err().expect("refused");
+            assert!(error.message.contains(says), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baton.db");
+        std::fs::write(&path, vec![b'x'; 5000]).unwrap();
+        assert!(super::super::Store::open(&path).err().expect("refused").message.contains("not an SQLite database"));
+        assert_eq!(std::fs::read(&path).unwrap(), vec![b'x'; 5000]);
+    }
+}

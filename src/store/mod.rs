@@ -1,0 +1,142 @@
+//! The database file: connections, the one writer, migrations, and statements by noun.
+//!
+//! What must stay true: every connection is made by [`open`], which sets every pragma; everything that is
+//! written goes through [`Store::write`], whose answer comes after a durable commit; no read holds its
+//! snapshot for longer than one short statement or group of statements.
+
+pub mod artifacts;
+pub mod builds;
+mod migrations;
+pub mod projects;
+pub mod queue;
+pub mod runners;
+pub mod settings;
+pub mod traces;
+mod writer;
+
+use crate::error::{Error, Result};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use writer::Writer;
+
+/// How long a connection waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most idle read connections that are kept: each has a page cache of up to 2 MB.
+const IDLE_READERS_MAX: usize = 16;
+
+/// An open database. All methods may be called from any thread.
+pub struct Store {
+    path: PathBuf,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it if there is none, and brings it to the present schema.
+    ///
+    /// # Errors
+    /// If the file is not ours, damaged, from a newer version, or cannot be opened.
+    pub fn open(path: &Path) -> Result<Store> {
+        let mut connection = open(path, Access::Write)?;
+        migrations::migrate(&mut connection)?;
+        let generation = queue::generation(&connection)?;
+        Ok(Store {
+            path: path.to_owned(),
+            writer: Writer::new(connection, generation),
+            readers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Runs `job` in a transaction; returns after a durable commit.
+    ///
+    /// Jobs that arrive together share one commit. A job that fails is undone alone.
+    ///
+    /// # Errors
+    /// The job's own; or that of the commit, and then nothing of the job is stored.
+    pub fn write<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.writer.write(job)
+    }
+
+    /// Runs `query` on a read-only connection, in one snapshot.
+    ///
+    /// # Errors
+    /// The query's own.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let pooled = self.lock_readers()?.pop();
+        let mut connection = match pooled {
+            Some(connection) => connection,
+            None => open(&self.path, Access::Read)?,
+        };
+        let snapshot = connection.transaction()?;
+        let result = query(&snapshot);
+        snapshot.finish()?;
+        let mut readers = self.lock_readers()?;
+        if readers.len() < IDLE_READERS_MAX {
+            readers.push(connection);
+        }
+        result
+    }
+
+    /// The queue's generation as of the last commit of this process, or of the last [`Store::watch_queue`].
+    #[must_use]
+    pub fn queue_generation(&self) -> u64 {
+        self.writer.generation()
+    }
+
+    /// Looks at what other processes did to the queue.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn watch_queue(&self) -> Result<()> {
+        let generation = self.read(queue::generation)?;
+        self.writer.saw_generation(generation);
+        Ok(())
+    }
+
+    fn lock_readers(&self) -> Result<std::sync::MutexGuard<'_, Vec<Connection>>> {
+        self.readers.lock().map_err(|_| Error::internal("the pool of read connections is poisoned"))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// The one place where connections are made, since pragmas belong to a connection.
+fn open(path: &Path, access: Access) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | match access {
+            Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        };
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(match access {
+        Access::Read => "PRAGMA query_only = ON; PRAGMA cache_size = -2000; PRAGMA trusted_schema = OFF;",
+        // cache_size in KiB when negative; a checkpoint each 4,000 pages keeps the tail of commits short.
+        Access::Write => {
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 4000;
+             PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;
+             PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;"
+        }
+    })?;
+    Ok(connection)
+}
+
+/// A column that holds JSON of ours.
+fn from_json<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
+}

@@ -1,0 +1,105 @@
+//! Rows of `projects`.
+
+use crate::domain::build::ProjectId;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Token, TokenHash};
+use crate::error::Result;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+/// A project, with its CI token readable: not for logs.
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Its name, unique without regard to case.
+    pub name: String,
+    /// Where runners fetch sources from.
+    pub repo_url: Option<String>,
+    /// Its CI token.
+    pub ci_token: String,
+    /// Longest run of its builds, in seconds, unless a build says otherwise.
+    pub timeout_s: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+const SELECT: &str = "SELECT id, name, repo_url, ci_token, timeout_s, created_at FROM projects";
+
+fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
+    Ok(Project {
+        id: ProjectId(row.get(0)?),
+        name: row.get(1)?,
+        repo_url: row.get(2)?,
+        ci_token: row.get(3)?,
+        timeout_s: row.get(4)?,
+        created_at: Timestamp(row.get(5)?),
+    })
+}
+
+/// Adds a project.
+///
+/// # Errors
+/// The database's, also for a name that is taken.
+pub fn insert(
+    c: &Connection,
+    name: &str,
+    repo_url: Option<&str>,
+    ci_token: &Token,
+    timeout_s: i64,
+    now: Timestamp,
+) -> Result<ProjectId> {
+    c.execute(
+        "INSERT INTO projects (name, repo_url, ci_token, ci_token_hash, timeout_s, created_at)
+         VALUES (:name, :repo_url, :ci_token, :hash, :timeout_s, :now)",
+        named_params! {
+            ":name": name, ":repo_url": repo_url, ":ci_token": ci_token.reveal(), ":hash": ci_token.hash().0,
+            ":timeout_s": timeout_s, ":now": now.0,
+        },
+    )?;
+    Ok(ProjectId(c.last_insert_rowid()))
+}
+
+/// The project of this id.
+///
+/// # Errors
+/// The database's.
+pub fn by_id(c: &Connection, id: ProjectId) -> Result<Option<Project>> {
+    Ok(c.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id.0], project).optional()?)
+}
+
+/// The project of this name, whatever its case.
+///
+/// # Errors
+/// The database's.
+pub fn by_name(c: &Connection, name: &str) -> Result<Option<Project>> {
+    Ok(c.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([name], project).optional()?)
+}
+
+/// The project whose CI token has this hash.
+///
+/// # Errors
+/// The database's.
+pub fn by_ci_token(c: &Connection, token: TokenHash) -> Result<Option<Project>> {
+    Ok(c.prepare_cached(&format!("{SELECT} WHERE ci_token_hash = ?1"))?.query_row([token.0], project).optional()?)
+}
+
+/// All projects, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn all(c: &Connection) -> Result<Vec<Project>> {
+    let mut statement = c.prepare(&format!("{SELECT} ORDER BY id"))?;
+    let rows = statement.query_map([], project)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Replaces a project's CI token.
+///
+/// # Errors
+/// The database's.
+pub fn set_ci_token(c: &Connection, id: ProjectId, ci_token: &Token) -> Result<()> {
+    c.execute(
+        "UPDATE projects SET ci_token = :ci_token, ci_token_hash = :hash WHERE id = :id",
+        named_params! {":ci_token": ci_token.reveal(), ":hash": ci_token.hash().0, ":id": id.0},
+    )?;
+    Ok(())
+}

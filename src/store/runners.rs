@@ -1,0 +1,147 @@
+//! Rows of `runners` and `tag_sets`.
+
+use crate::domain::build::ProjectId;
+use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
+use crate::domain::tags::Tags;
+use crate::domain::time::Timestamp;
+use crate::domain::token::TokenHash;
+use crate::error::Result;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+/// What a new runner is made of.
+pub struct NewRunner {
+    /// What its owner calls it.
+    pub description: String,
+    /// What it offers.
+    pub tags: Tags,
+    /// Whether it takes builds without tags.
+    pub run_untagged: bool,
+    /// Whether it is kept to its project.
+    pub locked: bool,
+    /// The only project whose builds it takes.
+    pub project: Option<ProjectId>,
+    /// What it says of itself.
+    pub info: RunnerInfo,
+}
+
+const SELECT: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
+        r.project_id, p.name, r.info, r.contacted_at
+    FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
+
+fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
+    let project: Option<i64> = row.get(7)?;
+    let name: Option<String> = row.get(8)?;
+    Ok(Runner {
+        id: RunnerId(row.get(0)?),
+        description: row.get(1)?,
+        tags: super::from_json(row, 2)?,
+        tag_set_id: row.get(3)?,
+        run_untagged: row.get(4)?,
+        locked: row.get(5)?,
+        paused: row.get(6)?,
+        project: project.map(|id| (ProjectId(id), name.unwrap_or_default())),
+        info: super::from_json(row, 9)?,
+        contacted_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+    })
+}
+
+/// The row of this set of tags, made if there is none.
+///
+/// # Errors
+/// The database's.
+pub fn tag_set(c: &Connection, tags: &Tags) -> Result<i64> {
+    let text = serde_json::to_string(tags)?;
+    let known =
+        c.prepare_cached("SELECT id FROM tag_sets WHERE tags = ?1")?.query_row([&text], |row| row.get(0)).optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    c.execute("INSERT INTO tag_sets (tags) VALUES (?1)", [&text])?;
+    Ok(c.last_insert_rowid())
+}
+
+/// Every set of tags that a build or runner has had.
+///
+/// # Errors
+/// The database's.
+pub fn tag_sets(c: &Connection) -> Result<Vec<(i64, Tags)>> {
+    let mut statement = c.prepare_cached("SELECT id, tags FROM tag_sets")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, super::from_json(row, 1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Adds a runner.
+///
+/// # Errors
+/// The database's.
+pub fn insert(c: &Connection, new: &NewRunner, token: TokenHash, now: Timestamp) -> Result<RunnerId> {
+    let tag_set_id = tag_set(c, &new.tags)?;
+    c.execute(
+        "INSERT INTO runners (token_hash, description, tag_set_id, run_untagged, locked, project_id, info, created_at)
+         VALUES (:token_hash, :description, :tag_set_id, :run_untagged, :locked, :project_id, :info, :now)",
+        named_params! {
+            ":token_hash": token.0, ":description": new.description, ":tag_set_id": tag_set_id,
+            ":run_untagged": new.run_untagged, ":locked": new.locked, ":project_id": new.project.map(|id| id.0),
+            ":info": serde_json::to_string(&new.info)?, ":now": now.0,
+        },
+    )?;
+    Ok(RunnerId(c.last_insert_rowid()))
+}
+
+/// The runner that holds the token of this hash.
+///
+/// # Errors
+/// The database's.
+pub fn by_token(c: &Connection, token: TokenHash) -> Result<Option<Runner>> {
+    Ok(c.prepare_cached(&format!("{SELECT} WHERE r.token_hash = ?1"))?.query_row([token.0], runner).optional()?)
+}
+
+/// The runner of this id, unless it was removed.
+///
+/// # Errors
+/// The database's.
+pub fn by_id(c: &Connection, id: RunnerId) -> Result<Option<Runner>> {
+    let sql = format!("{SELECT} WHERE r.id = ?1 AND r.removed_at IS NULL");
+    Ok(c.prepare_cached(&sql)?.query_row([id.0], runner).optional()?)
+}
+
+/// All runners that were not removed, oldest first.
+///
+/// # Errors
+/// The database's.
+pub fn all(c: &Connection) -> Result<Vec<Runner>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE r.removed_at IS NULL ORDER BY r.id"))?;
+    let rows = statement.query_map([], runner)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Notes what a runner said of itself, and when.
+///
+/// # Errors
+/// The database's.
+pub fn touch(c: &Connection, id: RunnerId, info: &RunnerInfo, now: Timestamp) -> Result<()> {
+    c.prepare_cached("UPDATE runners SET info = :info, contacted_at = :now WHERE id = :id")?
+        .execute(named_params! {":info": serde_json::to_string(info)?, ":now": now.0, ":id": id.0})?;
+    Ok(())
+}
+
+/// Pauses or resumes a runner.
+///
+/// # Errors
+/// The database's.
+pub fn set_paused(c: &Connection, id: RunnerId, paused: bool) -> Result<()> {
+    c.execute("UPDATE runners SET paused = :paused WHERE id = :id", named_params! {":paused": paused, ":id": id.0})?;
+    Ok(())
+}
+
+/// Ends a runner's token; the row stays for the builds that name it.
+///
+/// # Errors
+/// The database's.
+pub fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {
+    c.execute(
+        "UPDATE runners SET token_hash = NULL, removed_at = :now WHERE id = :id",
+        named_params! {":now": now.0, ":id": id.0},
+    )?;
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Traces: bytes addressed by offset, in segments.
+//!
+//! An append writes what it appends, whatever the log's length: the last segment is a fixed blob that is
+//! filled in place, full ones are inserted whole. The size changes in the same transaction, and reads stop
+//! at it. A replaced trace is written under a new number, so that a reader in between sees the old one or
+//! the new one, never a mixture.
+
+use crate::domain::build::BuildId;
+use crate::error::{Error, Result};
+use rusqlite::{Connection, MAIN_DB, OptionalExtension, named_params};
+
+/// Bytes in a segment (measured: 16 to 64 KiB write least and stay flat to 100 MB).
+const SEGMENT_BYTES: u64 = 16 << 10;
+
+/// Segments of one trace: the low 20 bits of their ids, 16 GiB.
+const SEGMENT_BITS: u32 = 20;
+
+/// Where a build's trace is.
+#[derive(Default, Clone)]
+pub struct TraceRow {
+    number: i64,
+    /// Stored bytes.
+    pub size: u64,
+    /// What the masking must remember of the end; see `crate::domain::masking`.
+    pub carry: Vec<u8>,
+}
+
+/// The build's trace; an empty one if nothing was stored yet.
+///
+/// # Errors
+/// The database's.
+pub fn of_build(c: &Connection, id: BuildId) -> Result<TraceRow> {
+    let row = c
+        .prepare_cached("SELECT number, size, carry FROM traces WHERE build_id = ?1")?
+        .query_row([id.0], |row| Ok(TraceRow { number: row.get(0)?, size: row.get(1)?, carry: row.get(2)? }))
+        .optional()?;
+    Ok(row.unwrap_or_default())
+}
+
+/// Makes the trace longer: writes `data` at `offset`, which lies inside the trace or at its end.
+///
+/// # Errors
+/// The database's; a trace beyond 16 GiB.
+pub fn write(c: &Connection, id: BuildId, trace: &TraceRow, offset: u64, data: &[u8], carry: &[u8]) -> Result<()> {
+    let end = offset + data.len() as u64;
+    if trace.number == 0 {
+        let number = next_number(c)?;
+        c.prepare_cached("INSERT INTO traces (build_id, number, size, carry) VALUES (:id, :number, :size, :carry)")?
+            .execute(named_params! {":id": id.0, ":number": number, ":size": end, ":carry": carry})?;
+        return write_segments(c, number, 0, offset, data);
+    }
+    let size = end.max(trace.size);
+    c.prepare_cached("UPDATE traces SET size = :size, carry = :carry WHERE build_id = :id")?
+        .execute(named_params! {":size": size, ":carry": carry, ":id": id.0})?;
+    write_segments(c, trace.number, trace.size, offset, data)
+}
+
+/// Puts `data` in the place of the whole trace.
+///
+/// # Errors
+/// The database's; a trace beyond 16 GiB.
+pub fn replace(c: &Connection, id: BuildId, data: &[u8], carry: &[u8]) -> Result<()> {
+    remove(c, id)?;
+    write(c, id, &TraceRow::default(), 0, data, carry)
+}
+
+/// Removes the trace.
+///
+/// # Errors
+/// The database's.
+pub fn remove(c: &Connection, id: BuildId) -> Result<()> {
+    let trace = of_build(c, id)?;
+    let (first, end) = (trace.number << SEGMENT_BITS, (trace.number + 1) << SEGMENT_BITS);
+    c.prepare_cached("DELETE FROM traces WHERE build_id = ?1")?.execute([id.0])?;
+    c.prepare_cached("DELETE FROM trace_segments WHERE id >= ?1 AND id < ?2")?.execute([first, end])?;
+    Ok(())
+}
+
+/// Gives back the unused end of the last segment and forgets the carry, when the build has ended.
+///
+/// # Errors
+/// The database's.
+pub fn finish(c: &Connection, id: BuildId) -> Result<()> {
+    let trace = of_build(c, id)?;
+    c.prepare_cached("UPDATE traces SET carry = x'' WHERE build_id = ?1 AND carry <> x''")?.execute([id.0])?;
+    let used = trace.size % SEGMENT_BYTES;
+    if used > 0 {
+        c.prepare_cached(
+            "UPDATE trace_segments SET data = substr(data, 1, :used) WHERE id = :id AND length(data) > :used",
+        )?
+        .execute(named_params! {":used": used, ":id": segment_id(trace.number, trace.size / SEGMENT_BYTES)?})?;
+    }
+    Ok(())
+}
+
+/// Up to `bytes_max` bytes from `offset` on; fewer at the trace's end.
+///
+/// # Errors
+/// The database's; a trace with a hole, which only damage can make.
+pub fn read(c: &Connection, trace: &TraceRow, offset: u64, bytes_max: u64) -> Result<Vec<u8>> {
+    let end = trace.size.min(offset.saturating_add(bytes_max));
+    let mut data = Vec::new();
+    let mut at = offset;
+    let mut statement = c.prepare_cached("SELECT data FROM trace_segments WHERE id = ?1")?;
+    while at < end {
+        let (start, until) = (at % SEGMENT_BYTES, (at % SEGMENT_BYTES + end - at).min(SEGMENT_BYTES));
+        let mut rows = statement.query([segment_id(trace.number, at / SEGMENT_BYTES)?])?;
+        let row = rows.next()?;
+        let segment = row.map(|row| row.get_ref(0)).transpose()?.and_then(|value| value.as_blob().ok());
+        let part = segment.and_then(|bytes| bytes.get(index(start)?..index(until)?));
+        data.extend_from_slice(part.ok_or_else(|| Error::internal("a trace lacks a segment"))?);
+        at += until - start;
+    }
+    Ok(data)
+}
+
+fn write_segments(c: &Connection, number: i64, size: u64, offset: u64, data: &[u8]) -> Result<()> {
+    let (mut at, mut rest) = (offset, data);
+    while !rest.is_empty() {
+        let id = segment_id(number, at / SEGMENT_BYTES)?;
+        let start = at % SEGMENT_BYTES;
+        let room = index(SEGMENT_BYTES - start).unwrap_or(usize::MAX);
+        let (part, after) = rest.split_at(room.min(rest.len()));
+        let is_stored = at - start < size;
+        if start == 0 && part.len() as u64 == SEGMENT_BYTES && !is_stored {
+            c.prepare_cached("INSERT INTO trace_segments (id, data) VALUES (:id, :data)")?
+                .execute(named_params! {":id": id, ":data": part})?;
+        } else {
+            if !is_stored {
+                c.prepare_cached("INSERT INTO trace_segments (id, data) VALUES (:id, zeroblob(:bytes))")?
+                    .execute(named_params! {":id": id, ":bytes": SEGMENT_BYTES})?;
+            }
+            let mut blob = c.blob_open(MAIN_DB, "trace_segments", "data", id, false)?;
+            blob.write_at(part, index(start).unwrap_or(usize::MAX))?;
+            blob.close()?;
+        }
+        at += part.len() as u64;
+        rest = after;
+    }
+    Ok(())
+}
+
+fn next_number(c: &Connection) -> Result<i64> {
+    Ok(c.prepare_cached("UPDATE trace_numbers SET next = next + 1 RETURNING next - 1")?
+        .query_row([], |row| row.get(0))?)
+}
+
+fn segment_id(number: i64, segment: u64) -> Result<i64> {
+    match i64::try_from(segment) {
+        Ok(segment) if segment < 1 << SEGMENT_BITS => Ok((number << SEGMENT_BITS) | segment),
+        _ => Err(Error::internal("a trace passes 16 GiB")),
+    }
+}
+
+fn index(bytes: u64) -> Option<usize> {
+    usize::try_from(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::build::{NewBuild, ProjectId, Status};
+    use crate::domain::tags::Tags;
+    use crate::domain::time::Timestamp;
+    use crate::domain::token::Token;
+    use crate::store::{Store, builds, projects};
+
+    fn store_with_build() -> (tempfile::TempDir, Store, BuildId) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("baton.db")).unwrap();
+        let id = store
+            .write(|c| {
+                let project: ProjectId = projects::insert(c, "p", None, &Token::new_secret()?, 60, Timestamp(1))?;
+                let new = NewBuild {
+                    project: "p".into(),
+                    name: "n".into(),
+                    stage: "s".into(),
+                    ref_: "r".into(),
+                    sha: None,
+                    before_sha: None,
+                    is_tag: false,
+                    repo_url: None,
+                    commands: "true".into(),
+                    allow_git_fetch: true,
+                    options: serde_json::Map::new(),
+                    variables: vec![],
+                    tags: Tags::default(),
+                    needs: vec![],
+                    timeout_s: None,
+                };
+                builds::insert(c, &new, project, 60, Status::Pending, Timestamp(1))
+            })
+            .unwrap();
+        (dir, store, id)
+    }
+
+    #[test]
+    fn appends_and_overwrites_of_any_size_equal_a_plain_vector() {
+        let seed = std::env::var("BATON_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x9e37_79b9_u64);
+        let mut random = seed;
+        let mut next = move |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let (_dir, store, id) = store_with_build();
+        let mut model: Vec<u8> = Vec::new();
+        for step in 0..200_u64 {
+            let len = [1, 100, 16_383, 16_384, 16_385, 40_000][next(6) as usize];
+            let back = next(20).min(model.len() as u64);
+            let data: Vec<u8> = (0..len).map(|n| (step * 31 + n) as u8).collect();
+            let offset = model.len() as u64 - back;
+            model.truncate(offset as usize);
+            model.extend_from_slice(&data);
+            store.write(move |c| write(c, id, &of_build(c, id)?, offset, &data, b"")).unwrap();
+        }
+        let check = |what: &str| {
+            let (row, bytes) = store
+                .read(|c| {
+                    let row = of_build(c, id)?;
+                    let all = read(c, &row, 0, u64::MAX)?;
+                    Ok((row, all))
+                })
+                .unwrap();
+            assert_eq!(row.size, model.len() as u64, "{what}, seed {seed}");
+            assert!(bytes == model, "{what}, seed {seed}");
+            let part = store.read(|c| read(c, &row, 16_000, 1000)).unwrap();
+            assert_eq!(part, model[16_000..17_000], "{what}, seed {seed}");
+        };
+        check("while running");
+        store.write(move |c| finish(c, id)).unwrap();
+        check("when finished");
+    }
+
+    #[test]
+    fn a_replaced_trace_leaves_nothing_of_the_old_one() {
+        let (_dir, store, id) = store_with_build();
+        store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
+        store.write(move |c| replace(c, id, b"new", b"")).unwrap();
+        let (text, segments): (Vec<u8>, i64) = store
+            .read(|c| {
+                let text = read(c, &of_build(c, id)?, 0, 99)?;
+                Ok((text, c.query_row("SELECT count(*) FROM trace_segments", [], |row| row.get(0))?))
+            })
+            .unwrap();
+        assert_eq!((text.as_slice(), segments), (b"new".as_slice(), 1));
+        store.write(move |c| remove(c, id)).unwrap();
+        let left: i64 =
+            store.read(|c| Ok(c.query_row("SELECT count(*) FROM trace_segments", [], |row| row.get(0))?)).unwrap();
+        assert_eq!(left, 0);
+    }
+}

@@ -1,0 +1,199 @@
+//! One connection writes, and what arrives together shares one durable commit.
+//!
+//! Callers queue their jobs. The first of them becomes the leader: it runs all queued jobs in one
+//! transaction, each under a savepoint of its own, commits, and only then hands out the answers. A lone
+//! caller thus commits itself, without a switch of threads; under load a commit serves dozens (measured in
+//! docs of the dependencies: ten times the writes of a mutex around single commits, at 64 clients).
+
+use super::queue;
+use crate::error::{Error, Result};
+use rusqlite::{Connection, TransactionBehavior};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Most jobs in one commit: bounds how long the first of them waits.
+const JOBS_PER_COMMIT_MAX: usize = 256;
+
+type Answer = Result<Box<dyn Any + Send>>;
+type Run = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+
+/// What a waiting caller is told.
+enum Turn {
+    /// Its job is done.
+    Done(Answer),
+    /// The leader before it has finished; the caller leads the next group, its own job included.
+    Lead,
+}
+
+struct Job {
+    run: Run,
+    caller: Sender<Turn>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    /// Whether some caller is running a group, or was told to.
+    led: bool,
+}
+
+pub struct Writer {
+    connection: Mutex<Connection>,
+    waiting: Mutex<Waiting>,
+    /// The queue's generation as of the last commit.
+    generation: AtomicU64,
+}
+
+impl Writer {
+    pub fn new(connection: Connection, generation: u64) -> Writer {
+        Writer {
+            connection: Mutex::new(connection),
+            waiting: Mutex::new(Waiting::default()),
+            generation: AtomicU64::new(generation),
+        }
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub fn saw_generation(&self, generation: u64) {
+        self.generation.fetch_max(generation, Ordering::AcqRel);
+    }
+
+    pub fn write<T, F>(&self, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (caller, turn) = channel();
+        let run: Run = Box::new(move |connection| Ok(Box::new(job(connection)?) as Box<dyn Any + Send>));
+        let leads = {
+            let mut waiting = self.waiting();
+            waiting.jobs.push_back(Job { run, caller });
+            !std::mem::replace(&mut waiting.led, true)
+        };
+        let answer = if leads { self.lead(&turn) } else { self.follow(&turn) }?;
+        answer.downcast().map(|answer| *answer).map_err(|_| Error::internal("a job answered with another type"))
+    }
+
+    fn follow(&self, turn: &Receiver<Turn>) -> Answer {
+        match turn.recv() {
+            Ok(Turn::Done(answer)) => answer,
+            Ok(Turn::Lead) => self.lead(turn),
+            Err(_) => Err(Error::internal("the write was dropped")),
+        }
+    }
+
+    /// Runs one group, which the caller's own job is part of, and passes the lead on.
+    fn lead(&self, turn: &Receiver<Turn>) -> Answer {
+        {
+            // A panic inside a job is caught in `run_job`, so that a poisoned lock still holds a usable connection.
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let group: Vec<Job> = {
+                let mut waiting = self.waiting();
+                let count = waiting.jobs.len().min(JOBS_PER_COMMIT_MAX);
+                waiting.jobs.drain(..count).collect()
+            };
+            self.run_group(&mut connection, group);
+        }
+        let mut waiting = self.waiting();
+        match waiting.jobs.front() {
+            Some(next) if next.caller.send(Turn::Lead).is_ok() => {}
+            // Callers never leave before their answer, so that the send cannot fail.
+            _ => waiting.led = false,
+        }
+        drop(waiting);
+        self.follow(turn)
+    }
+
+    fn run_group(&self, connection: &mut Connection, group: Vec<Job>) {
+        let mut callers = Vec::with_capacity(group.len());
+        let committed = self.commit_group(connection, group, &mut callers);
+        for (caller, answer) in callers {
+            let answer = match &committed {
+                Ok(()) => answer,
+                Err(error) => answer.and(Err(Error::new(error.kind, error.message.clone()))),
+            };
+            // A caller that is gone needs no answer.
+            let _ = caller.send(Turn::Done(answer));
+        }
+    }
+
+    fn commit_group(
+        &self,
+        connection: &mut Connection,
+        group: Vec<Job>,
+        callers: &mut Vec<(Sender<Turn>, Answer)>,
+    ) -> Result<()> {
+        let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let error = Error::from(error);
+                for job in group {
+                    callers.push((job.caller, Err(Error::new(error.kind, error.message.clone()))));
+                }
+                return Err(error);
+            }
+        };
+        for job in group {
+            let answer = run_job(&mut transaction, job.run);
+            callers.push((job.caller, answer));
+        }
+        let generation = queue::generation(&transaction)?;
+        transaction.commit()?;
+        self.saw_generation(generation);
+        Ok(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs one job under a savepoint, so that its failure harms none of the others.
+fn run_job(transaction: &mut rusqlite::Transaction<'_>, run: Run) -> Answer {
+    let savepoint = transaction.savepoint()?;
+    let answer = catch_unwind(AssertUnwindSafe(|| run(&savepoint)))
+        .unwrap_or_else(|_| Err(Error::internal("a write panicked; it was undone")));
+    if answer.is_ok() {
+        savepoint.commit()?;
+    } else {
+        // Dropping a savepoint undoes it.
+        drop(savepoint);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Error;
+    use crate::store::Store;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_failed_or_panicking_job_is_undone_and_harms_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("baton.db")).unwrap());
+        store.write(|c| Ok(c.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)")?)).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..64_i64 {
+                let store = &store;
+                scope.spawn(move || {
+                    let result = store.write(move |c| {
+                        c.execute("INSERT INTO t VALUES (?1)", [n])?;
+                        assert!(n % 8 != 3, "expected in this test");
+                        if n % 8 == 5 { Err(Error::invalid("no")) } else { Ok(n) }
+                    });
+                    assert_eq!(result.ok(), (n % 8 != 3 && n % 8 != 5).then_some(n));
+                });
+            }
+        });
+        let kept: i64 = store.read(|c| Ok(c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).unwrap();
+        assert_eq!(kept, 48);
+    }
+}
