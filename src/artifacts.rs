@@ -1,0 +1,232 @@
+//! The bytes of artifacts: files in `artifacts/` beside the database.
+//!
+//! What must stay true: a file reaches its final name whole and synced, before a row names it; a row is
+//! gone, durably, before its file is removed. So a crash leaves at most files that no row names, and
+//! [`Artifacts::sweep`] removes those at the next start. Names are made here; nothing a client sends
+//! becomes part of a path.
+
+use crate::domain::build::BuildId;
+use crate::domain::token::{hex, random};
+use crate::error::{Error, Kind, Result};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are read from the network and written to the disk at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Prefix of files that are still being received.
+const INCOMING: &str = "incoming-";
+
+/// The folder of artifacts.
+pub struct Artifacts {
+    dir: PathBuf,
+}
+
+/// A file that was received whole, but has no row yet. Dropping it removes it.
+pub struct Received {
+    dir: PathBuf,
+    name: String,
+    kept: bool,
+    /// Bytes.
+    pub size: u64,
+    /// Checksum.
+    pub sha256: [u8; 32],
+}
+
+impl Artifacts {
+    /// Opens the folder, and makes it, for its owner only, if there is none.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(dir: PathBuf) -> Result<Artifacts> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        Ok(Artifacts { dir })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Receives a file of a build: copies `from` until its end, at most `bytes_max`, and syncs it.
+    ///
+    /// # Errors
+    /// [`Kind::TooLarge`] beyond `bytes_max`; what the reader says; the file system's. Nothing is left then.
+    pub fn receive(&self, id: BuildId, from: &mut dyn Read, bytes_max: u64) -> Result<Received> {
+        let nonce = hex(&random::<8>()?);
+        let mut received = Received {
+            dir: self.dir.clone(),
+            name: format!("{INCOMING}{id}-{nonce}"),
+            kept: false,
+            size: 0,
+            sha256: [0; 32],
+        };
+        let path = self.dir.join(&received.name);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let filled = fill(from, &mut piece).map_err(read_error)?;
+            let Some(bytes) = piece.get(..filled).filter(|bytes| !bytes.is_empty()) else { break };
+            received.size += bytes.len() as u64;
+            if received.size > bytes_max {
+                return Err(Error::new(Kind::TooLarge, format!("artifacts may have at most {bytes_max} bytes")));
+            }
+            hash.update(bytes);
+            file.write_all(bytes)?;
+        }
+        file.sync_all()?;
+        received.sha256 = hash.finalize().into();
+        Ok(received)
+    }
+
+    /// Opens a file that a row names.
+    ///
+    /// # Errors
+    /// The file system's: a missing file is a fault of ours, not "not found".
+    pub fn file(&self, name: &str) -> Result<File> {
+        File::open(self.dir.join(name)).map_err(|error| Error::internal(format!("artifacts file {name}: {error}")))
+    }
+
+    /// Removes files whose row is gone. A file that cannot be removed waits for the next start.
+    pub fn remove(&self, names: &[String]) {
+        for name in names {
+            if let Err(error) = fs::remove_file(self.dir.join(name))
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                log::warn!("cannot remove the artifacts file {name}: {error}; the next start tries again");
+            }
+        }
+    }
+
+    /// Removes every file that is not `named`; for the start, before anything is received. Returns how many.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn sweep(&self, named: &HashSet<String>) -> Result<usize> {
+        let mut orphans = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            match name.into_string() {
+                Ok(name) if named.contains(&name) => {}
+                Ok(name) if is_ours(&name) => orphans.push(name),
+                other => log::warn!("artifacts/ holds {other:?}, which is not Baton's; it was left alone"),
+            }
+        }
+        self.remove(&orphans);
+        Ok(orphans.len())
+    }
+}
+
+/// Whether Baton made this name: `42-0123456789abcdef`, maybe with the prefix of files being received.
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_prefix(INCOMING).unwrap_or(name);
+    name.split_once('-').is_some_and(|(id, nonce)| {
+        id.bytes().all(|c| c.is_ascii_digit()) && nonce.len() == 16 && nonce.bytes().all(|c| c.is_ascii_hexdigit())
+    })
+}
+
+impl Received {
+    /// Gives the file its final name, durably, and returns that name. Until [`Received::keep`] says that a
+    /// row names it, dropping it still removes it.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn settle(&mut self) -> Result<String> {
+        let name = self.name.strip_prefix(INCOMING).unwrap_or(&self.name).to_owned();
+        fs::rename(self.dir.join(&self.name), self.dir.join(&name))?;
+        self.name.clone_from(&name);
+        File::open(&self.dir)?.sync_all()?;
+        Ok(name)
+    }
+
+    /// The row is committed: the file stays.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = fs::remove_file(self.dir.join(&self.name))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("cannot remove {}: {error}; the next start tries again", self.name);
+        }
+    }
+}
+
+/// Reads until `piece` is full or the source ends; returns how much it got.
+fn fill(from: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(room) = piece.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match from.read(room) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// An error of the client's body, which is not one of our file system.
+pub fn read_error(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            Error::new(Kind::TooSlow, "the body did not arrive in time")
+        }
+        io::ErrorKind::FileTooLarge => Error::new(Kind::TooLarge, error.to_string()),
+        _ => Error::invalid(format!("the body could not be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_fails_on_the_way_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 11][..], 10).err().unwrap();
+        assert_eq!(over.kind, Kind::TooLarge);
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+        assert_eq!(artifacts.receive(BuildId(1), &mut Broken, 10).err().unwrap().kind, Kind::TooSlow);
+        drop(artifacts.receive(BuildId(1), &mut &b"x"[..], 10).unwrap());
+        assert_eq!(names(artifacts.dir()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_sweep_removes_what_no_row_names_and_nothing_that_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], 3).unwrap();
+        assert_eq!(kept.size, 3);
+        let name = kept.settle().unwrap();
+        kept.keep();
+        for other in ["incoming-7-0123456789abcdef", "7-0123456789abcdef", "notes.txt"] {
+            fs::write(artifacts.dir().join(other), b"x").unwrap();
+        }
+        assert_eq!(artifacts.sweep(&HashSet::from([name.clone()])).unwrap(), 2);
+        assert_eq!(names(artifacts.dir()), [name.as_str(), "notes.txt"]);
+    }
+}

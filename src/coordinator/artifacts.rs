@@ -1,0 +1,168 @@
+//! Artifacts: the right to upload, the upload, the download, the removal.
+
+use super::Coordinator;
+use super::auth::{Purpose, build_for};
+use super::claim::{Assigned, assigned};
+use super::trace::touch;
+use crate::artifacts::Received;
+use crate::domain::build::{ArtifactsFile, BuildId, Status};
+use crate::domain::duration::parse_duration;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::error::{Error, Kind, Result};
+use crate::store::builds::BuildState;
+use crate::store::{artifacts, builds};
+use rusqlite::Connection;
+use std::fs::File;
+use std::time::Duration;
+
+/// What was received of an upload.
+pub struct Upload {
+    /// The archive.
+    pub file: Received,
+    /// What the client calls it, made safe.
+    pub filename: String,
+    /// The optional second file.
+    pub metadata: Option<Received>,
+    /// How long to keep it, in the client's words; `None`: as the build's options say, else for ever.
+    pub expire_in: Option<String>,
+}
+
+/// Artifacts, ready to be sent.
+pub struct Download {
+    /// What they are.
+    pub artifacts: ArtifactsFile,
+    /// Their bytes.
+    pub file: File,
+}
+
+impl Coordinator {
+    /// Says whether this build may upload artifacts now, `filesize` bytes if the client says so
+    /// (protocol 1.4).
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Forbidden`], [`Kind::TooLarge`].
+    pub fn authorize_upload(
+        &self,
+        id: BuildId,
+        token: Option<&Token>,
+        filesize: Option<u64>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let limits = self.limits();
+        let due = self.store.read(|c| {
+            let build = running_build(c, id, token)?;
+            if filesize.is_some_and(|bytes| bytes >= limits.artifacts_bytes_max) {
+                return Err(too_large(limits.artifacts_bytes_max));
+            }
+            Ok(build.seen_at.is_none_or(|at| now.since(at) >= limits.seen_step()))
+        })?;
+        if due { self.store.write(move |c| builds::touch(c, id, now)) } else { Ok(()) }
+    }
+
+    /// Makes a received upload the build's artifacts, in the place of earlier ones, in one step
+    /// (protocol 1.5).
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Forbidden`]; [`Kind::Invalid`] for an `expire_in` that is no duration.
+    /// Nothing is left of the upload then, and earlier artifacts stay.
+    pub fn put_artifacts(
+        &self,
+        id: BuildId,
+        token: Option<Token>,
+        mut upload: Upload,
+        now: Timestamp,
+    ) -> Result<Assigned> {
+        let path = upload.file.settle()?;
+        let metadata_path = upload.metadata.as_mut().map(Received::settle).transpose()?;
+        let (filename, expire_in) = (upload.filename, upload.expire_in);
+        let (size, sha256, step) = (upload.file.size, upload.file.sha256, self.limits().seen_step());
+        let (answer, old) = self.store.write(move |c| {
+            let build = running_build(c, id, token.as_ref())?;
+            let expire_at = expire_at(c, id, expire_in.as_deref(), now)?;
+            let file = ArtifactsFile { path, filename, size, sha256, expire_at };
+            let old = artifacts::replace(c, id, &file, metadata_path.as_deref(), now)?;
+            touch(c, &build, step, now)?;
+            let own = builds::token(c, id)?;
+            Ok((assigned(c, id, own, now)?, old))
+        })?;
+        upload.file.keep();
+        if let Some(metadata) = upload.metadata {
+            metadata.keep();
+        }
+        self.artifacts.remove(&old);
+        Ok(answer)
+    }
+
+    /// A build's artifacts, for whoever may read them (protocol 1.6), whatever the build's state.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown build and for artifacts that are none or expired;
+    /// [`Kind::Forbidden`].
+    pub fn get_artifacts(&self, id: BuildId, token: Option<&Token>, now: Timestamp) -> Result<Download> {
+        self.open_artifacts(id, now, |c| build_for(c, id, token, Purpose::ReadArtifacts).map(drop))
+    }
+
+    /// A build's artifacts, for the operator.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] says whether the build or its artifacts are missing.
+    pub fn operator_artifacts(&self, id: BuildId, now: Timestamp) -> Result<Download> {
+        self.open_artifacts(id, now, |c| builds::state(c, id)?.map(drop).ok_or_else(|| super::builds::no_such(id)))
+    }
+
+    fn open_artifacts(
+        &self,
+        id: BuildId,
+        now: Timestamp,
+        check: impl Fn(&Connection) -> Result<()>,
+    ) -> Result<Download> {
+        // Between the row and the file, a new upload may replace both: then the row is read again.
+        let mut tries = 3;
+        loop {
+            let artifacts = self.store.read(|c| {
+                check(c)?;
+                artifacts::of_build(c, id, now)?
+                    .ok_or_else(|| Error::not_found(format!("build {id} has no artifacts, or they have expired")))
+            })?;
+            match self.artifacts.file(&artifacts.path) {
+                Ok(file) => return Ok(Download { artifacts, file }),
+                Err(error) if tries == 0 => return Err(error),
+                Err(_) => tries -= 1,
+            }
+        }
+    }
+
+    /// Removes a build's artifacts, whatever its state; there need not be any (protocol 1.7).
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Forbidden`].
+    pub fn delete_artifacts(&self, id: BuildId, token: Option<Token>) -> Result<()> {
+        let files = self.store.write(move |c| {
+            build_for(c, id, token.as_ref(), Purpose::Change)?;
+            artifacts::remove(c, id)
+        })?;
+        self.artifacts.remove(&files);
+        Ok(())
+    }
+}
+
+/// What artifacts at or over the limit are answered.
+pub fn too_large(bytes_max: u64) -> Error {
+    Error::new(Kind::TooLarge, format!("artifacts must have less than {bytes_max} bytes"))
+}
+
+fn running_build(c: &Connection, id: BuildId, token: Option<&Token>) -> Result<BuildState> {
+    let build = build_for(c, id, token, Purpose::Change)?;
+    if build.status == Status::Running { Ok(build) } else { Err(Error::new(Kind::Forbidden, "Build is not running!")) }
+}
+
+/// When the artifacts expire. Runners before 1.3 do not repeat what the build's options say, so we look there.
+fn expire_at(c: &Connection, id: BuildId, given: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>> {
+    let spec = builds::spec(c, id)?;
+    let own = spec.options.get("artifacts").and_then(|artifacts| artifacts.get("expire_in")?.as_str());
+    let text = given.or(own).map(str::trim).filter(|text| !text.is_empty());
+    let Some(text) = text else { return Ok(None) };
+    let duration = parse_duration(text).map_err(|error| Error::invalid(format!("expire_in: {error}")))?;
+    Ok((duration != Duration::ZERO).then(|| now.plus(duration)))
+}

@@ -1,0 +1,66 @@
+//! Who may do what with a build (`design.md`, Tokens).
+
+use crate::domain::build::BuildId;
+use crate::domain::token::Token;
+use crate::error::{Error, Kind, Result};
+use crate::store::builds::BuildState;
+use crate::store::{builds, projects, runners};
+use rusqlite::Connection;
+
+/// What a token is presented for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Anything but reading artifacts.
+    Change,
+    /// Reading artifacts, which builds that need this one may do too.
+    ReadArtifacts,
+}
+
+/// The build, if there is one and `token` may do this with it: 404 comes before 403 (protocol 1.3).
+///
+/// # Errors
+/// [`Kind::NotFound`], then [`Kind::Forbidden`], also for a build that was erased.
+pub fn build_for(c: &Connection, id: BuildId, token: Option<&Token>, purpose: Purpose) -> Result<BuildState> {
+    let build = builds::state(c, id)?.ok_or_else(|| Error::not_found(""))?;
+    let token = token.ok_or_else(Error::forbidden)?;
+    let may = holds(c, &build, token)?
+        || (purpose == Purpose::ReadArtifacts && builds::is_token_of_dependent(c, id, token.hash())?);
+    if !may {
+        return Err(Error::forbidden());
+    }
+    if build.erased_at.is_some() {
+        return Err(Error::new(Kind::Forbidden, "Build has been erased!"));
+    }
+    Ok(build)
+}
+
+/// Whether `token` is the build's own, its project's CI token, or that of the runner that has or had it.
+/// Tokens are found and compared by their hashes, so that time tells nothing about them.
+fn holds(c: &Connection, build: &BuildState, token: &Token) -> Result<bool> {
+    let hash = token.hash();
+    Ok(build.token_hash == Some(hash)
+        || projects::by_ci_token(c, hash)?.is_some_and(|project| project.id == build.project_id)
+        || (build.runner_id.is_some() && runners::by_token(c, hash)?.map(|runner| runner.id) == build.runner_id))
+}
+
+/// The build for a `PUT`: the token is judged before the id is looked at, since runners verify themselves with
+/// `PUT builds/-1`, where 404 means "alive" and 403 "removed" (protocol 1.8).
+///
+/// # Errors
+/// [`Kind::Forbidden`] for a token that nobody holds, then [`Kind::NotFound`] for a build that is not its
+/// holder's.
+pub fn build_for_put(c: &Connection, id: BuildId, token: Option<&Token>) -> Result<BuildState> {
+    let token = token.ok_or_else(Error::forbidden)?;
+    let build = builds::state(c, id)?;
+    let hash = token.hash();
+    let is_own = match &build {
+        Some(build) => holds(c, build, token)?,
+        None => false,
+    };
+    let is_known = is_own || runners::by_token(c, hash)?.is_some() || projects::by_ci_token(c, hash)?.is_some();
+    match build {
+        Some(build) if is_own => Ok(build),
+        _ if is_known => Err(Error::not_found("")),
+        _ => Err(Error::forbidden()),
+    }
+}

@@ -1,0 +1,43 @@
+//! What those who watch the server ask.
+
+use super::Coordinator;
+use crate::domain::build::Status;
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Result};
+use crate::store::{builds, queue};
+use nix::sys::statvfs::statvfs;
+
+impl Coordinator {
+    /// Makes a durable commit, to see that it can.
+    ///
+    /// # Errors
+    /// What hinders it.
+    pub fn check_writable(&self) -> Result<()> {
+        self.store.write(queue::probe)
+    }
+
+    /// Bytes that the file system of the data directory has left for us.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn free_disk_bytes(&self) -> Result<u64> {
+        let stat = statvfs(self.artifacts.dir()).map_err(|errno| Error::internal(format!("file system: {errno}")))?;
+        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+    }
+
+    /// How many builds are in each state.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn count_builds(&self) -> Result<Vec<(Status, u64)>> {
+        self.store.read(builds::count)
+    }
+
+    /// When the oldest pending build was queued.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn oldest_pending_at(&self) -> Result<Option<Timestamp>> {
+        self.store.read(builds::oldest_pending_at)
+    }
+}

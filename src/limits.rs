@@ -1,0 +1,72 @@
+//! A limit on everything, in one place. `serve` has options for those that an operator may want to change.
+
+use std::time::Duration;
+
+/// Every limit of a server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most connections at a time; further ones wait in the kernel's backlog.
+    pub connections_max: usize,
+    /// Most requests that are worked on at a time, each by a thread of its own.
+    pub workers_max: usize,
+    /// Bytes of a request's line and headers. At most 16 KiB more than a body that is awaited fit into the
+    /// kernel's receive buffer, where both are looked at before a thread is spent.
+    pub head_bytes_max: usize,
+    /// Bytes of a JSON or form body, except of a trace.
+    pub form_bytes_max: u64,
+    /// Bytes of the body of a `PUT`, which repeats a whole trace with up to six bytes for one (protocol 5).
+    pub put_bytes_max: u64,
+    /// Bytes of one trace patch. Runners before 11.11 send all that is new in one.
+    pub trace_patch_bytes_max: u64,
+    /// Bytes of a whole trace.
+    pub trace_bytes_max: u64,
+    /// Artifacts must be smaller than this, as in GitLab.
+    pub artifacts_bytes_max: u64,
+    /// Bytes of the metadata beside artifacts.
+    pub metadata_bytes_max: u64,
+    /// From the first byte of a request's head to its last.
+    pub head_time_max: Duration,
+    /// Between two requests on a connection.
+    pub idle_time_max: Duration,
+    /// Without a byte of progress, on a body or a response.
+    pub stall_time_max: Duration,
+    /// A body or a response may take so long, and longer only at the rate below.
+    pub transfer_grace: Duration,
+    /// Bytes a second of a body or a response, after the grace.
+    pub transfer_bytes_per_second_min: u64,
+    /// From a stop until the requests under way are given up.
+    pub drain_time_max: Duration,
+    /// A running build without a sign of life for so long is lost.
+    pub runner_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 10_000,
+            workers_max: 1_000,
+            head_bytes_max: 16 << 10,
+            form_bytes_max: 1 << 20,
+            put_bytes_max: 128 << 20,
+            trace_patch_bytes_max: 32 << 20,
+            trace_bytes_max: 100 << 20,
+            artifacts_bytes_max: 1 << 30,
+            metadata_bytes_max: 64 << 20,
+            head_time_max: Duration::from_secs(20),
+            idle_time_max: Duration::from_secs(75),
+            stall_time_max: Duration::from_secs(30),
+            transfer_grace: Duration::from_secs(30),
+            transfer_bytes_per_second_min: 1024,
+            drain_time_max: Duration::from_secs(30),
+            runner_timeout: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Limits {
+    /// How stale the stored time of a runner's or build's last call may be: reports are many, writes are dear.
+    #[must_use]
+    pub fn seen_step(&self) -> Duration {
+        (self.runner_timeout / 10).min(Duration::from_secs(60))
+    }
+}
