@@ -1,0 +1,334 @@
+//! GitLab's Builds API, version 1, as GitLab 8.0 to 9.5 spoke it with runners 1.x.
+//!
+//! Statuses and headers matter more than bodies: runners 1.x read bodies of the two 201 of `register` only.
+//! What is absent on purpose: Workhorse's side of uploads (`file.path` parameters would let a client name a
+//! file of the server), triggers, and the long poll.
+
+use super::job::job_json;
+use super::{error_response, method_not_allowed};
+use crate::coordinator::{Claim, Coordinator, Patched, Updated, Upload};
+use crate::domain::build::BuildId;
+use crate::domain::byte_range::{ByteRange, resolve};
+use crate::domain::content_range::ContentRange;
+use crate::domain::filename::{artifacts_filename, content_disposition};
+use crate::domain::runner::RunnerInfo;
+use crate::domain::tags::Tags;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Token, hex};
+use crate::domain::user_agent::understands_no_content;
+use crate::error::{Error, Result};
+use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
+use crate::http::params::{Params, multipart_error, parts_error, read_body, read_field};
+use crate::http::{Body, Method, Request, Response};
+use crate::store::runners::NewRunner;
+use serde_json::{Value, json};
+use std::io::{Read, Seek, SeekFrom};
+
+/// The endpoints.
+enum Route {
+    BuildsRegister,
+    Build(BuildId),
+    Trace(BuildId),
+    Artifacts(BuildId),
+    AuthorizeArtifacts(BuildId),
+    RunnersRegister,
+    RunnersDelete,
+}
+
+impl Route {
+    /// The endpoint of a path below the prefix. Any path may end in `.json`, the trace in `.txt` too. Ids may
+    /// be negative: runners verify themselves with -1.
+    fn parse(path: &str) -> Option<Route> {
+        let path = path.strip_suffix(".json").unwrap_or(path);
+        let segments: Vec<&str> = path.split('/').collect();
+        let id = |text: &str| text.parse().ok().map(BuildId);
+        match segments.as_slice() {
+            ["builds", "register"] => Some(Route::BuildsRegister),
+            ["builds", build] => id(build).map(Route::Build),
+            ["builds", build, "trace" | "trace.txt"] => id(build).map(Route::Trace),
+            ["builds", build, "artifacts"] => id(build).map(Route::Artifacts),
+            ["builds", build, "artifacts", "authorize"] => id(build).map(Route::AuthorizeArtifacts),
+            ["runners", "register"] => Some(Route::RunnersRegister),
+            ["runners", "delete"] => Some(Route::RunnersDelete),
+            _ => None,
+        }
+    }
+}
+
+/// Answers a request to a path below the prefix.
+pub fn handle(coordinator: &Coordinator, request: &mut Request<'_>, path: &str) -> Response {
+    let Some(route) = Route::parse(path) else { return Response::error(404, "") };
+    let now = Timestamp::now();
+    let answer = match (route, request.method) {
+        (Route::BuildsRegister, Method::Post) => register_build(coordinator, request, now),
+        (Route::BuildsRegister | Route::RunnersRegister | Route::AuthorizeArtifacts(_), method)
+            if method != Method::Post =>
+        {
+            return method_not_allowed(&[Method::Post]);
+        }
+        (Route::Build(id), Method::Put) => update_build(coordinator, request, id, now),
+        (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
+        (Route::Trace(id), Method::Patch) => append_trace(coordinator, request, id, now),
+        (Route::Trace(_), _) => return method_not_allowed(&[Method::Patch]),
+        (Route::Artifacts(id), Method::Post) => upload(coordinator, request, id, now),
+        (Route::Artifacts(id), Method::Get | Method::Head) => download(coordinator, request, id, now),
+        (Route::Artifacts(id), Method::Delete) => delete_artifacts(coordinator, request, id),
+        (Route::Artifacts(_), _) => {
+            return method_not_allowed(&[Method::Get, Method::Head, Method::Post, Method::Delete]);
+        }
+        (Route::AuthorizeArtifacts(id), _) => authorize(coordinator, request, id, now),
+        (Route::RunnersRegister, _) => register_runner(coordinator, request, now),
+        (Route::RunnersDelete, Method::Delete) => delete_runner(coordinator, request, now),
+        (Route::RunnersDelete, _) => return method_not_allowed(&[Method::Delete]),
+        (Route::BuildsRegister, _) => return method_not_allowed(&[Method::Post]),
+    };
+    answer.unwrap_or_else(|error| error_response(&error))
+}
+
+/// The token: the parameter wins over the header (protocol 7).
+fn token(params: &Params, request: &Request<'_>) -> Option<Token> {
+    match params.text("token") {
+        Some(text) => Token::received(&text),
+        None => request.headers.get("BUILD-TOKEN").and_then(Token::received),
+    }
+}
+
+fn info(params: &Params) -> RunnerInfo {
+    let mut info = RunnerInfo::default();
+    for field in RunnerInfo::FIELDS {
+        if let Some(value) = params.get("info").and_then(|sent| sent.get(field)?.as_str()) {
+            info.set(field, value);
+        }
+    }
+    info
+}
+
+/// Protocol 1.1.
+fn register_build(coordinator: &Coordinator, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+    let last_update = params.text("last_update");
+    let token = token(&params, request);
+    let claim = coordinator.claim_build(token.as_ref(), info(&params), last_update.as_deref(), now)?;
+    Ok(match claim {
+        Claim::Build(assigned) => Response::json(201, &job_json(&assigned)),
+        Claim::Nothing { last_update } => {
+            let understands = understands_no_content(request.headers.get("User-Agent"));
+            let nothing = if understands { Response::empty(204) } else { Response::error(404, "") };
+            nothing.with("X-GitLab-Last-Update", last_update)
+        }
+        Claim::Paused => Response::error(404, ""),
+    })
+}
+
+/// Protocol 1.2.
+fn update_build(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let mut params = Params::of_request(request, coordinator.limits().put_bytes_max)?;
+    let token = token(&params, request);
+    let state = params.text("state");
+    let trace = params.take_text("trace").map(String::into_bytes);
+    Ok(match coordinator.update_build(id, token, state.as_deref(), trace, now)? {
+        Updated::Accepted => Response::json(200, &Value::Bool(true)),
+        Updated::Gone => Response::error(404, ""),
+        Updated::TraceTooLarge => Response::error(403, "the trace is too large"),
+    })
+}
+
+/// Protocol 1.3. The body is never read as parameters, whatever its type says.
+fn append_trace(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let token = token(&Params::of_query(request), request);
+    // A number that does not fit the database is at no trace's end.
+    let range = request.headers.get("Content-Range").map(ContentRange::parse);
+    if range == Some(None) {
+        // Who may not know is told nothing, also of this.
+        coordinator.append_trace(id, token, None, Vec::new(), now)?;
+        return Err(Error::invalid("Content-Range must be START-END"));
+    }
+    let data = read_body(request, coordinator.limits().trace_patch_bytes_max)?;
+    Ok(match coordinator.append_trace(id, token, range.flatten(), data, now)? {
+        Patched::Stored { status, size } => Response {
+            status: 202,
+            headers: vec![("Content-Type", "text/plain".to_owned())],
+            body: Body::Bytes(format!("0-{size}").into_bytes()),
+        }
+        .with("Build-Status", status.as_str())
+        .with("Range", format!("0-{size}")),
+        // The header must be there and have a `-`: without it runners crash (protocol 4.3).
+        Patched::Elsewhere { size } => Response::error(416, "").with("Range", format!("0-{size}")),
+        Patched::NotRunning { status } => {
+            Response::error(403, "Build is not running!").with("Build-Status", status.as_str())
+        }
+    })
+}
+
+/// Protocol 1.4.
+fn authorize(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+    let filesize = match params.text("filesize") {
+        Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
+        None => None,
+    };
+    coordinator.authorize_upload(id, token(&params, request).as_ref(), filesize, now)?;
+    let body = json!({
+        "TempPath": coordinator.artifacts().dir().to_string_lossy(),
+        "MaximumSize": coordinator.limits().artifacts_bytes_max,
+    });
+    let mut response = Response::json(200, &body);
+    response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
+    Ok(response)
+}
+
+/// Protocol 1.5. The right to upload is judged before a byte of a file is read: by the query string and the
+/// header, or by fields that stand before the file.
+fn upload(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let mut params = Params::of_query(request);
+    if let Some(token) = token(&params, request) {
+        let declared = request.body_bytes.filter(|_| is_multipart(request));
+        let oversized = declared.filter(|bytes| *bytes > coordinator.limits().artifacts_bytes_max + FORM_SLACK_BYTES);
+        coordinator.authorize_upload(id, Some(&token), oversized, now)?;
+    }
+    if !is_multipart(request) {
+        let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+        coordinator.authorize_upload(id, token(&params, request).as_ref(), None, now)?;
+        return Err(Error::invalid("the upload needs a file: multipart/form-data with a part `file`"));
+    }
+    let content_type = request.headers.get("Content-Type").unwrap_or_default();
+    let boundary = boundary(content_type).transpose().map_err(multipart_error)?.unwrap_or_default();
+    let header_token = request.headers.get("BUILD-TOKEN").and_then(Token::received);
+    let limits = coordinator.limits();
+    let mut received = Parts::default();
+    let mut form_bytes_left = limits.form_bytes_max;
+    let mut each = |head: PartHead, data: &mut dyn Read| -> Result<()> {
+        let bytes_max = match (head.is_file, head.name.as_str()) {
+            (true, "file") => limits.artifacts_bytes_max,
+            (true, "metadata") => limits.metadata_bytes_max,
+            (true, _) => return Ok(()),
+            (false, _) => {
+                let text = read_field(data, form_bytes_left)?;
+                form_bytes_left -= text.len() as u64;
+                params.insert(head.name, text);
+                return Ok(());
+            }
+        };
+        let field = params.text("token").as_deref().and_then(Token::received);
+        coordinator.authorize_upload(id, field.or(header_token.clone()).as_ref(), None, now)?;
+        received.receive(coordinator, id, &head, data, bytes_max)
+    };
+    for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
+    let token = token(&params, request);
+    coordinator.authorize_upload(id, token.as_ref(), None, now)?;
+    let Some((file, filename)) = received.file else {
+        return Err(Error::invalid("the upload has no part `file` with a file"));
+    };
+    let upload = Upload { file, filename, metadata: received.metadata, expire_in: params.text("expire_in") };
+    let assigned = coordinator.put_artifacts(id, token, upload, now)?;
+    Ok(Response::json(201, &job_json(&assigned)))
+}
+
+/// What a multipart body may have around its file: more than that over the limit is refused unread.
+const FORM_SLACK_BYTES: u64 = 1 << 20;
+
+fn is_multipart(request: &Request<'_>) -> bool {
+    request.headers.get("Content-Type").is_some_and(|value| boundary(value).is_some())
+}
+
+/// The files of an upload, as they come.
+#[derive(Default)]
+struct Parts {
+    file: Option<(crate::artifacts::Received, String)>,
+    metadata: Option<crate::artifacts::Received>,
+}
+
+impl Parts {
+    fn receive(
+        &mut self,
+        coordinator: &Coordinator,
+        id: BuildId,
+        head: &PartHead,
+        data: &mut dyn Read,
+        bytes_max: u64,
+    ) -> Result<()> {
+        // Artifacts must be smaller than the limit, not just as large.
+        let received = coordinator.artifacts().receive(id, data, bytes_max.saturating_sub(1))?;
+        let twice = if head.name == "file" {
+            let filename = artifacts_filename(head.filename.as_deref());
+            self.file.replace((received, filename)).is_some()
+        } else {
+            self.metadata.replace(received).is_some()
+        };
+        if twice { Err(Error::invalid(format!("the upload has two parts `{}`", head.name))) } else { Ok(()) }
+    }
+}
+
+/// Protocol 1.6, with ranges and validators of RFC 9110.
+fn download(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+    let mut found = coordinator.get_artifacts(id, token(&params, request).as_ref(), now)?;
+    let etag = format!("\"{}\"", hex(&found.artifacts.sha256));
+    let size = found.artifacts.size;
+    let known = request.headers.get("If-None-Match").unwrap_or_default();
+    if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*") {
+        return Ok(Response::empty(304).with("ETag", etag));
+    }
+    let is_unchanged = request.headers.get("If-Range").is_none_or(|tag| tag == etag);
+    let range = request.headers.get("Range").filter(|_| is_unchanged && request.method == Method::Get);
+    let (status, start, bytes) = match resolve(range, size) {
+        ByteRange::Whole => (200, 0, size),
+        ByteRange::Part { start, end } => (206, start, end - start + 1),
+        ByteRange::Unsatisfiable => {
+            return Ok(Response::error(416, "").with("Content-Range", format!("bytes */{size}")));
+        }
+    };
+    found.file.seek(SeekFrom::Start(start))?;
+    let response = Response { status, headers: Vec::new(), body: Body::File { file: found.file, bytes } }
+        .with("Content-Type", "application/octet-stream")
+        .with("Content-Disposition", content_disposition(&found.artifacts.filename))
+        .with("Content-Transfer-Encoding", "binary")
+        .with("Accept-Ranges", "bytes")
+        .with("ETag", etag);
+    Ok(if status == 206 {
+        response.with("Content-Range", format!("bytes {start}-{}/{size}", start + bytes - 1))
+    } else {
+        response
+    })
+}
+
+/// Protocol 1.7.
+fn delete_artifacts(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId) -> Result<Response> {
+    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+    coordinator.delete_artifacts(id, token(&params, request))?;
+    Ok(Response::json(200, &Value::Bool(true)))
+}
+
+/// Protocol 1.8.
+fn register_runner(coordinator: &Coordinator, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+    let Some(token) = token(&params, request) else {
+        return Err(Error::invalid("\"token\" is missing"));
+    };
+    let tags = match params.get("tag_list") {
+        Some(Value::Array(words)) => Tags::new(words.iter().filter_map(Value::as_str)),
+        Some(Value::String(list)) => Tags::from_list(list),
+        _ => Ok(Tags::default()),
+    }
+    .map_err(Error::invalid)?;
+    let new = NewRunner {
+        description: params.text("description").unwrap_or_default(),
+        tags,
+        run_untagged: params.flag("run_untagged")?.unwrap_or(true),
+        locked: params.flag("locked")?.unwrap_or(false),
+        project: None,
+        info: info(&params),
+    };
+    let made = coordinator.register_runner(Some(token), new, now)?;
+    Ok(Response::json(201, &json!({ "id": made.id, "token": made.token.reveal() })))
+}
+
+/// Protocol 1.8. The client needs exactly 200.
+fn delete_runner(coordinator: &Coordinator, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+    let Some(token) = token(&params, request) else {
+        return Err(Error::invalid("\"token\" is missing"));
+    };
+    let id = coordinator.unregister_runner(Some(&token), now)?;
+    Ok(Response::json(200, &json!({ "id": id })))
+}

@@ -1,0 +1,52 @@
+//! What is spoken over HTTP: one file per protocol, each only translating between requests and deeds.
+
+pub mod ci_v1;
+mod job;
+pub mod ops;
+
+use crate::coordinator::Coordinator;
+use crate::error::{Error, Kind};
+use crate::http::{Method, Request, Response};
+
+/// Answers any request.
+pub fn handle(coordinator: &Coordinator, request: &mut Request<'_>) -> Response {
+    let path = request.path.clone();
+    if let Some(rest) = path.strip_prefix("/-/") {
+        return ops::handle(coordinator, request, rest);
+    }
+    // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
+    match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
+        Some(rest) => ci_v1::handle(coordinator, request, rest),
+        None => Response::error(404, ""),
+    }
+}
+
+/// A known path with another method.
+fn method_not_allowed(allowed: &[Method]) -> Response {
+    let allow: Vec<&str> = allowed.iter().map(|method| method.as_str()).collect();
+    Response::error(405, "").with("Allow", allow.join(", "))
+}
+
+/// The one table from errors to statuses. What went wrong inside goes to the log, never to the client.
+fn error_response(error: &Error) -> Response {
+    match error.kind {
+        Kind::Invalid => Response::error(400, &error.message),
+        Kind::Forbidden => Response::error(403, &error.message),
+        Kind::NotFound => Response::error(404, ""),
+        Kind::TooSlow => Response::error(408, &error.message),
+        Kind::Conflict => Response::error(409, &error.message),
+        Kind::TooLarge => Response::error(413, &error.message),
+        Kind::Busy => {
+            log::warn!("answered 503: {error}");
+            Response::error(503, "the server is busy, try again").with("Retry-After", "1")
+        }
+        Kind::DiskFull => {
+            log::error!("answered 507: {error}");
+            Response::error(507, "the disk is full").with("Retry-After", "10")
+        }
+        Kind::Internal => {
+            log::error!("answered 500: {error}");
+            Response::error(500, "")
+        }
+    }
+}

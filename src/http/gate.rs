@@ -1,0 +1,222 @@
+//! What is judged of a request before a thread is spent on it: the head, as it lies in the kernel's buffer.
+//!
+//! tiny_http has no limits on heads, loses a thread for good to `HTTP/2.0`, and takes the first of two
+//! lengths. So nothing reaches it that did not pass here: complete, bounded, of a version and a framing that
+//! leave no doubt where the request ends.
+
+use super::message::{Headers, Method};
+
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+
+/// A body up to this length is awaited in the kernel's buffer, so that a slow one costs no thread.
+pub const AWAITED_BYTES_MAX: usize = 32 << 10;
+
+/// A head that passed.
+#[derive(Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The target, as sent.
+    pub target: String,
+    /// The headers.
+    pub headers: Headers,
+    /// Bytes of the head, its empty line included.
+    pub bytes: usize,
+    /// How the body is framed.
+    pub framing: Framing,
+    /// Whether the connection may carry another request: HTTP/1.1 without `Connection: close`.
+    pub keep_alive: bool,
+    /// Whether the client waits for `100 Continue`.
+    pub expects_continue: bool,
+}
+
+/// How a request's body is framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// So many bytes, zero if none is declared.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// The verdict on the bytes that have arrived.
+#[derive(Debug)]
+pub enum Verdict {
+    /// More must arrive.
+    Incomplete,
+    /// The request may be served.
+    Ready(Head),
+    /// It must be answered with this status and sentence, and the connection closed.
+    Refused(u16, &'static str),
+}
+
+/// Judges the begin of a connection's unread bytes.
+#[must_use]
+pub fn judge(unread: &[u8], head_bytes_max: usize) -> Verdict {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let bounded = unread.get(..head_bytes_max).unwrap_or(unread);
+    match request.parse(bounded) {
+        Ok(httparse::Status::Complete(bytes)) => match head(&request, bytes) {
+            Ok(head) if is_awaited(&head) && unread.len() < body_end(&head) => Verdict::Incomplete,
+            Ok(head) => Verdict::Ready(head),
+            Err((status, why)) => Verdict::Refused(status, why),
+        },
+        Ok(httparse::Status::Partial) if bounded.len() >= head_bytes_max => too_long(bounded),
+        Ok(httparse::Status::Partial) => Verdict::Incomplete,
+        Err(httparse::Error::TooManyHeaders) => Verdict::Refused(431, "too many headers"),
+        Err(httparse::Error::Version) => Verdict::Refused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+        Err(_) => Verdict::Refused(400, "the request's head is malformed"),
+    }
+}
+
+/// Whether the body must have arrived before the request is served.
+fn is_awaited(head: &Head) -> bool {
+    matches!(head.framing, Framing::Length(bytes) if bytes <= AWAITED_BYTES_MAX as u64) && !head.expects_continue
+}
+
+/// Where an awaited body ends.
+fn body_end(head: &Head) -> usize {
+    match head.framing {
+        Framing::Length(bytes) => head.bytes.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        Framing::Chunked => head.bytes,
+    }
+}
+
+impl Head {
+    /// Whether the unread bytes hold more than this request: a client that does not wait for answers.
+    #[must_use]
+    pub fn is_followed_by_more(&self, unread: usize) -> bool {
+        matches!(self.framing, Framing::Length(_)) && unread > body_end(self)
+    }
+}
+
+fn too_long(bounded: &[u8]) -> Verdict {
+    if bounded.contains(&b'\n') {
+        Verdict::Refused(431, "the request's headers are too long")
+    } else {
+        Verdict::Refused(414, "the request's target is too long")
+    }
+}
+
+type Refusal = (u16, &'static str);
+
+fn head(request: &httparse::Request<'_, '_>, bytes: usize) -> Result<Head, Refusal> {
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err((400, "the request's head is malformed"));
+    };
+    if !target.starts_with('/') {
+        return Err((400, "the request's target must be a path"));
+    }
+    let mut headers = Vec::with_capacity(request.headers.len());
+    for header in request.headers.iter() {
+        let value = std::str::from_utf8(header.value).map_err(|_| (400, "a header is not UTF-8"))?;
+        headers.push((header.name.to_owned(), value.trim().to_owned()));
+    }
+    let headers = Headers(headers);
+    let framing = framing(&headers, version)?;
+    let connection = headers.get("Connection").unwrap_or_default().to_ascii_lowercase();
+    // tiny_http hands the raw connection to the body's reader then.
+    if connection.contains("upgrade") {
+        return Err((400, "no other protocol is spoken here"));
+    }
+    let expects_continue = match headers.get("Expect") {
+        None => false,
+        Some(value) if value.eq_ignore_ascii_case("100-continue") => true,
+        Some(_) => return Err((400, "the only expectation that is met here is 100-continue")),
+    };
+    Ok(Head {
+        method: Method::parse(method),
+        target: target.to_owned(),
+        headers,
+        bytes,
+        framing,
+        keep_alive: version == 1 && !connection.contains("close"),
+        expects_continue,
+    })
+}
+
+/// RFC 9112, 6.3: whatever leaves a doubt where the body ends is refused, since the rest of it could be
+/// taken for a request.
+fn framing(headers: &Headers, version: u8) -> Result<Framing, Refusal> {
+    let all = |name: &str| -> Vec<&str> {
+        let same = headers.0.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        same.map(|(_, value)| value.as_str()).collect()
+    };
+    let (lengths, encodings) = (all("Content-Length"), all("Transfer-Encoding"));
+    match (lengths.as_slice(), encodings.as_slice()) {
+        ([], []) => Ok(Framing::Length(0)),
+        ([length], []) if length.bytes().all(|c| c.is_ascii_digit()) && !length.is_empty() => {
+            length.parse().map(Framing::Length).map_err(|_| (413, "the declared length is beyond reason"))
+        }
+        ([], [encoding]) if encoding.eq_ignore_ascii_case("chunked") && version == 1 => Ok(Framing::Chunked),
+        (_, []) => Err((400, "Content-Length must be one number")),
+        ([], _) => Err((400, "the only Transfer-Encoding that is taken is chunked")),
+        _ => Err((400, "Content-Length and Transfer-Encoding exclude each other")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(text: &str) -> String {
+        match judge(text.as_bytes(), 1000) {
+            Verdict::Incomplete => "incomplete".to_owned(),
+            Verdict::Ready(head) => {
+                format!("{:?} {} {:?} keep={}", head.method, head.target, head.framing, head.keep_alive)
+            }
+            Verdict::Refused(status, _) => status.to_string(),
+        }
+    }
+
+    #[test]
+    fn heads_are_judged_before_anything_is_spent_on_them() {
+        let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(2000));
+        let wide = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(2000));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65));
+        for (text, expected) in [
+            ("", "incomplete"),
+            ("GET / HT", "incomplete"),
+            ("GET /x?y HTTP/1.1\r\n\r\n", "Get /x?y Length(0) keep=true"),
+            ("GET / HTTP/1.0\r\n\r\n", "Get / Length(0) keep=false"),
+            ("GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", "Get / Length(0) keep=false"),
+            ("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", "incomplete"),
+            ("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "Post / Length(3) keep=true"),
+            ("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", "Post / Length(3) keep=true"),
+            ("POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n", "Post / Length(99999) keep=true"),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", "Post / Chunked keep=true"),
+            ("BREW / HTTP/1.1\r\n\r\n", "Other / Length(0) keep=true"),
+            ("GET / HTTP/2.0\r\n\r\n", "505"),
+            ("GET / HTTP/3.0\r\n\r\n", "505"),
+            ("GET http://x/ HTTP/1.1\r\n\r\n", "400"),
+            ("GET\0/ HTTP/1.1\r\n\r\n", "400"),
+            ("\u{16}\u{3}\u{1}", "400"),
+            ("POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nContent-Length: abc\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", "413"),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+            ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nConnection: Upgrade\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nExpect: tea\r\n\r\n", "400"),
+            (&long, "414"),
+            (&wide, "431"),
+            (&many, "431"),
+        ] {
+            assert_eq!(verdict(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_request_in_the_buffer_is_seen() {
+        let text = b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\naGET";
+        let Verdict::Ready(head) = judge(text, 1000) else { panic!("not ready") };
+        assert!(head.is_followed_by_more(text.len()));
+        assert!(!head.is_followed_by_more(text.len() - 3));
+    }
+}

@@ -1,0 +1,186 @@
+//! Requests and responses as values.
+
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Read;
+
+/// The methods that some endpoint takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+    /// DELETE
+    Delete,
+    /// Any other.
+    Other,
+}
+
+impl Method {
+    /// The method of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Method {
+        match name {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "PUT" => Method::Put,
+            "PATCH" => Method::Patch,
+            "DELETE" => Method::Delete,
+            _ => Method::Other,
+        }
+    }
+
+    /// Its name, as `Allow` lists it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+            Method::Other => "?",
+        }
+    }
+}
+
+/// Request headers, in order. Names compare without regard to case.
+#[derive(Clone, Debug, Default)]
+pub struct Headers(pub Vec<(String, String)>);
+
+impl Headers {
+    /// The first value of this header.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A request. The body is read from `body`, at most once, and need not be read.
+pub struct Request<'a> {
+    /// What to do.
+    pub method: Method,
+    /// The target up to `?`, as sent.
+    pub path: String,
+    /// The target after `?`, as sent; empty without one.
+    pub query: String,
+    /// The headers.
+    pub headers: Headers,
+    /// The body. Ends where the body ends; a body that is cut off, too slow or too long ends in an error.
+    pub body: &'a mut dyn Read,
+    /// The declared length of the body, in bytes; `None` for a chunked one.
+    pub body_bytes: Option<u64>,
+}
+
+/// What a response carries.
+#[derive(Debug)]
+pub enum Body {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// So many bytes of a file, from its present position on.
+    File {
+        /// The file.
+        file: File,
+        /// How many bytes.
+        bytes: u64,
+    },
+}
+
+impl Body {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File { bytes, .. } => *bytes,
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A response. `Content-Length`, `Date`, `Server` and `Connection` are the server's to add.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Body,
+}
+
+impl Response {
+    /// A response without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) }
+    }
+
+    /// A JSON response. The type is exactly `application/json`: runners up to 1.10 take no `; charset` with it
+    /// (protocol 1.0).
+    #[must_use]
+    pub fn json(status: u16, value: &Value) -> Response {
+        let body = Body::Bytes(value.to_string().into_bytes());
+        Response { status, headers: vec![("Content-Type", "application/json".to_owned())], body }
+    }
+
+    /// An error: `{"message": "404 Not Found"}`, with the details, if any, after the status.
+    #[must_use]
+    pub fn error(status: u16, details: &str) -> Response {
+        let reason = reason(status);
+        let message =
+            if details.is_empty() { format!("{status} {reason}") } else { format!("{status} {reason} - {details}") };
+        Response::json(status, &json!({ "message": message }))
+    }
+
+    /// The same with one more header. Control characters cannot become part of a value.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        let value: String = value.into();
+        self.headers.push((name, value.replace(char::is_control, "")));
+        self
+    }
+}
+
+/// The reason phrase of a status.
+#[must_use]
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Request Entity Too Large",
+        414 => "URI Too Long",
+        416 => "Range Not Satisfiable",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        _ => "",
+    }
+}

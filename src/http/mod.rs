@@ -1,0 +1,13 @@
+//! HTTP, without a word about builds: requests and responses as values, and the server that carries them.
+//!
+//! `server.rs` alone knows tiny_http. Handlers take a [`Request`] and return a [`Response`]; they run without
+//! sockets.
+
+pub mod gate;
+pub mod message;
+pub mod multipart;
+pub mod params;
+pub mod server;
+pub mod wire;
+
+pub use message::{Body, Method, Request, Response};

@@ -1,0 +1,615 @@
+//! Carries requests from sockets to a handler. The only file that knows tiny_http.
+//!
+//! tiny_http reads heads and bodies well but cannot be left alone with a client: it has no limits and no
+//! timeouts, and a single packet of the wrong version costs it a thread for good. So it never meets an
+//! unexamined byte. Three kinds of threads share the work:
+//!
+//! * one **poller** accepts connections and holds all that wait, thousands of them, without a thread each. When
+//!   bytes arrive it looks at them in the kernel's buffer (`recv` with `MSG_PEEK`), and lets a request pass
+//!   only when its head is complete, bounded and free of doubt (`gate.rs`);
+//! * a bounded number of **workers** each serve one such request at a time, through tiny_http, and give the
+//!   connection back;
+//! * whoever holds the [`HttpServer`] stops it.
+//!
+//! What must stay true: a connection's descriptor number is used only while the connection is alive; a
+//! connection whose request was not read to its end carries no further request; every wait has an end.
+//!
+//! tiny_http does not tell the descriptor of a connection that it accepted, so [`newest_socket`] finds it, by
+//! what no two sockets share: the inode.
+
+use super::gate::{AWAITED_BYTES_MAX, Head, Verdict, judge};
+use super::message::{Method, Request, Response};
+use super::wire::{Incoming, Pace, write_response};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, SockaddrStorage, getsockname, recv, send, shutdown};
+use nix::sys::stat::{SFlag, fstat};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Answers requests. Called from many threads at once.
+pub type Handler = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
+
+/// A client that does not fetch its refusal is let go after this.
+const CLOSING_TIME_MAX: Duration = Duration::from_secs(2);
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Before accepting again after descriptors or memory ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A worker without work ends after this.
+const WORKER_IDLE_MAX: Duration = Duration::from_secs(10);
+/// A worker's stack. Touched pages count, not this.
+const WORKER_STACK_BYTES: usize = 1 << 20;
+/// An unread rest of a body up to this is read and dropped, so that the connection can be kept.
+const SKIPPED_BYTES_MAX: u64 = 256 << 10;
+/// Connections that the kernel holds for us.
+const BACKLOG: i32 = 1024;
+
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+const FIRST_CONNECTION: usize = 2;
+
+/// A running server. Dropping it without [`HttpServer::stop`] stops it too.
+pub struct HttpServer {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    poller: Option<thread::JoinHandle<()>>,
+}
+
+/// What poller and workers share.
+struct Shared {
+    handler: Box<Handler>,
+    limits: Limits,
+    parked: Mutex<HashMap<usize, Parked>>,
+    work: Mutex<Work>,
+    work_came: Condvar,
+    waker: Waker,
+    /// Connections that exist, wherever they are.
+    open: AtomicUsize,
+    /// Inodes of the sockets that exist, the listener's among them.
+    inodes: Mutex<HashSet<u64>>,
+    stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct Work {
+    ready: VecDeque<(Connection, Head, bool)>,
+    threads: usize,
+    idle: usize,
+}
+
+/// A connection that waits for something, without a thread.
+struct Parked {
+    connection: Connection,
+    waits: Waits,
+    since: Instant,
+    /// Unread bytes at the last look.
+    unread: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// For the first byte of a request.
+    Idle,
+    /// For the rest of a head or of a small body.
+    Request,
+    /// For the client to fetch a refusal and go.
+    Closing,
+}
+
+/// An accepted connection.
+struct Connection {
+    id: usize,
+    /// Valid as long as `requests` lives.
+    fd: RawFd,
+    inode: u64,
+    /// tiny_http's connection, whose type has no public name. `None` only while it is being dropped.
+    requests: Option<Box<dyn Iterator<Item = Option<tiny_http::Request>> + Send>>,
+    /// A request whose body was not read to its end; dropping it would read that end, so it waits here until
+    /// the socket is shut down.
+    unread_request: Option<tiny_http::Request>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.unread_request.is_some() {
+            let _ = shutdown(self.fd, Shutdown::Both);
+        }
+        drop(self.unread_request.take());
+        drop(self.requests.take());
+        // Only now: while the socket exists, its inode keeps it from being taken for a new one.
+        lock(&self.shared.inodes).remove(&self.inode);
+        if self.shared.open.fetch_sub(1, Ordering::AcqRel) == self.shared.limits.connections_max {
+            let _ = self.shared.waker.wake();
+        }
+    }
+}
+
+impl HttpServer {
+    /// Listens on `address` and answers requests with `handler`. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// If the address cannot be had, or threads cannot be made.
+    pub fn start(address: SocketAddr, limits: Limits, handler: Box<Handler>) -> Result<HttpServer> {
+        let listener =
+            listen(address, &limits).map_err(|error| Error::invalid(format!("cannot listen on {address}: {error}")))?;
+        let address = listener.local_addr()?;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
+        let listener_inode = inode(listener.as_raw_fd()).ok_or_else(|| Error::internal("the listener has no inode"))?;
+        let shared = Arc::new(Shared {
+            handler,
+            limits,
+            parked: Mutex::default(),
+            work: Mutex::default(),
+            work_came: Condvar::new(),
+            waker,
+            open: AtomicUsize::new(0),
+            inodes: Mutex::new(HashSet::from([listener_inode])),
+            stopping: AtomicBool::new(false),
+        });
+        let mut poller = Poller {
+            shared: Arc::clone(&shared),
+            poll,
+            port: address.port(),
+            listener: tiny_http::Listener::Tcp(listener),
+            no_tls: tiny_http::SslContextWrap::build_ssl_capabilities(None).map_err(Error::internal)?,
+            next_id: FIRST_CONNECTION,
+            accept_from: Some(Instant::now()),
+        };
+        let thread = thread::Builder::new().name("poller".to_owned()).spawn(move || poller.run())?;
+        Ok(HttpServer { shared, address, poller: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new requests, lets those under way finish, for at most [`Limits::drain_time_max`], and returns
+    /// how many did not.
+    pub fn stop(&mut self) -> usize {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = self.shared.waker.wake();
+        if let Some(poller) = self.poller.take()
+            && poller.join().is_err()
+        {
+            log::error!("the poller had panicked");
+        }
+        // Waiting workers end, working ones end after their request.
+        let deadline = Instant::now() + self.shared.limits.drain_time_max;
+        let mut work = self.shared.work();
+        self.shared.work_came.notify_all();
+        while work.threads > 0 && Instant::now() < deadline {
+            work = self.shared.work_came.wait_timeout(work, TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        work.threads
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        if self.poller.is_some() {
+            self.stop();
+        }
+    }
+}
+
+/// A listener whose options every accepted socket inherits; tiny_http offers no way to set them later.
+fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
+    let stall = limits.stall_time_max;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_read_timeout(Some(stall))?;
+    socket.set_write_timeout(Some(stall))?;
+    // Else each kept-alive response of more than one write waits 40 ms for an acknowledgement.
+    socket.set_tcp_nodelay(true)?;
+    // Peers that vanished without a word are noticed.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(stall).with_interval(stall / 3).with_retries(3))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(stall))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+struct Poller {
+    shared: Arc<Shared>,
+    poll: Poll,
+    port: u16,
+    listener: tiny_http::Listener,
+    no_tls: tiny_http::SslContextWrap,
+    next_id: usize,
+    /// From when on connections may be waiting to be accepted.
+    accept_from: Option<Instant>,
+}
+
+impl Poller {
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut next_tick = Instant::now() + TICK;
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            if let Err(error) = self.poll.poll(&mut events, Some(TICK))
+                && error.kind() != ErrorKind::Interrupted
+            {
+                log::error!("cannot wait for connections: {error}");
+                thread::sleep(ACCEPT_PAUSE);
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept_from = Some(Instant::now()),
+                    WAKER => {}
+                    Token(id) => self.shared.look_and_queue(id),
+                }
+            }
+            self.accept();
+            if Instant::now() >= next_tick {
+                self.shared.let_go_of_the_late();
+                self.shared.ensure_worker();
+                next_tick = Instant::now() + TICK;
+            }
+        }
+        lock(&self.shared.parked).clear();
+    }
+
+    fn accept(&mut self) {
+        while self.accept_from.is_some_and(|from| from <= Instant::now())
+            && self.shared.open.load(Ordering::Acquire) < self.shared.limits.connections_max
+        {
+            match self.accept_one() {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.accept_from = None,
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    // Descriptors or memory ran out: those that wait stay in the backlog.
+                    log::warn!("cannot accept connections at the moment: {error}");
+                    self.accept_from = Some(Instant::now() + ACCEPT_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn accept_one(&mut self) -> io::Result<()> {
+        // The lowest free number, which the kernel gives to the connection unless another thread is quicker.
+        let hint = match &self.listener {
+            tiny_http::Listener::Tcp(listener) => listener.try_clone()?.as_raw_fd(),
+            tiny_http::Listener::Unix(listener) => listener.try_clone()?.as_raw_fd(),
+        };
+        // tiny_http unwraps a `dup`, which fails when descriptors run out.
+        let accepted =
+            catch_unwind(AssertUnwindSafe(|| tiny_http::Server::accept_connection(&self.listener, &self.no_tls)))
+                .map_err(|_| io::Error::other("no descriptor for the connection's second half"))?;
+        let Some(requests) = accepted? else { return Ok(()) };
+        let Some((fd, inode)) = newest_socket(hint, self.port, &lock(&self.shared.inodes)) else {
+            log::warn!("an accepted connection was not found among the descriptors; it is closed");
+            return Ok(());
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        lock(&self.shared.inodes).insert(inode);
+        self.shared.open.fetch_add(1, Ordering::AcqRel);
+        let connection = Connection {
+            id,
+            fd,
+            inode,
+            requests: Some(Box::new(requests.map(std::result::Result::ok))),
+            unread_request: None,
+            shared: Arc::clone(&self.shared),
+        };
+        self.shared.park(connection, Waits::Idle);
+        // Edge-triggered: tells of bytes that are there already, too. Closing ends the registration.
+        self.poll.registry().register(&mut SourceFd(&fd), Token(id), Interest::READABLE)
+    }
+}
+
+/// The descriptor and inode of the socket on `port` that is not in `known`: tried at `hint` first, then
+/// everywhere below the highest number that can be in use.
+fn newest_socket(hint: RawFd, port: u16, known: &HashSet<u64>) -> Option<(RawFd, u64)> {
+    let is_new = |fd: &RawFd| -> bool {
+        inode(*fd).is_some_and(|inode| !known.contains(&inode)) && local_port(*fd) == Some(port)
+    };
+    let highest = RawFd::try_from(known.len()).unwrap_or(RawFd::MAX / 4) * 2 + hint + 1024;
+    let fd = std::iter::once(hint).chain(0..highest).find(is_new)?;
+    inode(fd).map(|inode| (fd, inode))
+}
+
+/// The inode behind a descriptor, if that is a socket.
+fn inode(fd: RawFd) -> Option<u64> {
+    let stat = fstat(fd).ok()?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    (kind == SFlag::S_IFSOCK).then_some(stat.st_ino)
+}
+
+fn local_port(fd: RawFd) -> Option<u16> {
+    let address: SockaddrStorage = getsockname(fd).ok()?;
+    let v4 = address.as_sockaddr_in().map(|address| address.port());
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| address.port()))
+}
+
+impl Shared {
+    fn work(&self) -> MutexGuard<'_, Work> {
+        lock(&self.work)
+    }
+
+    fn park(&self, connection: Connection, waits: Waits) {
+        let parked = Parked { connection, waits, since: Instant::now(), unread: 0 };
+        lock(&self.parked).insert(parked.connection.id, parked);
+    }
+
+    /// Looks at what a parked connection has sent, and queues its request if that is complete.
+    fn look_and_queue(self: &Arc<Self>, id: usize) {
+        if let Some(ready) = self.look(id) {
+            self.queue(ready);
+        }
+    }
+
+    /// Takes a parked connection out if a request of it is complete; refuses and closes as `gate` says.
+    fn look(&self, id: usize) -> Option<(Connection, Head, bool)> {
+        let mut all = lock(&self.parked);
+        let parked = all.get_mut(&id)?;
+        if parked.waits == Waits::Closing {
+            if discard(parked.connection.fd) {
+                return None;
+            }
+            all.remove(&id);
+            return None;
+        }
+        let (unread, verdict) = peek(parked.connection.fd, &self.limits);
+        match verdict {
+            Peeked::Nothing => {}
+            Peeked::Gone => drop(all.remove(&id)),
+            Peeked::Judged(Verdict::Incomplete) => {
+                if parked.waits == Waits::Idle {
+                    (parked.waits, parked.since) = (Waits::Request, Instant::now());
+                }
+                parked.unread = unread;
+            }
+            Peeked::Judged(Verdict::Ready(head)) => {
+                let followed = head.is_followed_by_more(unread);
+                return all.remove(&id).map(|parked| (parked.connection, head, followed));
+            }
+            Peeked::Judged(Verdict::Refused(status, why)) => {
+                refuse(parked.connection.fd, status, why);
+                (parked.waits, parked.since) = (Waits::Closing, Instant::now());
+                if !discard(parked.connection.fd) {
+                    all.remove(&id);
+                }
+            }
+        }
+        None
+    }
+
+    fn queue(self: &Arc<Self>, ready: (Connection, Head, bool)) {
+        let mut work = self.work();
+        if work.ready.len() >= self.limits.workers_max {
+            drop(work);
+            refuse(ready.0.fd, 503, "every worker is busy");
+            self.park(ready.0, Waits::Closing);
+            return;
+        }
+        work.ready.push_back(ready);
+        drop(work);
+        self.ensure_worker();
+    }
+
+    /// Makes sure that somebody serves what is queued.
+    fn ensure_worker(self: &Arc<Self>) {
+        let mut work = self.work();
+        if work.ready.is_empty() {
+            return;
+        }
+        if work.idle > 0 || work.threads >= self.limits.workers_max {
+            self.work_came.notify_one();
+            return;
+        }
+        work.threads += 1;
+        drop(work);
+        let shared = Arc::clone(self);
+        let spawned = thread::Builder::new()
+            .name("worker".to_owned())
+            .stack_size(WORKER_STACK_BYTES)
+            .spawn(move || shared.serve_all());
+        if let Err(error) = spawned {
+            self.work().threads -= 1;
+            log::warn!("cannot start a thread: {error}; the request waits for another one");
+        }
+    }
+
+    /// A worker's life.
+    fn serve_all(self: Arc<Self>) {
+        while let Some(ready) = self.next_work() {
+            let mut next = Some(ready);
+            while let Some((connection, head, followed)) = next {
+                next = self.serve(connection, &head, followed).and_then(|connection| {
+                    let id = connection.id;
+                    self.park(connection, Waits::Idle);
+                    // What arrived before it was parked has told nobody of itself.
+                    self.look(id)
+                });
+            }
+        }
+        self.work_came.notify_all();
+    }
+
+    fn next_work(&self) -> Option<(Connection, Head, bool)> {
+        let mut work = self.work();
+        let until = Instant::now() + WORKER_IDLE_MAX;
+        loop {
+            if let Some(ready) = work.ready.pop_front() {
+                return Some(ready);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.stopping.load(Ordering::Acquire) {
+                work.threads -= 1;
+                return None;
+            }
+            work.idle += 1;
+            work = self.work_came.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
+            work.idle -= 1;
+        }
+    }
+
+    /// Serves one request; returns the connection if it may carry another.
+    fn serve(&self, mut connection: Connection, head: &Head, followed: bool) -> Option<Connection> {
+        let mut request = connection.requests.as_mut()?.next()??;
+        let mut body = Incoming::new(LazyBody(&mut request), head.framing, Pace::new(&self.limits));
+        let response = self.respond(head, &mut body);
+        // A client that waits for `100 Continue` and got none may send no body at all.
+        let finished = body.is_finished() || (!head.expects_continue && body.skip_rest(SKIPPED_BYTES_MAX));
+        let keep = finished && head.keep_alive && !followed && !self.stopping.load(Ordering::Acquire);
+        let with_body = head.method != Method::Head;
+        let pace = Pace::new(&self.limits);
+        if finished {
+            let written = write_response(&mut request.into_writer(), response, with_body, keep, pace);
+            return (written.is_ok() && keep).then_some(connection);
+        }
+        let written = write_response(&mut RawWriter(connection.fd), response, with_body, false, pace);
+        connection.unread_request = Some(request);
+        if written.is_ok() && shutdown(connection.fd, Shutdown::Write).is_ok() {
+            // Closing now could take the answer from a client that is still sending.
+            self.park(connection, Waits::Closing);
+        }
+        None
+    }
+
+    fn respond(&self, head: &Head, body: &mut dyn Read) -> Response {
+        let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
+        let mut request = Request {
+            method: head.method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: head.headers.clone(),
+            body,
+            body_bytes: match head.framing {
+                super::gate::Framing::Length(bytes) => Some(bytes),
+                super::gate::Framing::Chunked => None,
+            },
+        };
+        catch_unwind(AssertUnwindSafe(|| (self.handler)(&mut request))).unwrap_or_else(|panic| {
+            log::error!("a handler panicked: {}", panic_text(panic.as_ref()));
+            Response::error(500, "")
+        })
+    }
+
+    /// Closes connections whose time is over.
+    fn let_go_of_the_late(&self) {
+        let limits = &self.limits;
+        lock(&self.parked).retain(|_, parked| {
+            let waited = parked.since.elapsed();
+            match parked.waits {
+                Waits::Idle => waited < limits.idle_time_max,
+                Waits::Closing => waited < CLOSING_TIME_MAX,
+                Waits::Request => {
+                    let earned = parked.unread as u64 / limits.transfer_bytes_per_second_min.max(1);
+                    if waited >= limits.head_time_max + Duration::from_secs(earned) {
+                        refuse(parked.connection.fd, 408, "the request did not arrive in time");
+                        (parked.waits, parked.since) = (Waits::Closing, Instant::now());
+                    }
+                    true
+                }
+            }
+        });
+    }
+}
+
+/// The request's body. tiny_http sends `100 Continue` when the reader is asked for, so that is put off until
+/// the handler reads.
+struct LazyBody<'a>(&'a mut tiny_http::Request);
+
+impl Read for LazyBody<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.as_reader().read(buffer)
+    }
+}
+
+/// Writes past tiny_http, whose writer can be had only after reading the body to its end.
+struct RawWriter(RawFd);
+
+impl Write for RawWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(self.0, bytes, MsgFlags::MSG_NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+enum Peeked {
+    Nothing,
+    Gone,
+    Judged(Verdict),
+}
+
+/// Looks at a connection's unread bytes without taking them.
+fn peek(fd: RawFd, limits: &Limits) -> (usize, Peeked) {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        // One more than can be asked for shows that there is more.
+        scratch.resize(limits.head_bytes_max + AWAITED_BYTES_MAX + 1, 0);
+        match recv(fd, scratch, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => (0, Peeked::Gone),
+            Ok(count) => {
+                (count, Peeked::Judged(judge(scratch.get(..count).unwrap_or_default(), limits.head_bytes_max)))
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => (0, Peeked::Nothing),
+            Err(_) => (0, Peeked::Gone),
+        }
+    })
+}
+
+/// Takes and drops what has arrived. False: the peer is gone.
+fn discard(fd: RawFd) -> bool {
+    let mut sink = [0; 16 << 10];
+    // Bounded, so that a client that never stops sending holds nobody up; more tells of itself by an event.
+    for _ in 0..64 {
+        match recv(fd, &mut sink, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => return false,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return true,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Answers without a thread: an error fits into the socket's buffer.
+fn refuse(fd: RawFd, status: u16, why: &str) {
+    let response = Response::error(status, why);
+    let response = if status == 503 { response.with("Retry-After", "1") } else { response };
+    let mut bytes = Vec::new();
+    let pace = Pace::new(&Limits::default());
+    if write_response(&mut bytes, response, true, false, pace).is_ok() {
+        let _ = send(fd, &bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
+    }
+    let _ = shutdown(fd, Shutdown::Write);
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+/// A poisoned lock of ours holds whole values: nothing panics between two changes that belong together.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

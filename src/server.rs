@@ -1,0 +1,104 @@
+//! A coordinator that listens: the library's front door.
+
+use crate::api;
+use crate::coordinator::Coordinator;
+use crate::error::{Error, Kind, Result};
+use crate::http::server::HttpServer;
+use crate::limits::Limits;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a server keeps its data, where it listens, and what it allows.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory; made if there is none.
+    pub data: PathBuf,
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What it allows.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A server for tests: this data directory, a free port of the loopback interface, the usual limits.
+    #[must_use]
+    pub fn local(data: impl Into<PathBuf>) -> Config {
+        Config { data: data.into(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), limits: Limits::default() }
+    }
+}
+
+/// A running server. Dropping it stops it.
+///
+/// ```
+/// let dir = std::env::temp_dir().join(format!("baton-doc-{}", std::process::id()));
+/// let server = baton::Server::start(baton::Config::local(&dir))?;
+/// assert_ne!(server.address().port(), 0);
+/// drop(server);
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    // Before the lock, so that it has stopped when the lock goes.
+    http: HttpServer,
+    coordinator: Arc<Coordinator>,
+    _lock: Flock<File>,
+}
+
+impl Server {
+    /// Opens the data directory, removes what a crash left behind, and serves.
+    ///
+    /// # Errors
+    /// If the data directory cannot be used or another server uses it, or the address cannot be had.
+    pub fn start(config: Config) -> Result<Server> {
+        let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
+        let lock = lock(&config.data)?;
+        let orphans = coordinator.clean_up()?;
+        if orphans > 0 {
+            log::info!("removed {orphans} files of uploads that were never finished");
+        }
+        let handler = {
+            let coordinator = Arc::clone(&coordinator);
+            Box::new(move |request: &mut crate::http::Request<'_>| api::handle(&coordinator, request))
+        };
+        let http = HttpServer::start(config.listen, config.limits, handler)?;
+        Ok(Server { http, coordinator, _lock: lock })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// The deeds, for those who run the server in their own process.
+    #[must_use]
+    pub fn coordinator(&self) -> &Arc<Coordinator> {
+        &self.coordinator
+    }
+
+    /// Takes no new requests, finishes those under way, and returns. Requests that did not finish within
+    /// [`Limits::drain_time_max`] are given up; nothing that was acknowledged is lost.
+    pub fn stop(mut self) {
+        let given_up = self.http.stop();
+        if given_up > 0 {
+            log::warn!("gave up {given_up} requests that did not finish in time");
+        }
+    }
+}
+
+/// Two servers on one directory would each sweep the other's uploads.
+fn lock(data: &Path) -> Result<Flock<File>> {
+    let path = data.join("serve.lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        nix::errno::Errno::EWOULDBLOCK => Error::new(
+            Kind::Conflict,
+            format!("another `baton serve` uses {}; stop it, or choose another directory with --data", data.display()),
+        ),
+        other => Error::internal(format!("cannot lock {}: {other}", data.display())),
+    })
+}
