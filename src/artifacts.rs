@@ -178,13 +178,10 @@ fn fill(from: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
 
 /// An error of the client's body, which is not one of our file system.
 pub fn read_error(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            Error::new(Kind::TooSlow, "the body did not arrive in time")
-        }
-        io::ErrorKind::FileTooLarge => Error::new(Kind::TooLarge, error.to_string()),
-        _ => Error::invalid(format!("the body could not be read: {error}")),
+    if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
+        return Error::new(Kind::TooSlow, "the body did not arrive in time");
     }
+    Error::invalid(format!("the body could not be read: {error}"))
 }
 
 #[cfg(test)]

@@ -77,8 +77,9 @@ impl std::error::Error for Error {}
 /// A database error is never "not found" and never "forbidden": old runners give a build up on those.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase};
         let kind = match error.sqlite_error_code() {
+            Some(NotADatabase) => return Error::internal("the file is not an SQLite database; it was left as it is"),
             Some(DatabaseBusy | DatabaseLocked) => Kind::Busy,
             Some(DiskFull) => Kind::DiskFull,
             _ => Kind::Internal,

@@ -5,6 +5,7 @@ use crate::coordinator::Coordinator;
 use crate::error::{Error, Kind, Result};
 use crate::http::server::HttpServer;
 use crate::limits::Limits;
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
@@ -94,11 +95,13 @@ impl Server {
 fn lock(data: &Path) -> Result<Flock<File>> {
     let path = data.join("serve.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        nix::errno::Errno::EWOULDBLOCK => Error::new(
-            Kind::Conflict,
-            format!("another `baton serve` uses {}; stop it, or choose another directory with --data", data.display()),
-        ),
-        other => Error::internal(format!("cannot lock {}: {other}", data.display())),
+    let data = data.display();
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno == Errno::EWOULDBLOCK {
+            let advice = "stop it, or choose another directory with --data";
+            Error::new(Kind::Conflict, format!("another `baton serve` uses {data}; {advice}"))
+        } else {
+            Error::internal(format!("cannot lock {data}: {errno}"))
+        }
     })
 }

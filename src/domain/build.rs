@@ -448,7 +448,8 @@ mod tests {
 
     #[test]
     fn bad_fields_are_named() {
-        let cases: [(&str, fn(&mut NewBuild)); 9] = [
+        type Spoil = fn(&mut NewBuild);
+        let cases: [(&str, Spoil); 9] = [
             ("sha", |b| b.sha = Some("1234567".into())),
             ("commands", |b| b.commands = " \n".into()),
             ("name", |b| b.name = "a\nb".into()),

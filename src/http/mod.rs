@@ -8,6 +8,7 @@ pub mod message;
 pub mod multipart;
 pub mod params;
 pub mod server;
+mod sockets;
 pub mod wire;
 
 pub use message::{Body, Method, Request, Response};

@@ -1225,6 +1225,30 @@ mod tests {
     }
 
     #[test]
+    fn no_read_of_the_crate_ends_with_cr_or_inside_a_delimiter() {
+        let seed = Rng::seed();
+        let mut rng = Rng(seed);
+        for _ in 0..500 {
+            let parts = random_parts(&mut rng, BOUNDARY);
+            let body = body_of(&parts, BOUNDARY);
+            let mut body = Pieces::new(&body, &random_sizes(&mut rng));
+            let mut delimiters = 0;
+            let told = Seen::default();
+            let mut guard = Guard::new(&mut body, BOUNDARY, &PartLimits::default(), &told);
+            let room = *rng.pick(&[2, 3, 10, 1024, 8192]);
+            let mut room = vec![0; room];
+            loop {
+                let count = guard.read(&mut room).unwrap();
+                let Some(last) = room[..count].last() else { break };
+                assert_ne!(*last, b'\r', "BATON_SEED={seed}, room {}", room.len());
+                delimiters += usize::from(room[..count].starts_with(b"\r\n--\r\n--boundary"));
+            }
+            // The crate has room for 1024 bytes at least.
+            assert!(room.len() < 1024 || delimiters == parts.len() + 1, "BATON_SEED={seed}, room {}", room.len());
+        }
+    }
+
+    #[test]
     fn nothing_is_read_far_ahead_of_the_caller() {
         let mut head = body_of(&[file("a", "x", b"")], BOUNDARY);
         head.truncate(head.len() - "\r\n--boundary--\r\n".len());

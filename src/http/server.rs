@@ -17,22 +17,19 @@
 //! tiny_http does not tell the descriptor of a connection that it accepted, so [`newest_socket`] finds it, by
 //! what no two sockets share: the inode.
 
-use super::gate::{AWAITED_BYTES_MAX, Head, Verdict, judge};
+use super::gate::{Framing, Head, Verdict};
 use super::message::{Method, Request, Response};
+use super::sockets::{Peeked, RawWriter, discard, inode, listen, newest_socket, peek, refuse};
 use super::wire::{Incoming, Pace, write_response};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, Shutdown, SockaddrStorage, getsockname, recv, send, shutdown};
-use nix::sys::stat::{SFlag, fstat};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use nix::sys::socket::{Shutdown, shutdown};
 use std::any::Any;
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, ErrorKind, Read};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,8 +52,6 @@ const WORKER_IDLE_MAX: Duration = Duration::from_secs(10);
 const WORKER_STACK_BYTES: usize = 1 << 20;
 /// An unread rest of a body up to this is read and dropped, so that the connection can be kept.
 const SKIPPED_BYTES_MAX: u64 = 256 << 10;
-/// Connections that the kernel holds for us.
-const BACKLOG: i32 = 1024;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -211,25 +206,6 @@ impl Drop for HttpServer {
     }
 }
 
-/// A listener whose options every accepted socket inherits; tiny_http offers no way to set them later.
-fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
-    let stall = limits.stall_time_max;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_read_timeout(Some(stall))?;
-    socket.set_write_timeout(Some(stall))?;
-    // Else each kept-alive response of more than one write waits 40 ms for an acknowledgement.
-    socket.set_tcp_nodelay(true)?;
-    // Peers that vanished without a word are noticed.
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(stall).with_interval(stall / 3).with_retries(3))?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(stall))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 struct Poller {
     shared: Arc<Shared>,
     poll: Poll,
@@ -317,30 +293,6 @@ impl Poller {
         // Edge-triggered: tells of bytes that are there already, too. Closing ends the registration.
         self.poll.registry().register(&mut SourceFd(&fd), Token(id), Interest::READABLE)
     }
-}
-
-/// The descriptor and inode of the socket on `port` that is not in `known`: tried at `hint` first, then
-/// everywhere below the highest number that can be in use.
-fn newest_socket(hint: RawFd, port: u16, known: &HashSet<u64>) -> Option<(RawFd, u64)> {
-    let is_new = |fd: &RawFd| -> bool {
-        inode(*fd).is_some_and(|inode| !known.contains(&inode)) && local_port(*fd) == Some(port)
-    };
-    let highest = RawFd::try_from(known.len()).unwrap_or(RawFd::MAX / 4) * 2 + hint + 1024;
-    let fd = std::iter::once(hint).chain(0..highest).find(is_new)?;
-    inode(fd).map(|inode| (fd, inode))
-}
-
-/// The inode behind a descriptor, if that is a socket.
-fn inode(fd: RawFd) -> Option<u64> {
-    let stat = fstat(fd).ok()?;
-    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-    (kind == SFlag::S_IFSOCK).then_some(stat.st_ino)
-}
-
-fn local_port(fd: RawFd) -> Option<u16> {
-    let address: SockaddrStorage = getsockname(fd).ok()?;
-    let v4 = address.as_sockaddr_in().map(|address| address.port());
-    v4.or_else(|| address.as_sockaddr_in6().map(|address| address.port()))
 }
 
 impl Shared {
@@ -498,8 +450,8 @@ impl Shared {
             headers: head.headers.clone(),
             body,
             body_bytes: match head.framing {
-                super::gate::Framing::Length(bytes) => Some(bytes),
-                super::gate::Framing::Chunked => None,
+                Framing::Length(bytes) => Some(bytes),
+                Framing::Chunked => None,
             },
         };
         catch_unwind(AssertUnwindSafe(|| (self.handler)(&mut request))).unwrap_or_else(|panic| {
@@ -537,71 +489,6 @@ impl Read for LazyBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.as_reader().read(buffer)
     }
-}
-
-/// Writes past tiny_http, whose writer can be had only after reading the body to its end.
-struct RawWriter(RawFd);
-
-impl Write for RawWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(self.0, bytes, MsgFlags::MSG_NOSIGNAL)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-enum Peeked {
-    Nothing,
-    Gone,
-    Judged(Verdict),
-}
-
-/// Looks at a connection's unread bytes without taking them.
-fn peek(fd: RawFd, limits: &Limits) -> (usize, Peeked) {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        // One more than can be asked for shows that there is more.
-        scratch.resize(limits.head_bytes_max + AWAITED_BYTES_MAX + 1, 0);
-        match recv(fd, scratch, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => (0, Peeked::Gone),
-            Ok(count) => {
-                (count, Peeked::Judged(judge(scratch.get(..count).unwrap_or_default(), limits.head_bytes_max)))
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) => (0, Peeked::Nothing),
-            Err(_) => (0, Peeked::Gone),
-        }
-    })
-}
-
-/// Takes and drops what has arrived. False: the peer is gone.
-fn discard(fd: RawFd) -> bool {
-    let mut sink = [0; 16 << 10];
-    // Bounded, so that a client that never stops sending holds nobody up; more tells of itself by an event.
-    for _ in 0..64 {
-        match recv(fd, &mut sink, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => return false,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return true,
-            Err(_) => return false,
-        }
-    }
-    true
-}
-
-/// Answers without a thread: an error fits into the socket's buffer.
-fn refuse(fd: RawFd, status: u16, why: &str) {
-    let response = Response::error(status, why);
-    let response = if status == 503 { response.with("Retry-After", "1") } else { response };
-    let mut bytes = Vec::new();
-    let pace = Pace::new(&Limits::default());
-    if write_response(&mut bytes, response, true, false, pace).is_ok() {
-        let _ = send(fd, &bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
-    }
-    let _ = shutdown(fd, Shutdown::Write);
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

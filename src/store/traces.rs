@@ -157,6 +157,7 @@ fn index(bytes: u64) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers made here")]
 mod tests {
     use super::*;
     use crate::domain::build::{NewBuild, ProjectId, Status};

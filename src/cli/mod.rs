@@ -1,0 +1,350 @@
+//! The command line: every command is parse, deed, print, and nothing else.
+//!
+//! What must stay true: what a command prints on standard output is its answer and nothing else; whatever goes
+//! wrong is one line on standard error that says what to do; no value of `--secret` is ever printed. Absent on
+//! purpose: colours, prompts, progress bars.
+
+mod artifacts;
+mod build;
+mod build_add;
+mod build_file;
+mod logger;
+mod print;
+mod project;
+mod run;
+mod runner;
+mod serve;
+mod signals;
+mod trace;
+mod words;
+
+use crate::coordinator::Coordinator;
+use crate::domain::build::BuildId;
+use crate::domain::duration::parse_duration;
+use crate::domain::runner::RunnerId;
+use crate::domain::tags::Tags;
+use crate::error::{Error, Kind};
+use crate::limits::Limits;
+use argh::{ArgsInfo, FromArgs};
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use words::Words;
+
+pub use logger::start as start_logger;
+
+/// Coordinates builds: keeps a queue, hands builds to GitLab runners, and stores their logs and artifacts.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    example = "{command_name} serve\n{command_name} project add demo --repo-url https://git.example/demo.git\n{command_name} build add --project demo --script 'make test'\n{command_name} run -- make test",
+    note = "{command_name} COMMAND --help explains a command. Every command but serve works whether or not\nthe server runs.",
+    error_code(0, "Done."),
+    error_code(1, "Refused or failed, or the build failed; one line on standard error says why."),
+    error_code(2, "Wrong usage.")
+)]
+struct Baton {
+    /// the data directory, made on first use; default: $BATON_DATA, else ./baton-data
+    #[argh(option, arg_name = "DIR")]
+    data: Option<String>,
+
+    /// print the version
+    #[argh(switch, short = 'V')]
+    version: bool,
+
+    #[argh(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Project(project::Project),
+    Runner(runner::Runner),
+    Build(build::Build),
+    Run(run::Run),
+}
+
+/// Why a command ends before its natural end.
+#[derive(Debug)]
+enum Stop {
+    /// It was asked for this text only, which goes to standard output: `--help`, `--version`.
+    Answer(String),
+    /// The command line is wrong; the message says how.
+    Usage(String),
+    /// It was refused or has failed; the message says what and what to do.
+    Failed(String),
+    /// Nobody reads standard output any more, as in `baton build log 1 | head`.
+    Unread,
+}
+
+/// The result of a command.
+type Done<T = ()> = Result<T, Stop>;
+
+/// Runs the command that `arguments`, without the program's name, ask for. Prints its answer on standard output
+/// and its refusal on standard error.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let stop = match parse(arguments).and_then(dispatch) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Stop::Answer(text)) => match print::out(&text) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(stop) => stop,
+        },
+        Err(stop) => stop,
+    };
+    match stop {
+        Stop::Answer(_) | Stop::Unread => ExitCode::SUCCESS,
+        Stop::Usage(message) => {
+            print::note(&message);
+            ExitCode::from(2)
+        }
+        Stop::Failed(message) => {
+            print::note(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Done<Baton> {
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .map(|word| word.into_string().map_err(|_| Stop::Usage("an argument is not UTF-8".to_owned())))
+        .collect::<Done<_>>()?;
+    let words = Words::read(&arguments, &Baton::get_args_info())?;
+    let args: Vec<&str> = words.args.iter().map(String::as_str).collect();
+    let baton = Baton::from_args(&["baton"], &args).map_err(|exit| match exit.status {
+        Ok(()) => Stop::Answer(exit.output),
+        Err(()) => words.usage(&exit.output.split_whitespace().collect::<Vec<_>>().join(" ")),
+    })?;
+    if words.path == ["build", "add"]
+        && words.given.contains(&"--from")
+        && let Some(other) = words.given.iter().find(|name| !["--from", "--project", "--json"].contains(name))
+    {
+        return Err(words.usage(&format!("{other} does not go with --from, whose file says all of its builds")));
+    }
+    if baton.version {
+        return Err(Stop::Answer(format!("baton {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+    Ok(baton)
+}
+
+fn dispatch(baton: Baton) -> Done {
+    let from_environment = || std::env::var_os("BATON_DATA").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let data = baton.data.map(PathBuf::from).or_else(from_environment).unwrap_or_else(|| "baton-data".into());
+    let open = || {
+        Coordinator::open(&data, Limits::default()).map_err(|error| {
+            Stop::from(Error::new(error.kind, format!("data directory {}: {}", data.display(), error.message)))
+        })
+    };
+    match baton.command {
+        None => Err(Stop::Usage("a command is missing; `baton --help` lists them".to_owned())),
+        Some(Command::Serve(serve)) => serve.run(data),
+        Some(Command::Project(project)) => project.run(&open()?),
+        Some(Command::Runner(runner)) => runner.run(&open()?),
+        Some(Command::Build(build)) => build.run(open),
+        Some(Command::Run(run)) => run.run(open),
+    }
+}
+
+impl Stop {
+    /// What a failed write to standard output comes to.
+    fn output(error: io::Error) -> Stop {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Stop::Unread
+        } else {
+            Stop::Failed(format!("cannot write to standard output: {error}"))
+        }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        let advice = match error.kind {
+            Kind::Busy => "; try again in a moment",
+            Kind::DiskFull => "; make room on the disk and try again",
+            Kind::Invalid
+            | Kind::Forbidden
+            | Kind::NotFound
+            | Kind::Conflict
+            | Kind::TooLarge
+            | Kind::TooSlow
+            | Kind::Internal => "",
+        };
+        Stop::Failed(format!("{}{advice}", error.message))
+    }
+}
+
+/// For argh: a build's id.
+fn build_id(text: &str) -> Result<BuildId, String> {
+    text.parse().map(BuildId).map_err(|_| "a build's id is a number, as in `baton build list`".to_owned())
+}
+
+/// For argh: a runner's id.
+fn runner_id(text: &str) -> Result<RunnerId, String> {
+    text.parse().map(RunnerId).map_err(|_| "a runner's id is a number, as in `baton runner list`".to_owned())
+}
+
+/// For argh: a duration of at least a second.
+fn duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(duration) if duration < Duration::from_secs(1) => Err("it must be at least one second".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// For argh: a duration, as it was written.
+fn duration_text(text: &str) -> Result<String, String> {
+    parse_duration(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// For argh: tags separated by commas.
+fn tags(text: &str) -> Result<Tags, String> {
+    Tags::from_list(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &[&str]) -> Done<Baton> {
+        parse(line.iter().map(OsString::from))
+    }
+
+    fn usage(line: &[&str]) -> String {
+        match parsed(line).err() {
+            Some(Stop::Usage(message)) => message,
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+
+    fn answer(line: &[&str]) -> String {
+        match parsed(line).err() {
+            Some(Stop::Answer(text)) => text,
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+
+    /// Every command, with the words that lead to it.
+    fn commands() -> Vec<(Vec<&'static str>, argh::CommandInfoWithArgs)> {
+        let mut all = vec![(Vec::new(), Baton::get_args_info())];
+        let mut next = 0;
+        while let Some((path, info)) = all.get(next).cloned() {
+            for child in info.commands {
+                all.push(([path.clone(), vec![child.name]].concat(), child.command));
+            }
+            next += 1;
+        }
+        all
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example_and_fits_a_terminal() {
+        let all = commands();
+        assert!(all.len() > 20);
+        for (path, info) in all {
+            let help = answer(&[path.as_slice(), &["--help"]].concat());
+            assert!(help.starts_with(format!("Usage: baton {}", path.join(" ")).trim_end()), "{help}");
+            assert!(help.contains("Examples:"), "{path:?} has no example");
+            let sentence = info.description.trim();
+            assert!(sentence.ends_with('.') && sentence.len() < 110, "{path:?}: {sentence}");
+            for line in help.lines().skip(1) {
+                assert!(line.chars().count() <= 112, "{path:?}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_is_reached_from_every_side() {
+        for line in [
+            &["build", "list", "--help"][..],
+            &["build", "list", "-h"],
+            &["build", "list", "help"],
+            &["--help", "build", "list"],
+            &["help", "build", "list"],
+            &["build", "help", "list"],
+            &["build", "list", "--limit", "5", "--help"],
+        ] {
+            assert!(answer(line).starts_with("Usage: baton build list"), "{line:?}");
+        }
+        assert!(answer(&["help"]).starts_with("Usage: baton ["));
+        assert_eq!(answer(&["--version"]), answer(&["-V"]));
+    }
+
+    #[test]
+    fn wrong_usage_says_what_is_wrong_in_one_line_and_suggests_the_near_word() {
+        for (line, words) in [
+            (&["sevre"][..], &["\"sevre\"", "did you mean serve?"][..]),
+            (&["biuld", "add"], &["did you mean build?"]),
+            (&["build", "lst"], &["did you mean list?"]),
+            (&["build", "frobnicate"], &["add, list, show"]),
+            (&["build"], &["a command is missing", "add, list, show"]),
+            (&[], &["a command is missing"]),
+            (&["build", "list", "--projct", "x"], &["no option --projct", "did you mean --project?"]),
+            (&["build", "list", "--frobnicate=1"], &["no option --frobnicate;", "`baton build list --help`"]),
+            (&["build", "list", "--limit"], &["--limit needs a value"]),
+            (&["build", "list", "--json=yes"], &["--json takes no value"]),
+            (&["build", "list", "--limit", "many"], &["--limit", "many"]),
+            (&["build", "show"], &["id"]),
+            (&["build", "show", "x"], &["baton build list"]),
+            (&["build", "show", "1", "2"], &["unexpected", "2"]),
+            (&["project", "add", "p", "--timeout", "0"], &["at least one second"]),
+            (&["build", "add", "--from", "-", "--ref", "x"], &["--ref", "--from"]),
+            (&["run", "make"], &["--", "before the command"]),
+        ] {
+            let message = usage(line);
+            assert!(!message.contains('\n'), "{message}");
+            for word in words {
+                assert!(message.contains(word), "{line:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_error_repeats_a_secret() {
+        let begin = ["build", "add", "--project", "p", "--script", "true"];
+        for rest in [
+            &["--secret", "K=hunter2", "--frobnicate"][..],
+            &["--secret", "hunter2", "--timeout", "x"],
+            &["--secrets=K=hunter2"],
+            &["--secrets", "K=hunter2"],
+            &["--secret", "A=1", "B=hunter2"],
+            &["--secret=K=hunter2", "--limit", "2"],
+            &["--secret", "K=a", "hunter2"],
+            &["--secret", "K=a", "-hunter2"],
+            &["--secret", "K=a", "--", "hunter2"],
+        ] {
+            let message = usage(&[&begin[..], rest].concat());
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_data_directory_may_stand_anywhere() {
+        for line in [
+            &["--data", "d", "runner", "list"][..],
+            &["--data=d", "runner", "list"],
+            &["runner", "list", "--data", "d"],
+            &["runner", "--data", "d", "list", "--json"],
+        ] {
+            assert_eq!(parsed(line).unwrap().data.as_deref(), Some("d"), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_look_like_an_option_or_like_help_after_two_dashes() {
+        for (line, name) in [
+            (&["project", "token", "help"][..], "help"),
+            (&["project", "token", "--", "--reset"], "--reset"),
+            (&["project", "token", "--json", "--", "-x"], "-x"),
+        ] {
+            match parsed(line).unwrap().command {
+                Some(Command::Project(project)) => assert_eq!(project.token_name(), Some(name), "{line:?}"),
+                _ => panic!("{line:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `baton project`: projects and their CI tokens.
+
+use super::{Done, duration, print};
+use crate::coordinator::Coordinator;
+use crate::domain::build::ProjectId;
+use crate::domain::duration::format_duration;
+use crate::domain::time::Timestamp;
+use argh::{ArgsInfo, FromArgs};
+use serde::Serialize;
+use std::time::Duration;
+
+/// Make and list projects: where builds come from.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "project", example = "{command_name} add demo --repo-url https://git.example/demo.git")]
+pub struct Project {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    Add(Add),
+    List(List),
+    Token(Token),
+}
+
+/// Make a project.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "add",
+    example = "{command_name} demo --repo-url https://git.example/group/demo.git --timeout 2h"
+)]
+struct Add {
+    /// its name, unique without regard to case
+    #[argh(positional)]
+    name: String,
+
+    /// where runners fetch its sources from: a URL, or a path that begins with /; default: nowhere
+    #[argh(option, arg_name = "URL")]
+    repo_url: Option<String>,
+
+    /// longest run of its builds, unless a build says otherwise, as in 90min or 3600 (seconds); default: 1h
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration), default = "Duration::from_secs(3600)")]
+    timeout: Duration,
+
+    /// print JSON: id, name, repo_url, ci_token
+    #[argh(switch)]
+    json: bool,
+}
+
+/// List the projects, oldest first.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list", example = "{command_name} --json")]
+struct List {
+    /// print JSON, an object a line: id, name, repo_url, timeout (seconds), created_at
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Show a project's CI token, which registers runners for this project only.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "token", example = "{command_name} demo\n{command_name} demo --reset")]
+struct Token {
+    /// the project's name
+    #[argh(positional)]
+    name: String,
+
+    /// make a new token; the old one is void at once
+    #[argh(switch)]
+    reset: bool,
+
+    /// print JSON: name, ci_token
+    #[argh(switch)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Added<'a> {
+    id: ProjectId,
+    name: &'a str,
+    repo_url: Option<&'a str>,
+    ci_token: &'a str,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    id: ProjectId,
+    name: String,
+    repo_url: Option<String>,
+    timeout: i64,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+struct CiToken<'a> {
+    name: &'a str,
+    ci_token: &'a str,
+}
+
+impl Project {
+    /// Does what the command line says.
+    pub fn run(self, coordinator: &Coordinator) -> Done {
+        match self.command {
+            Command::Add(add) => add.run(coordinator),
+            Command::List(list) => list.run(coordinator),
+            Command::Token(token) => token.run(coordinator),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn token_name(&self) -> Option<&str> {
+        match &self.command {
+            Command::Token(token) => Some(&token.name),
+            Command::Add(_) | Command::List(_) => None,
+        }
+    }
+}
+
+impl Add {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let project =
+            coordinator.add_project(&self.name, self.repo_url.as_deref(), self.timeout, Timestamp::now())?;
+        let (name, ci_token) = (project.name.as_str(), project.ci_token.as_str());
+        if self.json {
+            return print::json(&Added { id: project.id, name, repo_url: project.repo_url.as_deref(), ci_token });
+        }
+        print::out(&format!("project {} {name}, CI token {ci_token}\n", project.id.0))
+    }
+}
+
+impl List {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let projects = coordinator.list_projects()?;
+        if self.json {
+            return print::json_lines(projects.into_iter().map(|project| Listed {
+                id: project.id,
+                name: project.name,
+                repo_url: project.repo_url,
+                timeout: project.timeout_s,
+                created_at: project.created_at.to_string(),
+            }));
+        }
+        let rows = projects.into_iter().map(|project| {
+            let timeout = Duration::from_secs(project.timeout_s.unsigned_abs());
+            [
+                project.id.0.to_string(),
+                project.name,
+                format_duration(timeout),
+                print::short_time(Some(project.created_at)),
+                project.repo_url.unwrap_or_else(print::dash),
+            ]
+        });
+        print::table(
+            ["ID", "NAME", "TIMEOUT", "CREATED", "REPOSITORY"],
+            rows.collect(),
+            "no projects yet; `baton project add NAME` makes one",
+        )
+    }
+}
+
+impl Token {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let ci_token = coordinator.project_token(&self.name, self.reset)?;
+        if self.json {
+            return print::json(&CiToken { name: &self.name, ci_token: &ci_token });
+        }
+        print::out(&format!("{ci_token}\n"))
+    }
+}

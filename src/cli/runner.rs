@@ -1,0 +1,218 @@
+//! `baton runner`: runners and the registration token.
+
+use super::{Done, print, runner_id, tags};
+use crate::coordinator::Coordinator;
+use crate::domain::runner::{self, RunnerId, RunnerInfo};
+use crate::domain::tags::Tags;
+use crate::domain::time::Timestamp;
+use crate::store::runners::NewRunner;
+use argh::{ArgsInfo, FromArgs};
+use serde::Serialize;
+
+/// Make, list and pause runners: the machines that take builds.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "runner",
+    example = "gitlab-runner register --non-interactive --executor shell \\\n    --url http://127.0.0.1:8080/ci --registration-token $({command_name} token)"
+)]
+pub struct Runner {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    Token(Token),
+    Add(Add),
+    List(List),
+    Pause(Pause),
+    Resume(Resume),
+    Remove(Remove),
+}
+
+/// Show the registration token, which registers runners for all projects.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "token", example = "{command_name}\n{command_name} --reset")]
+struct Token {
+    /// make a new token; the old one is void at once, runners that used it stay
+    #[argh(switch)]
+    reset: bool,
+
+    /// print JSON: registration_token
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Make a runner without `gitlab-runner register`; its token is shown this once.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "add",
+    example = "{command_name} --description 'big machine' --tags docker,linux --no-untagged",
+    note = "The token belongs into the `token` of a [[runners]] section of the runner's config.toml."
+)]
+struct Add {
+    /// what to call it in lists; default: nothing
+    #[argh(option, arg_name = "TEXT", default = "String::new()")]
+    description: String,
+
+    /// what it offers, separated by commas: it takes builds that ask for some of these; default: none
+    #[argh(option, arg_name = "A,B", from_str_fn(tags), default = "Tags::default()")]
+    tags: Tags,
+
+    /// take no builds without tags
+    #[argh(switch)]
+    no_untagged: bool,
+
+    /// take builds of this project only; default: of all projects
+    #[argh(option, arg_name = "NAME")]
+    project: Option<String>,
+
+    /// print JSON: id, token
+    #[argh(switch)]
+    json: bool,
+}
+
+/// List the runners, oldest first.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list", example = "{command_name} --json")]
+struct List {
+    /// print JSON, an object a line: id, description, tags, run_untagged, project, paused, version, platform,
+    /// contacted_at
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Give a runner no more builds; it finishes the one that it has.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "pause", example = "{command_name} 3")]
+struct Pause {
+    /// the runner's id, as in `baton runner list`
+    #[argh(positional, from_str_fn(runner_id))]
+    id: RunnerId,
+}
+
+/// Give a paused runner builds again.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "resume", example = "{command_name} 3")]
+struct Resume {
+    /// the runner's id, as in `baton runner list`
+    #[argh(positional, from_str_fn(runner_id))]
+    id: RunnerId,
+}
+
+/// Remove a runner: its token is void at once, and a build that it has fails.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "remove", example = "{command_name} 3")]
+struct Remove {
+    /// the runner's id, as in `baton runner list`
+    #[argh(positional, from_str_fn(runner_id))]
+    id: RunnerId,
+}
+
+#[derive(Serialize)]
+struct RegistrationToken {
+    registration_token: String,
+}
+
+#[derive(Serialize)]
+struct Added<'a> {
+    id: RunnerId,
+    token: &'a str,
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: RunnerId,
+    description: &'a str,
+    tags: &'a Tags,
+    run_untagged: bool,
+    project: Option<&'a str>,
+    paused: bool,
+    version: Option<&'a str>,
+    platform: Option<&'a str>,
+    contacted_at: Option<String>,
+}
+
+impl Runner {
+    /// Does what the command line says.
+    pub fn run(self, coordinator: &Coordinator) -> Done {
+        match self.command {
+            Command::Token(token) => token.run(coordinator),
+            Command::Add(add) => add.run(coordinator),
+            Command::List(list) => list.run(coordinator),
+            Command::Pause(pause) => Ok(coordinator.pause_runner(pause.id, true)?),
+            Command::Resume(resume) => Ok(coordinator.pause_runner(resume.id, false)?),
+            Command::Remove(remove) => Ok(coordinator.remove_runner(remove.id, Timestamp::now())?),
+        }
+    }
+}
+
+impl Token {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let registration_token = coordinator.registration_token(self.reset)?;
+        if self.json {
+            return print::json(&RegistrationToken { registration_token });
+        }
+        print::out(&format!("{registration_token}\n"))
+    }
+}
+
+impl Add {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let new = NewRunner {
+            description: self.description,
+            tags: self.tags,
+            run_untagged: !self.no_untagged,
+            locked: self.project.is_some(),
+            project: None,
+            info: RunnerInfo::default(),
+        };
+        let added = coordinator.add_runner(new, self.project.as_deref(), Timestamp::now())?;
+        if self.json {
+            return print::json(&Added { id: added.id, token: added.token.reveal() });
+        }
+        print::out(&format!("runner {}, token {}\n", added.id, added.token.reveal()))
+    }
+}
+
+impl List {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let runners = coordinator.list_runners()?;
+        if self.json {
+            return print::json_lines(runners.iter().map(|runner| Listed {
+                id: runner.id,
+                description: &runner.description,
+                tags: &runner.tags,
+                run_untagged: runner.run_untagged,
+                project: runner.project.as_ref().map(|(_, name)| name.as_str()),
+                paused: runner.paused,
+                version: runner.info.get("version"),
+                platform: runner.info.get("platform"),
+                contacted_at: runner.contacted_at.map(|at| at.to_string()),
+            }));
+        }
+        print::table(
+            ["ID", "STATE", "TAGS", "UNTAGGED", "PROJECT", "VERSION", "PLATFORM", "CONTACTED", "DESCRIPTION"],
+            runners.iter().map(row).collect(),
+            "no runners yet; `baton runner token` prints the token for `gitlab-runner register`",
+        )
+    }
+}
+
+fn row(runner: &runner::Runner) -> [String; 9] {
+    let info = |field| print::or_dash(runner.info.get(field).unwrap_or_default());
+    [
+        runner.id.to_string(),
+        if runner.paused { "paused" } else { "active" }.to_owned(),
+        print::or_dash(&runner.tags.join(",")),
+        if runner.run_untagged { "yes" } else { "no" }.to_owned(),
+        runner.project.as_ref().map_or_else(|| "all".to_owned(), |(_, name)| name.clone()),
+        info("version"),
+        info("platform"),
+        runner.contacted_at.map_or_else(|| "never".to_owned(), |at| print::short_time(Some(at))),
+        runner.description.clone(),
+    ]
+}

@@ -1,0 +1,30 @@
+//! SIGINT and SIGTERM as messages: the first is the command's to answer, the second ends the process at once.
+
+use super::{Done, Stop};
+use nix::sys::signal::{SigSet, Signal};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+/// From now on these signals arrive in the returned channel. To be called before any other thread starts, since
+/// threads inherit what is blocked.
+pub fn watch() -> Done<Receiver<Signal>> {
+    let failed = |error: &dyn std::fmt::Display| Stop::Failed(format!("cannot watch for signals: {error}"));
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGINT);
+    set.add(Signal::SIGTERM);
+    set.thread_block().map_err(|error| failed(&error))?;
+    let (sender, receiver) = channel();
+    let wait = move || {
+        let mut is_first = true;
+        while let Ok(signal) = set.wait() {
+            if !is_first {
+                std::process::exit(1);
+            }
+            is_first = false;
+            // Nobody listens any more: the command is about to end.
+            let _ = sender.send(signal);
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(|error| failed(&error))?;
+    Ok(receiver)
+}
