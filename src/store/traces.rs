@@ -131,6 +131,14 @@ fn write_segments(c: &Connection, number: i64, size: u64, offset: u64, data: &[u
                     .execute(named_params! {":id": id, ":bytes": SEGMENT_BYTES})?;
             }
             let mut blob = c.blob_open(MAIN_DB, "trace_segments", "data", id, false)?;
+            if blob.len() as u64 != SEGMENT_BYTES {
+                // Cut by `finish`: a canceled build's runner still sends its last words.
+                c.prepare_cached(
+                    "UPDATE trace_segments SET data = CAST(data || zeroblob(:more) AS BLOB) WHERE id = :id",
+                )?
+                .execute(named_params! {":more": SEGMENT_BYTES - blob.len() as u64, ":id": id})?;
+                blob.reopen(id)?;
+            }
             blob.write_at(part, index(start).unwrap_or(usize::MAX))?;
             blob.close()?;
         }
@@ -216,7 +224,8 @@ mod tests {
             model.extend_from_slice(&data);
             store.write(move |c| write(c, id, &of_build(c, id)?, offset, &data, b"")).unwrap();
         }
-        let check = |what: &str| {
+        let model_end = model.len() as u64;
+        let check = |what: &str, model: &[u8]| {
             let (row, bytes) = store
                 .read(|c| {
                     let row = of_build(c, id)?;
@@ -229,9 +238,12 @@ mod tests {
             let part = store.read(|c| read(c, &row, 16_000, 1000)).unwrap();
             assert_eq!(part, model[16_000..17_000], "{what}, seed {seed}");
         };
-        check("while running");
+        check("while running", &model);
         store.write(move |c| finish(c, id)).unwrap();
-        check("when finished");
+        check("when finished", &model);
+        model.extend_from_slice(&[7; 20_000]);
+        store.write(move |c| write(c, id, &of_build(c, id)?, model_end, &[7; 20_000], b"")).unwrap();
+        check("when grown after the end", &model);
     }
 
     #[test]

@@ -1,0 +1,316 @@
+//! `baton build add`, and the options that it shares with `baton run`.
+
+use super::{Done, Stop, build, build_file, build_id, duration, duration_text, tags};
+use crate::coordinator::{Coordinator, Queued};
+use crate::domain::build::{BuildId, NewBuild, Variable};
+use crate::domain::tags::Tags;
+use crate::domain::time::Timestamp;
+use argh::{ArgsInfo, FromArgs};
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::time::Duration;
+
+/// Bytes of a script file that are read; a build takes less.
+const SCRIPT_BYTES_MAX: u64 = 4 << 20;
+
+/// Makes an argh command that has the options of a build besides its own: argh cannot flatten one struct into
+/// another. `new_build` makes the build of them.
+macro_rules! build_options {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        #[derive(FromArgs, ArgsInfo)]
+        $(#[$meta])*
+        pub struct $name {
+            $($own)*
+
+            /// branch or tag; default: HEAD
+            #[argh(option, long = "ref", arg_name = "REF", default = "String::from(\"HEAD\")")]
+            ref_name: String,
+
+            /// commit, at least 8 characters; default: what the ref points to when a runner fetches it
+            #[argh(option, arg_name = "SHA")]
+            sha: Option<String>,
+
+            /// where the runner fetches the sources from; default: the project's repository
+            #[argh(option, arg_name = "URL")]
+            repo_url: Option<String>,
+
+            /// the build's name; default: build
+            #[argh(option, arg_name = "NAME", default = "String::from(\"build\")")]
+            name: String,
+
+            /// the stage's name; default: test
+            #[argh(option, arg_name = "STAGE", default = "String::from(\"test\")")]
+            stage: String,
+
+            /// a variable of the build that everybody may see; may be given several times
+            #[argh(option, arg_name = "K=V", from_str_fn(variable))]
+            variable: Vec<Variable>,
+
+            /// a variable whose value is masked in the log; may be given several times. Other users of this
+            /// machine can see it in the list of processes; `build add --from -` keeps it out of there
+            #[argh(option, arg_name = "K=V", from_str_fn(secret))]
+            secret: Vec<Secret>,
+
+            /// what a runner must offer, separated by commas; default: nothing
+            #[argh(option, arg_name = "A,B", from_str_fn(tags), default = "Tags::default()")]
+            tags: Tags,
+
+            /// container image to run in; default: the runner's
+            #[argh(option, arg_name = "IMAGE")]
+            image: Option<String>,
+
+            /// container image of a service beside the build; may be given several times
+            #[argh(option, arg_name = "IMAGE")]
+            service: Vec<String>,
+
+            /// path or pattern of files to keep when the build succeeds; may be given several times
+            #[argh(option, arg_name = "PATH")]
+            artifacts: Vec<String>,
+
+            /// how long to keep the artifacts, as in 7d or 3600 (seconds); default: for ever
+            #[argh(option, arg_name = "DURATION", from_str_fn(duration_text))]
+            expire_in: Option<String>,
+
+            /// a build that must succeed first, and whose artifacts this one gets; may be given several times
+            #[argh(option, arg_name = "ID", from_str_fn(build_id))]
+            needs: Vec<BuildId>,
+
+            /// longest run, as in 90min or 3600 (seconds); default: the project's
+            #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
+            timeout: Option<Duration>,
+        }
+
+        impl $name {
+            /// The build of `commands` that the options ask for.
+            fn new_build(self, project: String, commands: String) -> Done<NewBuild> {
+                Ok(NewBuild {
+                    project,
+                    name: self.name,
+                    stage: self.stage,
+                    ref_: self.ref_name,
+                    sha: self.sha,
+                    before_sha: None,
+                    is_tag: false,
+                    repo_url: self.repo_url,
+                    commands,
+                    allow_git_fetch: true,
+                    options: options(self.image, self.service, self.artifacts, self.expire_in)?,
+                    variables: variables(self.variable, self.secret)?,
+                    tags: self.tags,
+                    needs: self.needs,
+                    timeout_s: self.timeout.map(seconds),
+                })
+            }
+        }
+    };
+}
+pub(super) use build_options;
+
+build_options! {
+    /// Queue a build, or with --from a file of builds.
+    #[argh(
+        subcommand,
+        name = "add",
+        usage = "--project NAME (--script LINE... | --script-file FILE) [options]\n       baton build add --from FILE",
+        example = "{command_name} --project demo --ref master --script 'make' --script 'make test'\n{command_name} --project demo --script-file ci.sh --tags docker --image alpine:3.5\n{command_name} --from builds.jsonl",
+        note = "A line of --from is a JSON object: the fields project, name, stage, ref, sha, tags and needs as in\n`build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\nlines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); options as the runner\ngets them; variables, an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones.",
+        example = "echo '{{\"project\": \"demo\", \"script\": [\"make\", \"make test\"]}}' | {command_name} --from -"
+    )]
+    pub struct Add {
+        /// the project's name
+        #[argh(option, arg_name = "NAME")]
+        project: Option<String>,
+
+        /// a line of shell script; may be given several times
+        #[argh(option, arg_name = "LINE")]
+        script: Vec<String>,
+
+        /// a file with the script; - is standard input
+        #[argh(option, arg_name = "FILE")]
+        script_file: Option<String>,
+
+        /// queue the builds of this file, one JSON object a line, all of them or, on an error, none; - is standard
+        /// input. Goes with --project, for lines that name none, and --json only
+        #[argh(option, arg_name = "FILE")]
+        from: Option<String>,
+
+        /// print the new builds as JSON, an object a line, as `build show --json` has it
+        #[argh(switch)]
+        json: bool,
+    }
+}
+
+/// `K=V` of `--secret`, unread: an error of argh's would repeat it.
+pub struct Secret(String);
+
+impl Add {
+    /// Does what the command line says, on what `open` opens.
+    pub fn run(mut self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
+        let json = self.json;
+        if let Some(file) = &self.from {
+            let lines = build_file::read(&mut input(file)?, self.project.as_deref())
+                .map_err(|message| Stop::Failed(format!("{message}; nothing was queued")))?;
+            let coordinator = open()?;
+            return build::new_builds(&coordinator, &build_file::queue(&coordinator, lines)?, json);
+        }
+        let project = self.project.take().ok_or_else(|| usage("--project is missing"))?;
+        let commands = script(&self.script, self.script_file.as_deref())?;
+        let new = self.new_build(project, commands)?;
+        let coordinator = open()?;
+        let ids = coordinator.add_builds(vec![Queued { new, needs_names: Vec::new() }], Timestamp::now())?;
+        build::new_builds(&coordinator, &ids, json)
+    }
+}
+
+fn usage(message: &str) -> Stop {
+    Stop::Usage(format!("{message}; `baton build add --help` explains"))
+}
+
+/// A file, or standard input for `-`.
+fn input(file: &str) -> Done<Box<dyn BufRead>> {
+    if file == "-" {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    let opened = File::open(file).map_err(|error| Stop::Failed(format!("cannot read {file}: {error}")))?;
+    Ok(Box::new(BufReader::new(opened)))
+}
+
+fn script(lines: &[String], file: Option<&str>) -> Done<String> {
+    match (lines, file) {
+        ([], None) => Err(usage("--script or --script-file is missing")),
+        (lines, None) => Ok(lines.join("\n")),
+        ([], Some(file)) => {
+            let mut bytes = Vec::new();
+            let failed = |error: &dyn std::fmt::Display| Stop::Failed(format!("cannot read {file}: {error}"));
+            input(file)?.take(SCRIPT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+            if bytes.len() as u64 > SCRIPT_BYTES_MAX {
+                return Err(failed(&format!("a script has at most {SCRIPT_BYTES_MAX} bytes")));
+            }
+            String::from_utf8(bytes).map_err(|_| failed(&"it is not UTF-8"))
+        }
+        (_, Some(_)) => Err(usage("--script and --script-file do not go together")),
+    }
+}
+
+/// The part of a build that runners get as `options`.
+pub(super) fn options(
+    image: Option<String>,
+    services: Vec<String>,
+    artifacts: Vec<String>,
+    expire_in: Option<String>,
+) -> Done<Map<String, Value>> {
+    let mut options = Map::new();
+    if let Some(image) = image {
+        options.insert("image".to_owned(), image.into());
+    }
+    if !services.is_empty() {
+        options.insert("services".to_owned(), services.into());
+    }
+    if !artifacts.is_empty() {
+        let artifacts = match expire_in {
+            Some(expire_in) => json!({"paths": artifacts, "expire_in": expire_in}),
+            None => json!({"paths": artifacts}),
+        };
+        options.insert("artifacts".to_owned(), artifacts);
+    } else if expire_in.is_some() {
+        return Err(Stop::Usage("--expire-in says how long to keep the files of --artifacts, which is missing".to_owned()));
+    }
+    Ok(options)
+}
+
+/// Public variables, then secret ones: the later of two with the same name wins in the runner.
+pub(super) fn variables(public: Vec<Variable>, secrets: Vec<Secret>) -> Done<Vec<Variable>> {
+    let mut all = public;
+    for Secret(text) in secrets {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Stop::Usage("--secret must be NAME=VALUE (what was given is not repeated here)".to_owned())
+        })?;
+        all.push(Variable::secret(key, value));
+    }
+    Ok(all)
+}
+
+/// For argh: a public variable.
+pub(super) fn variable(text: &str) -> Result<Variable, String> {
+    let (key, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok(Variable::public(key, value))
+}
+
+/// For argh: never an error, since argh's errors repeat the value.
+#[expect(clippy::unnecessary_wraps, reason = "argh wants a Result")]
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret(text.to_owned()))
+}
+
+pub(super) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(line: &[&str]) -> Add {
+        Add::from_args(&["baton", "build", "add"], line).map_err(|exit| exit.output).unwrap()
+    }
+
+    fn new_build(line: &[&str]) -> Done<NewBuild> {
+        let given = add(line);
+        let commands = script(&given.script, given.script_file.as_deref())?;
+        given.new_build("p".to_owned(), commands)
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let new = new_build(&["--script", "true"]).unwrap();
+        let words = (new.name.as_str(), new.stage.as_str(), new.ref_.as_str(), new.commands.as_str());
+        assert_eq!(words, ("build", "test", "HEAD", "true"));
+        assert!(new.sha.is_none() && new.before_sha.is_none() && new.repo_url.is_none() && new.timeout_s.is_none());
+        assert!(!new.is_tag && new.allow_git_fetch && new.tags.is_empty() && new.needs.is_empty());
+        assert!(new.options.is_empty() && new.variables.is_empty());
+    }
+
+    #[test]
+    fn options_become_the_build_that_runners_get() {
+        let line = "--script make --script test --ref v1 --sha 0123456789 --repo-url /r --name n --stage s \
+                    --variable A=1=2 --secret S=x=y --variable B= --tags b,a --image i --service s1 --service s2 \
+                    --artifacts out/ --artifacts *.log --expire-in 7d --needs 3 --needs 4 --timeout 2min";
+        let new = new_build(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
+        assert_eq!(new.commands, "make\ntest");
+        assert_eq!((new.ref_.as_str(), new.sha.as_deref(), new.repo_url.as_deref()), ("v1", Some("0123456789"), Some("/r")));
+        assert_eq!((new.name.as_str(), new.stage.as_str()), ("n", "s"));
+        let variables = [Variable::public("A", "1=2"), Variable::public("B", ""), Variable::secret("S", "x=y")];
+        assert_eq!(new.variables, variables);
+        assert_eq!(new.tags, Tags::from_list("a,b").unwrap());
+        let expected = json!({
+            "image": "i", "services": ["s1", "s2"], "artifacts": {"paths": ["out/", "*.log"], "expire_in": "7d"}
+        });
+        assert_eq!(Value::Object(new.options), expected);
+        assert_eq!((new.needs, new.timeout_s), (vec![BuildId(3), BuildId(4)], Some(120)));
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_wrong_usage() {
+        for (line, part) in [
+            (&[][..], "--script or --script-file"),
+            (&["--script", "x", "--script-file", "y"], "together"),
+            (&["--script", "x", "--expire-in", "1d"], "--artifacts"),
+            (&["--script", "x", "--secret", "hunter2"], "NAME=VALUE"),
+        ] {
+            match new_build(line) {
+                Err(Stop::Usage(message)) => {
+                    assert!(message.contains(part) && !message.contains("hunter2"), "{line:?}: {message}");
+                }
+                other => panic!("{line:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_checked_at_once() {
+        for line in [["--expire-in", "soon"], ["--timeout", "0"], ["--needs", "x"], ["--variable", "A"]] {
+            assert!(Add::from_args(&["add"], &line).is_err(), "{line:?}");
+        }
+    }
+}

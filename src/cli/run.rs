@@ -1,0 +1,195 @@
+//! `baton run`: a build as if it were a local command.
+
+use super::build::outcome;
+use super::build_add::{Secret, build_options, options, secret, seconds, variable, variables};
+use super::{Done, Stop, build_id, duration, duration_text, print, signals, tags, trace};
+use crate::coordinator::{Coordinator, Queued};
+use crate::domain::build::{BuildId, NewBuild, Status, Variable};
+use crate::domain::tags::Tags;
+use crate::domain::time::Timestamp;
+use crate::error::Kind;
+use argh::{ArgsInfo, FromArgs};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+/// A build that no runner has taken for so long is worth a remark.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest run of builds of the project that is made when there is none.
+const TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Most names in an error.
+const NAMES_MAX: usize = 10;
+
+build_options! {
+    /// Run a command as a build: queue it, follow its log, exit as it did.
+    #[argh(
+        subcommand,
+        name = "run",
+        usage = "[--project NAME] [options] -- COMMAND...",
+        example = "{command_name} -- make test\n{command_name} --project demo --ref master --tags docker --image alpine:3.5 -- make -j4\n{command_name} -- sh -c 'make && make test'",
+        note = "Each argument of COMMAND arrives as it is; for the shell's syntax, let a shell be the command.\nCtrl-C cancels the build.",
+        error_code(0, "The build succeeded."),
+        error_code(1, "It did not, or could not be queued; one line on standard error says why.")
+    )]
+    pub struct Run {
+        /// the project's name; default: the only project; if there is none, one named `default` is made
+        #[argh(option, arg_name = "NAME")]
+        project: Option<String>,
+
+        #[argh(positional, greedy)]
+        command: Vec<String>,
+    }
+}
+
+impl Run {
+    /// Does what the command line says, on what `open` opens.
+    pub fn run(mut self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
+        let signals = signals::watch()?;
+        let command = std::mem::take(&mut self.command);
+        if command.is_empty() {
+            return Err(Stop::Usage("a command is missing, as in `baton run -- make test`".to_owned()));
+        }
+        let given = self.project.take();
+        let mut new = self.new_build(String::new(), quoted(&command))?;
+        let coordinator = open()?;
+        new.project = match given {
+            Some(name) => name,
+            None => only_project(&coordinator)?,
+        };
+        let ids = coordinator.add_builds(vec![Queued { new, needs_names: Vec::new() }], Timestamp::now())?;
+        let id = *ids.first().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))?;
+        print::note(&format!("build {id} is queued"));
+
+        let mut unread = false;
+        let mut watch = Watch { id, since: Instant::now(), is_told: false };
+        let print = |piece: &[u8]| match print::bytes(piece) {
+            // The result still counts when nobody reads the log.
+            Err(Stop::Unread) => {
+                unread = true;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(stop) if unread => Ok(drop(stop)),
+            Err(stop) => Err(stop),
+        };
+        let wait = |status: Status, pause: Duration| {
+            match signals.recv_timeout(pause) {
+                Ok(_) => return cancel(&coordinator, id),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause),
+            }
+            watch.look(&coordinator, status)
+        };
+        trace::follow(&coordinator, id, print, wait)?;
+        outcome(&coordinator, id)
+    }
+}
+
+/// Tells once why no runner has taken the build.
+struct Watch {
+    id: BuildId,
+    since: Instant,
+    is_told: bool,
+}
+
+impl Watch {
+    fn look(&mut self, coordinator: &Coordinator, status: Status) -> Done {
+        let waits = matches!(status, Status::Created | Status::Pending);
+        if !waits || self.is_told || self.since.elapsed() < PATIENCE {
+            return Ok(());
+        }
+        self.is_told = true;
+        let reason = coordinator.show_build(self.id, Timestamp::now())?.pending_reason;
+        let advice = match status {
+            Status::Created => "`baton build list` shows how they are",
+            _ => {
+                "is `baton serve` running on this data directory? `baton runner list` shows the runners, \
+                 `baton runner token` the token to register one; Ctrl-C cancels the build"
+            }
+        };
+        print::note(&format!("build {} still waits: {}; {advice}", self.id, reason.unwrap_or_default()));
+        Ok(())
+    }
+}
+
+fn cancel(coordinator: &Coordinator, id: BuildId) -> Done {
+    match coordinator.cancel_build(id, Timestamp::now()) {
+        Ok(()) => Err(Stop::Failed(format!("build {id} was canceled by a signal; `baton build retry {id}` runs it again"))),
+        // It has ended in the meantime.
+        Err(error) if error.kind == Kind::Conflict => Err(Stop::Failed(error.message)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The only project's name, or that of a new one.
+fn only_project(coordinator: &Coordinator) -> Done<String> {
+    let mut names = coordinator.project_names()?;
+    match names.as_slice() {
+        [] => {
+            print::note("there is no project yet; this makes one named \"default\"");
+            Ok(coordinator.add_project("default", None, TIMEOUT, Timestamp::now())?.name)
+        }
+        [_] => Ok(names.remove(0)),
+        several => {
+            let shown: Vec<&str> = several.iter().take(NAMES_MAX).map(String::as_str).collect();
+            let more = if several.len() > NAMES_MAX { ", ..." } else { "" };
+            Err(Stop::Failed(format!("which project? `--project NAME` says it: {}{more}", shown.join(", "))))
+        }
+    }
+}
+
+/// A line of shell that runs `command` with each argument as it is.
+fn quoted(command: &[String]) -> String {
+    let words = command.iter().enumerate().map(|(index, word)| {
+        // `A=1` as the first word would be an assignment.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+:,./-".contains(c) || (c == '=' && index > 0);
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn line(words: &[&str]) -> String {
+        quoted(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn plain_words_stay_readable_and_others_are_quoted() {
+        for (words, expected) in [
+            (&["make", "-j4", "CC=gcc", "a/b.c"][..], "make -j4 CC=gcc a/b.c"),
+            (&["A=1"], "'A=1'"),
+            (&["echo", "", "a b"], "echo '' 'a b'"),
+            (&["echo", "it's"], "echo 'it'\\''s'"),
+            (&["echo", "$HOME", "*", "~", "a;b", "#"], "echo '$HOME' '*' '~' 'a;b' '#'"),
+        ] {
+            assert_eq!(line(words), expected);
+        }
+    }
+
+    #[test]
+    fn every_argument_survives_the_shell() {
+        let words = ["", "a b", "it's", "'", "\"", "$HOME", "`id`", "a\nb", "\\", "\\'", "-n", "größe", "!x", "{a,b}", "=", "\t"];
+        let script = line(&[&["printf", "%s\\0"], &words[..]].concat());
+        let output = Command::new("sh").arg("-c").arg(&script).output().unwrap();
+        let expected: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        assert_eq!(output.stdout, expected, "{script}");
+    }
+
+    #[test]
+    fn options_before_the_dashes_are_those_of_build_add() {
+        let args = ["--project", "p", "--ref", "r", "--secret", "A=b", "--", "make", "--ref", "x", "--help"];
+        let run = Run::from_args(&["baton", "run"], &args).map_err(|exit| exit.output).unwrap();
+        assert_eq!(run.command, ["make", "--ref", "x", "--help"]);
+        let new = run.new_build("p".into(), "x".into()).unwrap();
+        assert_eq!((new.ref_.as_str(), new.variables), ("r", vec![Variable::secret("A", "b")]));
+    }
+}
