@@ -9,6 +9,7 @@ pub mod multipart;
 pub mod params;
 pub mod server;
 mod sockets;
+mod watch;
 pub mod wire;
 
 pub use message::{Body, Method, Request, Response};

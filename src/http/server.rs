@@ -20,6 +20,7 @@
 use super::gate::{Framing, Head, Verdict};
 use super::message::{Method, Request, Response};
 use super::sockets::{Peeked, RawWriter, discard, inode, listen, newest_socket, peek, refuse};
+use super::watch::{Watch, Watches};
 use super::wire::{Incoming, Pace, write_response};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -77,6 +78,7 @@ struct Shared {
     /// Inodes of the sockets that exist, the listener's among them.
     inodes: Mutex<HashSet<u64>>,
     stopping: AtomicBool,
+    watches: Watches,
 }
 
 #[derive(Default)]
@@ -157,6 +159,7 @@ impl HttpServer {
             open: AtomicUsize::new(0),
             inodes: Mutex::new(HashSet::from([listener_inode])),
             stopping: AtomicBool::new(false),
+            watches: Watches::default(),
         });
         let mut poller = Poller {
             shared: Arc::clone(&shared),
@@ -175,6 +178,12 @@ impl HttpServer {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Threads that tiny_http has swallowed and will not give back while this process lives.
+    #[must_use]
+    pub fn lost_threads(&self) -> usize {
+        self.shared.watches.lost()
     }
 
     /// Takes no new requests, lets those under way finish, for at most [`Limits::drain_time_max`], and returns
@@ -238,6 +247,7 @@ impl Poller {
             self.accept();
             if Instant::now() >= next_tick {
                 self.shared.let_go_of_the_late();
+                self.shared.watches.look();
                 self.shared.ensure_worker();
                 next_tick = Instant::now() + TICK;
             }
@@ -246,9 +256,13 @@ impl Poller {
     }
 
     fn accept(&mut self) {
-        while self.accept_from.is_some_and(|from| from <= Instant::now())
-            && self.shared.open.load(Ordering::Acquire) < self.shared.limits.connections_max
-        {
+        while self.accept_from.is_some_and(|from| from <= Instant::now()) {
+            if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max
+                && !self.shared.let_go_of_one()
+            {
+                // Whichever connection ends first wakes the poller.
+                return;
+            }
             match self.accept_one() {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.accept_from = None,
@@ -420,8 +434,12 @@ impl Shared {
 
     /// Serves one request; returns the connection if it may carry another.
     fn serve(&self, mut connection: Connection, head: &Head, followed: bool) -> Option<Connection> {
+        // Declared after the connection, so that it ends before it.
+        let watching = self.watches.start(connection.id, connection.fd);
         let mut request = connection.requests.as_mut()?.next()??;
-        let mut body = Incoming::new(LazyBody(&mut request), head.framing, Pace::new(&self.limits));
+        watching.watch.taken();
+        let reader = LazyBody(&mut request, &watching.watch);
+        let mut body = Incoming::new(reader, head.framing, Pace::new(&self.limits));
         let response = self.respond(head, &mut body);
         // A client that waits for `100 Continue` and got none may send no body at all.
         let finished = body.is_finished() || (!head.expects_continue && body.skip_rest(SKIPPED_BYTES_MAX));
@@ -430,10 +448,12 @@ impl Shared {
         let pace = Pace::new(&self.limits);
         if finished {
             let written = write_response(&mut request.into_writer(), response, with_body, keep, pace);
+            drop(watching);
             return (written.is_ok() && keep).then_some(connection);
         }
         let written = write_response(&mut RawWriter(connection.fd), response, with_body, false, pace);
         connection.unread_request = Some(request);
+        drop(watching);
         if written.is_ok() && shutdown(connection.fd, Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
             self.park(connection, Waits::Closing);
@@ -460,6 +480,15 @@ impl Shared {
         })
     }
 
+    /// At the limit of connections, the one that has waited longest makes room: half a request before a
+    /// kept-alive one, since the latter's client is known to have behaved. False: none is waiting.
+    fn let_go_of_one(&self) -> bool {
+        let mut all = lock(&self.parked);
+        let rank = |parked: &Parked| (parked.waits == Waits::Idle, parked.since);
+        let Some(id) = all.iter().min_by_key(|(_, parked)| rank(parked)).map(|(id, _)| *id) else { return false };
+        all.remove(&id).is_some()
+    }
+
     /// Closes connections whose time is over.
     fn let_go_of_the_late(&self) {
         let limits = &self.limits;
@@ -483,11 +512,11 @@ impl Shared {
 
 /// The request's body. tiny_http sends `100 Continue` when the reader is asked for, so that is put off until
 /// the handler reads.
-struct LazyBody<'a>(&'a mut tiny_http::Request);
+struct LazyBody<'a>(&'a mut tiny_http::Request, &'a Watch);
 
 impl Read for LazyBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.as_reader().read(buffer)
+        self.1.read(self.0.as_reader(), buffer)
     }
 }
 

@@ -105,6 +105,11 @@ pub fn peek(fd: RawFd, limits: &Limits) -> (usize, Peeked) {
     })
 }
 
+/// How much has arrived and was not taken; up to 1 KiB, which is enough to know that there is something.
+pub fn unread_bytes(fd: RawFd) -> usize {
+    recv(fd, &mut [0; 1024], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).unwrap_or(0)
+}
+
 /// Takes and drops what has arrived. False: the peer is gone.
 pub fn discard(fd: RawFd) -> bool {
     let mut sink = [0; 16 << 10];
