@@ -11,6 +11,9 @@ CREATE TABLE settings (
     registration_token TEXT NOT NULL,
     -- Keys the opaque `last_update` values, so that they cannot be guessed or carried between installations.
     queue_key          BLOB NOT NULL CHECK (length(queue_key) = 16),
+    -- When a server last said that it serves, to half a minute: silence of runners while no server ran does
+    -- not count against them. NULL: no server has run.
+    alive_at           INTEGER,
     created_at         INTEGER NOT NULL
 ) STRICT;
 
@@ -93,6 +96,8 @@ CREATE TABLE builds (
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';
 CREATE INDEX builds_pending_of_project ON builds (project_id, tag_set_id, id) WHERE status = 'pending';
 CREATE INDEX builds_running ON builds (runner_id) WHERE status = 'running';
+
+CREATE INDEX builds_canceled_with_token ON builds (finished_at) WHERE status = 'canceled' AND token IS NOT NULL;
 
 CREATE TABLE build_specs (
     build_id        INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,

@@ -8,6 +8,7 @@
 use crate::domain::build::BuildId;
 use crate::domain::token::{hex, random};
 use crate::error::{Error, Kind, Result};
+use nix::sys::statvfs::statvfs;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -53,11 +54,34 @@ impl Artifacts {
         &self.dir
     }
 
-    /// Receives a file of a build: copies `from` until its end, at most `bytes_max`, and syncs it.
+    /// Bytes that the file system has left for us.
     ///
     /// # Errors
-    /// [`Kind::TooLarge`] beyond `bytes_max`; what the reader says; the file system's. Nothing is left then.
-    pub fn receive(&self, id: BuildId, from: &mut dyn Read, bytes_max: u64) -> Result<Received> {
+    /// The file system's.
+    pub fn free_bytes(&self) -> Result<u64> {
+        let stat = statvfs(&self.dir).map_err(|errno| Error::from(io::Error::from(errno)))?;
+        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+    }
+
+    /// Whether more than `reserve_bytes` are left.
+    ///
+    /// # Errors
+    /// [`Kind::DiskFull`] if not; the file system's.
+    pub fn check_room(&self, reserve_bytes: u64) -> Result<()> {
+        let free = self.free_bytes()?;
+        if free > reserve_bytes {
+            return Ok(());
+        }
+        let message = format!("{free} bytes are free, and {reserve_bytes} are kept in reserve");
+        Err(Error::new(Kind::DiskFull, message))
+    }
+
+    /// Receives a file of a build: copies `from` until its end, at most `bytes_max`, leaving `reserve_bytes` of
+    /// the disk free, and syncs it.
+    ///
+    /// # Errors
+    /// [`Kind::TooLarge`], [`Kind::DiskFull`]; what the reader says; the file system's. Nothing is left then.
+    pub fn receive(&self, id: BuildId, from: &mut dyn Read, bytes_max: u64, reserve_bytes: u64) -> Result<Received> {
         let nonce = hex(&random::<8>()?);
         let mut received = Received {
             dir: self.dir.clone(),
@@ -77,6 +101,7 @@ impl Artifacts {
             if received.size > bytes_max {
                 return Err(Error::new(Kind::TooLarge, format!("artifacts may have at most {bytes_max} bytes")));
             }
+            self.check_room(reserve_bytes)?;
             hash.update(bytes);
             file.write_all(bytes)?;
         }
@@ -199,7 +224,7 @@ mod tests {
     fn a_file_that_fails_on_the_way_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
-        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 11][..], 10).err().unwrap();
+        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 11][..], 10, 0).err().unwrap();
         assert_eq!(over.kind, Kind::TooLarge);
         struct Broken;
         impl Read for Broken {
@@ -207,8 +232,10 @@ mod tests {
                 Err(io::ErrorKind::TimedOut.into())
             }
         }
-        assert_eq!(artifacts.receive(BuildId(1), &mut Broken, 10).err().unwrap().kind, Kind::TooSlow);
-        drop(artifacts.receive(BuildId(1), &mut &b"x"[..], 10).unwrap());
+        assert_eq!(artifacts.receive(BuildId(1), &mut Broken, 10, 0).err().unwrap().kind, Kind::TooSlow);
+        let full = artifacts.receive(BuildId(1), &mut &b"x"[..], 10, u64::MAX).err().unwrap();
+        assert_eq!(full.kind, Kind::DiskFull);
+        drop(artifacts.receive(BuildId(1), &mut &b"x"[..], 10, 0).unwrap());
         assert_eq!(names(artifacts.dir()), Vec::<String>::new());
     }
 
@@ -216,7 +243,7 @@ mod tests {
     fn the_sweep_removes_what_no_row_names_and_nothing_that_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
-        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], 3).unwrap();
+        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], 3, 0).unwrap();
         assert_eq!(kept.size, 3);
         let name = kept.settle().unwrap();
         kept.keep();

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line: one file a noun; parses and prints, nothing else |
 //! | [`server`] | the library's front door: a coordinator that listens |
+//! | [`background`] | the table of periodic deeds |
 //! | [`http`] | requests and responses as values, and the server that carries them; `http/server.rs` alone knows tiny_http |
 //! | [`api`] | one file per protocol: translates between requests and deeds |
 //! | [`coordinator`] | the deeds: claim, report, finish, upload, cancel, ...; one function each, whoever asks |
@@ -30,6 +31,7 @@
 
 pub mod api;
 pub mod artifacts;
+pub mod background;
 pub mod cli;
 pub mod coordinator;
 pub mod domain;

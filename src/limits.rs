@@ -38,6 +38,11 @@ pub struct Limits {
     pub drain_time_max: Duration,
     /// A running build without a sign of life for so long is lost.
     pub runner_timeout: Duration,
+    /// A build that its runner did not end so long after the build's own timeout has timed out. Runners end
+    /// builds themselves; their `after_script` has five minutes of its own.
+    pub timeout_grace: Duration,
+    /// Below so much room on the disk, nothing new is taken on; ends, reads and removals go on.
+    pub disk_reserve_bytes: u64,
 }
 
 impl Default for Limits {
@@ -59,6 +64,8 @@ impl Default for Limits {
             transfer_bytes_per_second_min: 1024,
             drain_time_max: Duration::from_secs(30),
             runner_timeout: Duration::from_secs(3600),
+            timeout_grace: Duration::from_secs(600),
+            disk_reserve_bytes: 64 << 20,
         }
     }
 }

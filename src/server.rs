@@ -1,7 +1,9 @@
 //! A coordinator that listens: the library's front door.
 
 use crate::api;
-use crate::coordinator::Coordinator;
+use crate::background::Background;
+use crate::coordinator::{Coordinator, Swept};
+use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::server::HttpServer;
 use crate::limits::Limits;
@@ -45,6 +47,7 @@ impl Config {
 pub struct Server {
     // Before the lock, so that it has stopped when the lock goes.
     http: HttpServer,
+    _background: Background,
     coordinator: Arc<Coordinator>,
     _lock: Flock<File>,
 }
@@ -57,16 +60,24 @@ impl Server {
     pub fn start(config: Config) -> Result<Server> {
         let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
         let lock = lock(&config.data)?;
-        let orphans = coordinator.clean_up()?;
-        if orphans > 0 {
-            log::info!("removed {orphans} files of uploads that were never finished");
+        let now = Timestamp::now();
+        let orphans = coordinator.begin_serving(now)?;
+        let swept = coordinator.sweep(now)?;
+        if orphans > 0 || swept != Swept::default() {
+            log::info!(
+                "cleaned up: {orphans} files without a build, {} expired artifacts; failed {} builds whose runner is lost, {} that timed out",
+                swept.expired,
+                swept.runner_lost,
+                swept.timed_out
+            );
         }
         let handler = {
             let coordinator = Arc::clone(&coordinator);
             Box::new(move |request: &mut crate::http::Request<'_>| api::handle(&coordinator, request))
         };
         let http = HttpServer::start(config.listen, config.limits, handler)?;
-        Ok(Server { http, coordinator, _lock: lock })
+        let background = Background::start(Arc::clone(&coordinator))?;
+        Ok(Server { http, _background: background, coordinator, _lock: lock })
     }
 
     /// Where it listens.

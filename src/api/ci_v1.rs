@@ -5,7 +5,7 @@
 //! file of the server), triggers, and the long poll.
 
 use super::job::job_json;
-use super::{error_response, method_not_allowed};
+use super::{disk_full, error_response, method_not_allowed};
 use crate::coordinator::{Claim, Coordinator, Patched, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
@@ -16,7 +16,7 @@ use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
 use crate::domain::user_agent::understands_no_content;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
 use crate::http::params::{Params, multipart_error, parts_error, read_body, read_field};
 use crate::http::{Body, Method, Request, Response};
@@ -70,7 +70,11 @@ pub fn handle(coordinator: &Coordinator, request: &mut Request<'_>, path: &str) 
         (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
         (Route::Trace(id), Method::Patch) => append_trace(coordinator, request, id, now),
         (Route::Trace(_), _) => return method_not_allowed(&[Method::Patch]),
-        (Route::Artifacts(id), Method::Post) => upload(coordinator, request, id, now),
+        (Route::Artifacts(id), Method::Post) => match upload(coordinator, request, id, now) {
+            // RFC 4918's word for a disk without room; everywhere else 503, which old runners bear.
+            Err(error) if error.kind == Kind::DiskFull => Ok(disk_full(507, &error)),
+            answer => answer,
+        },
         (Route::Artifacts(id), Method::Get | Method::Head) => download(coordinator, request, id, now),
         (Route::Artifacts(id), Method::Delete) => delete_artifacts(coordinator, request, id),
         (Route::Artifacts(_), _) => {
@@ -248,7 +252,8 @@ impl Parts {
         bytes_max: u64,
     ) -> Result<()> {
         // Artifacts must be smaller than the limit, not just as large.
-        let received = coordinator.artifacts().receive(id, data, bytes_max.saturating_sub(1))?;
+        let reserve = coordinator.limits().disk_reserve_bytes;
+        let received = coordinator.artifacts().receive(id, data, bytes_max.saturating_sub(1), reserve)?;
         let twice = if head.name == "file" {
             let filename = artifacts_filename(head.filename.as_deref());
             self.file.replace((received, filename)).is_some()

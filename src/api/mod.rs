@@ -40,13 +40,16 @@ fn error_response(error: &Error) -> Response {
             log::warn!("answered 503: {error}");
             Response::error(503, "the server is busy, try again").with("Retry-After", "1")
         }
-        Kind::DiskFull => {
-            log::error!("answered 507: {error}");
-            Response::error(507, "the disk is full").with("Retry-After", "10")
-        }
+        Kind::DiskFull => disk_full(503, error),
         Kind::Internal => {
             log::error!("answered 500: {error}");
             Response::error(500, "")
         }
     }
+}
+
+/// What is answered while there is no room. Never 403 or 404, on which old runners give a build up.
+fn disk_full(status: u16, error: &Error) -> Response {
+    log::error!("answered {status}: {error}");
+    Response::error(status, "the server's disk is full").with("Retry-After", "10")
 }

@@ -73,14 +73,16 @@ fn target(output: Option<&str>, filename: &str) -> Done<Target> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::File(path)),
         Err(error) => Err(failed(&path, &error)),
         Ok(_) if output.is_none() => Err(Stop::Failed(format!(
-            "there is a {} already; `--output FILE` writes to another name, or over it",
+            "{} exists already; `--output FILE` writes to another name, or over it",
             path.display()
         ))),
         Ok(found) if found.is_dir() => {
             Err(Stop::Failed(format!("{} is a directory; give `--output` a file's name", path.display())))
         }
         // A link stays: what it names is replaced.
-        Ok(found) if found.is_file() => fs::canonicalize(&path).map(Target::File).map_err(|error| failed(&path, &error)),
+        Ok(found) if found.is_file() => {
+            fs::canonicalize(&path).map(Target::File).map_err(|error| failed(&path, &error))
+        }
         Ok(_) => Ok(Target::Special(path)),
     }
 }
@@ -204,6 +206,8 @@ mod tests {
         assert!(matches!(target(Some("-"), "x"), Ok(Target::Stdout)));
         assert!(matches!(target(Some("/dev/null"), "x"), Ok(Target::Special(_))));
         assert!(matches!(target(dir.path().to_str(), "x"), Err(Stop::Failed(_))));
-        assert!(matches!(target(None, "../../no-such.zip"), Ok(Target::File(path)) if path == Path::new("no-such.zip")));
+        assert!(
+            matches!(target(None, "../../no-such.zip"), Ok(Target::File(path)) if path == Path::new("no-such.zip"))
+        );
     }
 }

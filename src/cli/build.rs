@@ -12,7 +12,10 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(
     subcommand,
     name = "build",
-    example = "{command_name} add --project demo --script 'make test'\n{command_name} list --status failed\n{command_name} log 7 --follow"
+    example = "\
+        {command_name} add --project demo --script 'make test'\n\
+        {command_name} list --status failed\n\
+        {command_name} log 7 --follow"
 )]
 pub struct Build {
     #[argh(subcommand)]
@@ -198,7 +201,9 @@ mod tests {
 
     #[test]
     fn a_wrong_state_suggests_the_near_one() {
-        for (word, part) in [("sucess", "did you mean success?"), ("PENDING", "did you mean pending?"), ("x", "there are created,")] {
+        for (word, part) in
+            [("sucess", "did you mean success?"), ("PENDING", "did you mean pending?"), ("x", "there are created,")]
+        {
             assert!(status(word).unwrap_err().contains(part), "{word}");
         }
         assert_eq!(status("failed"), Ok(Status::Failed));

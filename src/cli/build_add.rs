@@ -113,8 +113,15 @@ build_options! {
         subcommand,
         name = "add",
         usage = "--project NAME (--script LINE... | --script-file FILE) [options]\n       baton build add --from FILE",
-        example = "{command_name} --project demo --ref master --script 'make' --script 'make test'\n{command_name} --project demo --script-file ci.sh --tags docker --image alpine:3.5\n{command_name} --from builds.jsonl",
-        note = "A line of --from is a JSON object: the fields project, name, stage, ref, sha, tags and needs as in\n`build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\nlines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); options as the runner\ngets them; variables, an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones.",
+        example = "\
+            {command_name} --project demo --ref master --script 'make' --script 'make test'\n\
+            {command_name} --project demo --script-file ci.sh --tags docker --image alpine:3.5\n\
+            {command_name} --from builds.jsonl",
+        note = "\
+            A line of --from is a JSON object: the fields project, name, stage, ref, sha, tags and needs as in\n\
+            `build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\n\
+            lines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); options as the runner\n\
+            gets them; variables, an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones.",
         example = "echo '{{\"project\": \"demo\", \"script\": [\"make\", \"make test\"]}}' | {command_name} --from -"
     )]
     pub struct Add {
@@ -214,7 +221,9 @@ pub(super) fn options(
         };
         options.insert("artifacts".to_owned(), artifacts);
     } else if expire_in.is_some() {
-        return Err(Stop::Usage("--expire-in says how long to keep the files of --artifacts, which is missing".to_owned()));
+        return Err(Stop::Usage(
+            "--expire-in says how long to keep the files of --artifacts, which is missing".to_owned(),
+        ));
     }
     Ok(options)
 }
@@ -243,6 +252,7 @@ pub(super) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret(text.to_owned()))
 }
 
+/// Whole seconds, as builds keep their timeout.
 pub(super) fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
@@ -278,7 +288,10 @@ mod tests {
                     --artifacts out/ --artifacts *.log --expire-in 7d --needs 3 --needs 4 --timeout 2min";
         let new = new_build(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
         assert_eq!(new.commands, "make\ntest");
-        assert_eq!((new.ref_.as_str(), new.sha.as_deref(), new.repo_url.as_deref()), ("v1", Some("0123456789"), Some("/r")));
+        assert_eq!(
+            (new.ref_.as_str(), new.sha.as_deref(), new.repo_url.as_deref()),
+            ("v1", Some("0123456789"), Some("/r"))
+        );
         assert_eq!((new.name.as_str(), new.stage.as_str()), ("n", "s"));
         let variables = [Variable::public("A", "1=2"), Variable::public("B", ""), Variable::secret("S", "x=y")];
         assert_eq!(new.variables, variables);

@@ -23,8 +23,22 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// The fields of a line.
 const FIELDS: [&str; 16] = [
-    "project", "name", "stage", "ref", "sha", "before_sha", "tag", "repo_url", "script", "commands", "options",
-    "variables", "tags", "needs", "timeout", "allow_git_fetch",
+    "project",
+    "name",
+    "stage",
+    "ref",
+    "sha",
+    "before_sha",
+    "tag",
+    "repo_url",
+    "script",
+    "commands",
+    "options",
+    "variables",
+    "tags",
+    "needs",
+    "timeout",
+    "allow_git_fetch",
 ];
 
 /// Fields of `build show --json` that a new build cannot have.
@@ -133,7 +147,9 @@ fn parse(line: &[u8], project: Option<&str>) -> Result<Queued, String> {
 /// serde's own words would repeat a value that is no object.
 fn not_json(error: &serde_json::Error) -> String {
     match error.classify() {
-        serde_json::error::Category::Data => "it must be a JSON object, as in {\"project\": ..., \"script\": ...}".to_owned(),
+        serde_json::error::Category::Data => {
+            "it must be a JSON object, as in {\"project\": ..., \"script\": ...}".to_owned()
+        }
         serde_json::error::Category::Io | serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
             format!("it is not JSON (at character {})", error.column())
         }
@@ -198,9 +214,10 @@ impl Fields {
             None => {}
             Some(Value::Array(items)) => {
                 for item in items {
-                    match item {
-                        Value::String(name) => names.push(name),
-                        other => ids.push(BuildId(other.as_i64().ok_or_else(wrong)?)),
+                    match (item.as_i64(), item.as_str()) {
+                        (Some(id), _) => ids.push(BuildId(id)),
+                        (None, Some(name)) => names.push(name.to_owned()),
+                        (None, None) => return Err(wrong()),
                     }
                 }
             }
@@ -237,7 +254,9 @@ impl Fields {
                 .zip(1..)
                 .map(|(item, place)| variable(item).map_err(|message| format!("variable {place}: {message}")))
                 .collect(),
-            Some(_) => Err("\"variables\" must be an array of {\"key\", \"value\", \"public\"}, or an object".to_owned()),
+            Some(_) => {
+                Err("\"variables\" must be an array of {\"key\", \"value\", \"public\"}, or an object".to_owned())
+            }
         }
     }
 
@@ -339,7 +358,10 @@ mod tests {
         assert_eq!(new.tags.join(","), "a,b");
         assert_eq!((new.needs, queued.needs_names), (vec![BuildId(3), BuildId(4)], vec!["first".to_owned()]));
         assert_eq!(new.timeout_s, Some(120));
-        assert_eq!(one(&minimal("variables", json!({"B": true}))).unwrap().new.variables, [Variable::public("B", "true")]);
+        assert_eq!(
+            one(&minimal("variables", json!({"B": true}))).unwrap().new.variables,
+            [Variable::public("B", "true")]
+        );
         assert_eq!(one(&minimal("timeout", json!(90))).unwrap().new.timeout_s, Some(90));
     }
 
@@ -381,7 +403,10 @@ mod tests {
             (minimal("variables", json!("hunter2")), "\"variables\""),
             (minimal("variables", json!(["K=hunter2"])), "variable 1: it must be an object"),
             (minimal("variables", json!([{"key": "K", "vlaue": "hunter2"}])), "\"value\" is missing"),
-            (minimal("variables", json!([{"key": "K", "value": "x", "pubilc": "hunter2"}])), "did you mean \"public\"?"),
+            (
+                minimal("variables", json!([{"key": "K", "value": "x", "pubilc": "hunter2"}])),
+                "did you mean \"public\"?",
+            ),
             (minimal("variables", json!([{"key": "K", "value": ["hunter2"]}])), "\"value\" must be"),
             (minimal("variables", json!([{"key": "K", "value": "x", "public": "hunter2"}])), "true or false"),
             (minimal("variables", json!({"K": ["hunter2"]})), "the variable \"K\""),
@@ -395,7 +420,9 @@ mod tests {
     #[test]
     fn errors_count_every_line_of_the_file() {
         let good = "{\"project\":\"p\",\"script\":\"x\"}\n";
-        let read_text = |text: &str| read(&mut text.as_bytes(), None).map(|lines| lines.iter().map(|l| l.number).collect::<Vec<_>>());
+        let read_text = |text: &str| {
+            read(&mut text.as_bytes(), None).map(|lines| lines.iter().map(|l| l.number).collect::<Vec<_>>())
+        };
         assert_eq!(read_text(&format!("{good}\n \r\n{good}")), Ok(vec![1, 4]));
         assert_eq!(read_text(""), Ok(vec![]));
         for (text, begin) in [

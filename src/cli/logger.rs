@@ -34,7 +34,8 @@ pub fn start() {
     let logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
         .format(|buffer, record| {
             // A record is one line, whatever a client has put into it.
-            let text: String = record.args().to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let text: String =
+                record.args().to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             writeln!(buffer, "{} {:5} {text}", Timestamp::now(), record.level())
         })
         .build();

@@ -38,8 +38,14 @@ pub use logger::start as start_logger;
 /// Coordinates builds: keeps a queue, hands builds to GitLab runners, and stores their logs and artifacts.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
-    example = "{command_name} serve\n{command_name} project add demo --repo-url https://git.example/demo.git\n{command_name} build add --project demo --script 'make test'\n{command_name} run -- make test",
-    note = "{command_name} COMMAND --help explains a command. Every command but serve works whether or not\nthe server runs.",
+    example = "\
+        {command_name} serve\n\
+        {command_name} project add demo --repo-url https://git.example/demo.git\n\
+        {command_name} build add --project demo --script 'make test'\n\
+        {command_name} run -- make test",
+    note = "\
+        {command_name} COMMAND --help explains a command. Every command but serve works whether or not\n\
+        the server runs.",
     error_code(0, "Done."),
     error_code(1, "Refused or failed, or the build failed; one line on standard error says why."),
     error_code(2, "Wrong usage.")
@@ -117,7 +123,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Done<Baton> {
     let args: Vec<&str> = words.args.iter().map(String::as_str).collect();
     let baton = Baton::from_args(&["baton"], &args).map_err(|exit| match exit.status {
         Ok(()) => Stop::Answer(exit.output),
-        Err(()) => words.usage(&exit.output.split_whitespace().collect::<Vec<_>>().join(" ")),
+        Err(()) => words.usage(&in_our_words(&exit.output, &args)),
     })?;
     if words.path == ["build", "add"]
         && words.given.contains(&"--from")
@@ -129,6 +135,24 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Done<Baton> {
         return Err(Stop::Answer(format!("baton {}\n", env!("CARGO_PKG_VERSION"))));
     }
     Ok(baton)
+}
+
+/// argh's errors in one line: which option, its value, what is wrong.
+fn in_our_words(error: &str, args: &[&str]) -> String {
+    let of_value = |begin: &str| {
+        let (name, rest) = error.trim_end().strip_prefix(begin)?.split_once("' with value '")?;
+        let (value, message) =
+            args.iter().find_map(|value| Some((value, rest.strip_prefix(value)?.strip_prefix("': ")?)))?;
+        Some(format!("{name} {value:?}: {message}"))
+    };
+    let missing = || {
+        let names = error.strip_prefix("Required positional arguments not provided:")?;
+        Some(format!("{} is missing", names.split_whitespace().collect::<Vec<_>>().join(", ")))
+    };
+    of_value("Error parsing option '")
+        .or_else(|| of_value("Error parsing positional argument '"))
+        .or_else(missing)
+        .unwrap_or_else(|| error.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn dispatch(baton: Baton) -> Done {
@@ -287,9 +311,11 @@ mod tests {
             (&["build", "list", "--frobnicate=1"], &["no option --frobnicate;", "`baton build list --help`"]),
             (&["build", "list", "--limit"], &["--limit needs a value"]),
             (&["build", "list", "--json=yes"], &["--json takes no value"]),
-            (&["build", "list", "--limit", "many"], &["--limit", "many"]),
-            (&["build", "show"], &["id"]),
-            (&["build", "show", "x"], &["baton build list"]),
+            (&["build", "list", "--limit", "many"], &["--limit \"many\": it must be a number"]),
+            (&["build", "list", "--project", "a", "--project", "b"], &["--project \"b\": duplicate"]),
+            (&["build", "show"], &["id is missing"]),
+            (&["build", "show", "x"], &["id \"x\": a build's id is a number"]),
+            (&["build", "show", "a': b"], &["id \"a': b\": a build's id"]),
             (&["build", "show", "1", "2"], &["unexpected", "2"]),
             (&["project", "add", "p", "--timeout", "0"], &["at least one second"]),
             (&["build", "add", "--from", "-", "--ref", "x"], &["--ref", "--from"]),

@@ -196,7 +196,7 @@ pub fn build(report: &BuildReport) -> Done {
         ("sha", build.sha.clone()),
         ("status", Some(build.status.to_string())),
         ("failure", build.failure_reason.map(|reason| reason.as_str().to_owned())),
-        ("waits", report.pending_reason.clone()),
+        ("pending", report.pending_reason.clone()),
         ("tags", Some(build.tags.join(", "))),
         ("needs", Some(needs.join(", "))),
         ("created", time(Some(build.created_at))),
@@ -274,7 +274,10 @@ mod tests {
             expire_at: Some(Timestamp(0)),
         });
         let line = json_line(&BuildDocument::new(&ended)).unwrap();
-        let file = format!("{{\"filename\":\"a.zip\",\"size\":5,\"sha256\":\"{}\",\"expire_at\":\"1970-01-01T00:00:00.000Z\"}}", "ab".repeat(32));
+        let file = format!(
+            "{{\"filename\":\"a.zip\",\"size\":5,\"sha256\":\"{}\",\"expire_at\":\"1970-01-01T00:00:00.000Z\"}}",
+            "ab".repeat(32)
+        );
         for part in ["\"failure_reason\":\"timed_out\"", "\"runner\":{\"id\":2,\"description\":\"r\"}", file.as_str()] {
             assert!(line.contains(part), "{line}");
         }

@@ -120,8 +120,7 @@ impl Project {
 
 impl Add {
     fn run(self, coordinator: &Coordinator) -> Done {
-        let project =
-            coordinator.add_project(&self.name, self.repo_url.as_deref(), self.timeout, Timestamp::now())?;
+        let project = coordinator.add_project(&self.name, self.repo_url.as_deref(), self.timeout, Timestamp::now())?;
         let (name, ci_token) = (project.name.as_str(), project.ci_token.as_str());
         if self.json {
             return print::json(&Added { id: project.id, name, repo_url: project.repo_url.as_deref(), ci_token });

@@ -1,7 +1,7 @@
 //! `baton run`: a build as if it were a local command.
 
 use super::build::outcome;
-use super::build_add::{Secret, build_options, options, secret, seconds, variable, variables};
+use super::build_add::{Secret, build_options, options, seconds, secret, variable, variables};
 use super::{Done, Stop, build_id, duration, duration_text, print, signals, tags, trace};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
@@ -27,8 +27,13 @@ build_options! {
         subcommand,
         name = "run",
         usage = "[--project NAME] [options] -- COMMAND...",
-        example = "{command_name} -- make test\n{command_name} --project demo --ref master --tags docker --image alpine:3.5 -- make -j4\n{command_name} -- sh -c 'make && make test'",
-        note = "Each argument of COMMAND arrives as it is; for the shell's syntax, let a shell be the command.\nCtrl-C cancels the build.",
+        example = "\
+            {command_name} -- make test\n\
+            {command_name} --project demo --ref master --tags docker --image alpine:3.5 -- make -j4\n\
+            {command_name} -- sh -c 'make && make test'",
+        note = "\
+            Each argument of COMMAND arrives as it is; for the shell's syntax, let a shell be the command.\n\
+            Ctrl-C cancels the build.",
         error_code(0, "The build succeeded."),
         error_code(1, "It did not, or could not be queued; one line on standard error says why.")
     )]
@@ -63,15 +68,13 @@ impl Run {
 
         let mut unread = false;
         let mut watch = Watch { id, since: Instant::now(), is_told: false };
-        let print = |piece: &[u8]| match print::bytes(piece) {
+        let print = |piece: &[u8]| match if unread { Ok(()) } else { print::bytes(piece) } {
             // The result still counts when nobody reads the log.
             Err(Stop::Unread) => {
                 unread = true;
                 Ok(())
             }
-            Ok(()) => Ok(()),
-            Err(stop) if unread => Ok(drop(stop)),
-            Err(stop) => Err(stop),
+            result => result,
         };
         let wait = |status: Status, pause: Duration| {
             match signals.recv_timeout(pause) {
@@ -101,12 +104,11 @@ impl Watch {
         }
         self.is_told = true;
         let reason = coordinator.show_build(self.id, Timestamp::now())?.pending_reason;
-        let advice = match status {
-            Status::Created => "`baton build list` shows how they are",
-            _ => {
-                "is `baton serve` running on this data directory? `baton runner list` shows the runners, \
-                 `baton runner token` the token to register one; Ctrl-C cancels the build"
-            }
+        let advice = if status == Status::Created {
+            "`baton build list` shows how they are"
+        } else {
+            "is `baton serve` running on this data directory? `baton runner list` shows the runners, \
+             `baton runner token` the token to register one; Ctrl-C cancels the build"
         };
         print::note(&format!("build {} still waits: {}; {advice}", self.id, reason.unwrap_or_default()));
         Ok(())
@@ -115,7 +117,9 @@ impl Watch {
 
 fn cancel(coordinator: &Coordinator, id: BuildId) -> Done {
     match coordinator.cancel_build(id, Timestamp::now()) {
-        Ok(()) => Err(Stop::Failed(format!("build {id} was canceled by a signal; `baton build retry {id}` runs it again"))),
+        Ok(()) => {
+            Err(Stop::Failed(format!("build {id} was canceled by a signal; `baton build retry {id}` runs it again")))
+        }
         // It has ended in the meantime.
         Err(error) if error.kind == Kind::Conflict => Err(Stop::Failed(error.message)),
         Err(error) => Err(error.into()),
@@ -177,7 +181,9 @@ mod tests {
 
     #[test]
     fn every_argument_survives_the_shell() {
-        let words = ["", "a b", "it's", "'", "\"", "$HOME", "`id`", "a\nb", "\\", "\\'", "-n", "größe", "!x", "{a,b}", "=", "\t"];
+        let words = [
+            "", "a b", "it's", "'", "\"", "$HOME", "`id`", "a\nb", "\\", "\\'", "-n", "größe", "!x", "{a,b}", "=", "\t",
+        ];
         let script = line(&[&["printf", "%s\\0"], &words[..]].concat());
         let output = Command::new("sh").arg("-c").arg(&script).output().unwrap();
         let expected: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();

@@ -14,7 +14,8 @@ use serde::Serialize;
 #[argh(
     subcommand,
     name = "runner",
-    example = "gitlab-runner register --non-interactive --executor shell \\\n    --url http://127.0.0.1:8080/ci --registration-token $({command_name} token)"
+    example = "\
+        gitlab-runner register --non-interactive --executor shell \\\n    --url http://127.0.0.1:8080/ci --registration-token $({command_name} token)"
 )]
 pub struct Runner {
     #[argh(subcommand)]

@@ -17,8 +17,13 @@ const LISTEN: &str = "127.0.0.1:8080";
 #[argh(
     subcommand,
     name = "serve",
+    usage = "[--listen ADDR:PORT] [options]",
     example = "{command_name}\n{command_name} --listen 0.0.0.0:8080 --max-artifact-size 2G --runner-timeout 30min",
-    note = "Each option may also be given as an environment variable: BATON_LISTEN, BATON_MAX_CONNECTIONS,\nBATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT; options win.\nSIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\nRUST_LOG=warn makes the log shorter, RUST_LOG=debug longer.",
+    note = "\
+        Each option may also be given as an environment variable: BATON_LISTEN, BATON_MAX_CONNECTIONS,\n\
+        BATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT; options win.\n\
+        SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
+        RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer.",
     error_code(0, "Stopped by a signal."),
     error_code(1, "It could not start; one line on standard error says why.")
 )]
@@ -48,7 +53,8 @@ impl Serve {
     /// Runs the server on `data` until a signal comes.
     pub fn run(self, data: PathBuf) -> Done {
         let signals = signals::watch()?;
-        let config = self.config(data, |name| std::env::var(name).ok())?;
+        let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let config = self.config(data, variable)?;
         let server = Server::start(config)?;
         match print::out(&format!("baton listening on http://{}\n", server.address())) {
             // The server serves, whether or not somebody reads where.
@@ -104,7 +110,8 @@ struct Given {
 
 impl Given {
     fn read<T>(self, parse: impl Fn(&str) -> Result<T, String>) -> Done<T> {
-        let wrong = |error| Stop::Usage(format!("{} {:?}: {error}; `baton serve --help` explains", self.source, self.text));
+        let wrong =
+            |error| Stop::Usage(format!("{} {:?}: {error}; `baton serve --help` explains", self.source, self.text));
         parse(&self.text).map_err(wrong)
     }
 }
@@ -137,7 +144,8 @@ mod tests {
 
     fn config(line: &[&str], environment: &[(&str, &str)]) -> Done<Config> {
         let serve = Serve::from_args(&["baton", "serve"], line).map_err(|exit| exit.output).unwrap();
-        let look_up = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let look_up =
+            |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         serve.config(PathBuf::from("d"), look_up)
     }
 

@@ -41,7 +41,7 @@ impl Coordinator {
     /// (protocol 1.4).
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::Forbidden`], [`Kind::TooLarge`].
+    /// [`Kind::NotFound`], [`Kind::Forbidden`], [`Kind::TooLarge`], [`Kind::DiskFull`].
     pub fn authorize_upload(
         &self,
         id: BuildId,
@@ -57,6 +57,7 @@ impl Coordinator {
             }
             Ok(build.seen_at.is_none_or(|at| now.since(at) >= limits.seen_step()))
         })?;
+        self.check_room()?;
         if due { self.store.write(move |c| builds::touch(c, id, now)) } else { Ok(()) }
     }
 

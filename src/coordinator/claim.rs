@@ -135,6 +135,7 @@ impl Coordinator {
         if let Some(answer) = idle {
             return Ok(answer);
         }
+        let room = self.check_room();
         let profiles = Arc::clone(&self.profiles);
         let key = QueueKey::clone(&self.queue_key);
         self.store.write(move |c| {
@@ -149,6 +150,7 @@ impl Coordinator {
             let Some(id) = profiles.candidate(c, &runner, Seen::Uncommitted)? else {
                 return Ok(Claim::Nothing { last_update: key.value(runner.id, queue::generation(c)?) });
             };
+            room?;
             let token = Token::new_secret()?;
             if !builds::start(c, id, runner.id, token.reveal(), token.hash(), now)? {
                 return Err(Error::internal("the queue's index names a build that is not pending"));

@@ -3,9 +3,8 @@
 use super::Coordinator;
 use crate::domain::build::Status;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::{builds, queue};
-use nix::sys::statvfs::statvfs;
 
 impl Coordinator {
     /// Makes a durable commit, to see that it can.
@@ -21,8 +20,16 @@ impl Coordinator {
     /// # Errors
     /// The file system's.
     pub fn free_disk_bytes(&self) -> Result<u64> {
-        let stat = statvfs(self.artifacts.dir()).map_err(|errno| Error::internal(format!("file system: {errno}")))?;
-        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+        self.artifacts.free_bytes()
+    }
+
+    /// Whether there is room to take on something new. What must go on with a full disk (the ends of builds,
+    /// reads, removals) does not ask, and lives on the reserve.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::DiskFull`] below the reserve.
+    pub fn check_room(&self) -> Result<()> {
+        self.artifacts.check_room(self.limits.disk_reserve_bytes)
     }
 
     /// How many builds are in each state.

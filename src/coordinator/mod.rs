@@ -10,23 +10,26 @@ mod claim;
 mod health;
 mod projects;
 mod runners;
+mod sweep;
 mod trace;
 
 pub use artifacts::{Download, Upload};
 pub use builds::{BuildReport, Queued};
 pub use claim::{Assigned, Claim, Dependency};
 pub use runners::Registration;
+pub use sweep::Swept;
 pub use trace::{Patched, Updated};
 
 use crate::artifacts::Artifacts;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::store::Store;
 use crate::store::queue::QueueKey;
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use sweep::Downtime;
 
 /// A data directory, opened: what every deed works on. All methods may be called from any thread.
 pub struct Coordinator {
@@ -35,6 +38,8 @@ pub struct Coordinator {
     queue_key: QueueKey,
     profiles: Arc<claim::Profiles>,
     limits: Limits,
+    /// A time in which no server ran, from its begin to its end; set when one starts.
+    downtime: OnceLock<Downtime>,
 }
 
 impl Coordinator {
@@ -43,7 +48,7 @@ impl Coordinator {
     /// # Errors
     /// If it cannot be made or read, or holds something that is not Baton's.
     pub fn open(data: &Path, limits: Limits) -> Result<Coordinator> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+        make_private(data)?;
         let store = Store::open(&data.join("baton.db"))?;
         let queue_key = store.read(QueueKey::load)?;
         Ok(Coordinator {
@@ -52,6 +57,7 @@ impl Coordinator {
             profiles: Arc::default(),
             store,
             limits,
+            downtime: OnceLock::new(),
         })
     }
 
@@ -66,13 +72,35 @@ impl Coordinator {
     pub fn artifacts(&self) -> &Artifacts {
         &self.artifacts
     }
+}
 
-    /// Removes files that a crash left behind. Only for a server's start, before anything is received.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
-    pub fn clean_up(&self) -> Result<usize> {
-        let named = self.store.read(crate::store::artifacts::all_files)?;
-        self.artifacts.sweep(&named)
+/// Makes the data directory and an empty database file if there are none, and takes from others what rights
+/// they have on them: both hold tokens.
+fn make_private(data: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    let database = data.join("baton.db");
+    if !database.exists() {
+        // Else `--data .` would take a folder of other things from everybody else.
+        let other = fs::read_dir(data)?.flatten().find(|entry| entry.file_name() != "lost+found");
+        if let Some(other) = other {
+            let (data, other) = (data.display(), other.file_name());
+            let message = format!("{data} has no baton.db, but holds {other:?}; choose an empty or new directory");
+            return Err(Error::invalid(message));
+        }
     }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(&database)?;
+    let beside = ["baton.db-wal", "baton.db-shm", "artifacts", "serve.lock"].map(|name| data.join(name));
+    for path in [data.to_owned(), database].iter().chain(&beside) {
+        let Ok(metadata) = fs::metadata(path) else { continue };
+        let wide = metadata.permissions().mode() & 0o077;
+        if wide != 0 {
+            let own = metadata.permissions().mode() & 0o700;
+            fs::set_permissions(path, fs::Permissions::from_mode(own)).map_err(|error| {
+                let advice = format!("others may use {} ({wide:03o}), which holds secrets", path.display());
+                Error::invalid(format!("{advice}; taking that right away failed: {error}"))
+            })?;
+            log::warn!("took the rights of others ({wide:03o}) on {} away", path.display());
+        }
+    }
+    Ok(())
 }

@@ -63,6 +63,7 @@ impl Coordinator {
         now: Timestamp,
     ) -> Result<Patched> {
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
+        let room = self.check_room();
         self.store.write(move |c| {
             let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
             if build.status != Status::Running {
@@ -88,6 +89,7 @@ impl Coordinator {
             }
             let size = trace.size + data.len() as u64;
             if !data.is_empty() {
+                room?;
                 append(c, id, &trace, &mut data)?;
             }
             Ok(Patched::Stored { status: Status::Running, size })

@@ -231,6 +231,58 @@ pub fn touch(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Times of a running build, by which it may be given up.
+pub struct Running {
+    /// The build.
+    pub id: BuildId,
+    /// When a runner took it.
+    pub started_at: Timestamp,
+    /// Last authenticated call for it.
+    pub seen_at: Timestamp,
+    /// Longest run in seconds.
+    pub timeout_s: i64,
+}
+
+/// All running builds.
+///
+/// # Errors
+/// The database's.
+pub fn running(c: &Connection) -> Result<Vec<Running>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s FROM builds WHERE status = 'running'",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Running {
+            id: BuildId(row.get(0)?),
+            started_at: Timestamp(row.get(1)?),
+            seen_at: Timestamp(row.get(2)?),
+            timeout_s: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Forgives the runners of all running builds a time in which no server ran.
+///
+/// # Errors
+/// The database's.
+pub fn forgive_silence(c: &Connection, silence_ms: i64) -> Result<()> {
+    c.execute("UPDATE builds SET seen_at = seen_at + ?1 WHERE status = 'running'", [silence_ms])?;
+    Ok(())
+}
+
+/// Forgets the readable tokens of builds that were canceled before `before`: their runners have gone silent.
+///
+/// # Errors
+/// The database's.
+pub fn forget_tokens(c: &Connection, before: Timestamp) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE builds SET token = NULL WHERE status = 'canceled' AND token IS NOT NULL AND finished_at < ?1",
+    )?
+    .execute([before.0])?;
+    Ok(())
+}
+
 /// Notes that the build's trace and artifacts were erased.
 ///
 /// # Errors

@@ -1,0 +1,68 @@
+//! What a server does by itself: a table of periodic deeds, and the one thread that runs them.
+
+use crate::coordinator::Coordinator;
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A deed that is done again and again.
+struct Periodic {
+    name: &'static str,
+    every: Duration,
+    deed: fn(&Coordinator, Timestamp) -> Result<()>,
+}
+
+/// Every periodic deed. All of them run at the start, too.
+const TABLE: [Periodic; 2] = [
+    Periodic { name: "sweep", every: Duration::from_secs(5), deed: |c, now| c.sweep(now).map(drop) },
+    Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },
+];
+
+/// The thread. Dropping it ends it.
+pub struct Background {
+    stop: Option<Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Background {
+    /// Begins.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(coordinator: Arc<Coordinator>) -> Result<Background> {
+        let (stop, stopped) = channel::<()>();
+        let thread = thread::Builder::new().name("background".to_owned()).spawn(move || {
+            let mut due = TABLE.map(|_| Instant::now());
+            loop {
+                for (periodic, due) in TABLE.iter().zip(&mut due) {
+                    if Instant::now() >= *due {
+                        if let Err(error) = (periodic.deed)(&coordinator, Timestamp::now()) {
+                            log::error!("{}: {error}; tried again in {:?}", periodic.name, periodic.every);
+                        }
+                        *due = Instant::now() + periodic.every;
+                    }
+                }
+                let next = due.iter().min().copied().unwrap_or_else(Instant::now);
+                match stopped.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        })?;
+        Ok(Background { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the background thread had panicked");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What must happen without anybody asking: builds whose runners are gone end, expired artifacts go.
+
+use super::Coordinator;
+use super::builds::finish;
+use crate::domain::build::{FailureReason, Status};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::store::builds::Running;
+use crate::store::{artifacts, builds, settings};
+use std::time::Duration;
+
+/// A canceled build's runner stops reporting within seconds; its token stays readable for this, to mask its
+/// last words.
+const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A time in which no server ran.
+pub struct Downtime {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// What a sweep did.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Swept {
+    /// Builds that failed since their runner was silent.
+    pub runner_lost: usize,
+    /// Builds that failed since they ran too long.
+    pub timed_out: usize,
+    /// Artifacts that were removed since they had expired.
+    pub expired: usize,
+}
+
+impl Coordinator {
+    /// Readies the data for serving: removes files that a crash left behind, and forgives runners the time in
+    /// which no server ran. Only before anything is received. Returns how many files it removed.
+    ///
+    /// # Errors
+    /// The database's or the file system's.
+    pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
+        let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
+        let from = self.store.write(move |c| {
+            let from = settings::alive_at(c)?;
+            if let Some(from) = from {
+                builds::forgive_silence(c, now.0.saturating_sub(from.0).max(0))?;
+            }
+            settings::set_alive_at(c, now)?;
+            Ok(from)
+        })?;
+        if let Some(from) = from {
+            // Set once: a coordinator serves once.
+            let _ = self.downtime.set(Downtime { from, to: now });
+        }
+        Ok(orphans)
+    }
+
+    /// Says that a server serves. To be called every half minute.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn say_alive(&self, now: Timestamp) -> Result<()> {
+        self.store.write(move |c| settings::set_alive_at(c, now))
+    }
+
+    /// Ends builds whose runner is lost or that ran too long, and removes expired artifacts.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn sweep(&self, now: Timestamp) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let verdict = |running: &Running| verdict(running, self.limits(), self.downtime.get(), now);
+        let late =
+            self.store.read(builds::running)?.into_iter().filter_map(|running| Some((running.id, verdict(&running)?)));
+        for (id, reason) in late {
+            let ended = self.store.write(move |c| match builds::state(c, id)? {
+                Some(build) if build.status == Status::Running => {
+                    finish(c, &build, Status::Failed, Some(reason), now).map(|()| true)
+                }
+                _ => Ok(false),
+            })?;
+            if ended {
+                log::warn!("build {id} failed: {}", reason.as_str());
+                let count =
+                    if reason == FailureReason::TimedOut { &mut swept.timed_out } else { &mut swept.runner_lost };
+                *count += 1;
+            }
+        }
+        let forget_before = Timestamp(now.0.saturating_sub(Timestamp(0).plus(LAST_WORDS_TIME_MAX).0));
+        let files = self.store.write(move |c| {
+            builds::forget_tokens(c, forget_before)?;
+            let mut files = Vec::new();
+            for id in artifacts::expired(c, now)? {
+                files.extend(artifacts::remove(c, id)?);
+            }
+            Ok(files)
+        })?;
+        swept.expired = files.len();
+        self.artifacts.remove(&files);
+        Ok(swept)
+    }
+}
+
+/// Whether a running build must be given up by `now`, and why.
+fn verdict(build: &Running, limits: &Limits, downtime: Option<&Downtime>, now: Timestamp) -> Option<FailureReason> {
+    let timeout = Duration::from_secs(u64::try_from(build.timeout_s).unwrap_or(0));
+    let mut deadline = build.started_at.plus(timeout).plus(limits.timeout_grace);
+    // If it ended while no server ran, its runner is still trying to say so.
+    if let Some(down) = downtime.filter(|down| down.from <= deadline && deadline <= down.to) {
+        deadline = down.to.plus(limits.timeout_grace);
+    }
+    if now > deadline {
+        return Some(FailureReason::TimedOut);
+    }
+    // The stored time is up to a step older than the last call.
+    let silence = limits.runner_timeout + limits.seen_step();
+    (now.since(build.seen_at) > silence).then_some(FailureReason::RunnerLost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::build::BuildId;
+
+    #[test]
+    fn silent_and_late_builds_are_given_up_but_not_for_our_own_absence() {
+        use FailureReason::{RunnerLost, TimedOut};
+        let limits = Limits {
+            runner_timeout: Duration::from_secs(100),
+            timeout_grace: Duration::from_secs(50),
+            ..Limits::default()
+        };
+        let down = |from: i64, to: i64| Some(Downtime { from: Timestamp(from * 1000), to: Timestamp(to * 1000) });
+        for (seen_s, timeout_s, downtime, now_s, expected) in [
+            (0, 1000, None, 100, None),
+            (0, 1000, None, 110, None),
+            (0, 1000, None, 111, Some(RunnerLost)),
+            (90, 1000, None, 111, None),
+            (140, 100, None, 150, None),
+            (140, 100, None, 151, Some(TimedOut)),
+            // The deadline passed while nobody listened: the runner gets the grace once more.
+            (990, 100, down(140, 1000), 1001, None),
+            (1040, 100, down(140, 1000), 1050, None),
+            (1050, 100, down(140, 1000), 1051, Some(TimedOut)),
+            (990, 100, down(160, 1000), 1001, Some(TimedOut)),
+        ] {
+            let build =
+                Running { id: BuildId(1), started_at: Timestamp(0), seen_at: Timestamp(seen_s * 1000), timeout_s };
+            let got = verdict(&build, &limits, downtime.as_ref(), Timestamp(now_s * 1000));
+            assert_eq!(got, expected, "seen {seen_s}, timeout {timeout_s}, now {now_s}");
+        }
+    }
+}
