@@ -5,12 +5,12 @@ use crate::background::Background;
 use crate::coordinator::{Coordinator, Swept};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
-use crate::http::server::HttpServer;
+use crate::http::server::{HttpServer, bind};
 use crate::limits::Limits;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,6 +58,15 @@ impl Server {
     /// # Errors
     /// If the data directory cannot be used or another server uses it, or the address cannot be had.
     pub fn start(config: Config) -> Result<Server> {
+        let listener = bind(config.listen, &config.limits)?;
+        Server::start_on(listener, config)
+    }
+
+    /// The same on a socket that listens already, made by [`bind`]; `config.listen` does not count.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_on(listener: TcpListener, config: Config) -> Result<Server> {
         let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
         let lock = lock(&config.data)?;
         let now = Timestamp::now();
@@ -75,7 +84,7 @@ impl Server {
             let coordinator = Arc::clone(&coordinator);
             Box::new(move |request: &mut crate::http::Request<'_>| api::handle(&coordinator, request))
         };
-        let http = HttpServer::start(config.listen, config.limits, handler)?;
+        let http = HttpServer::start(listener, config.limits, handler)?;
         let background = Background::start(Arc::clone(&coordinator))?;
         Ok(Server { http, _background: background, coordinator, _lock: lock })
     }
@@ -84,6 +93,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.http.address()
+    }
+
+    /// Threads that tiny_http has swallowed; a process that has lost many is better started anew.
+    #[must_use]
+    pub fn lost_threads(&self) -> usize {
+        self.http.lost_threads()
     }
 
     /// The deeds, for those who run the server in their own process.

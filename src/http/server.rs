@@ -30,7 +30,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -57,6 +57,14 @@ const SKIPPED_BYTES_MAX: u64 = 256 << 10;
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
+
+/// Listens on `address`, with the time limits that every connection inherits. Port 0 takes a free one.
+///
+/// # Errors
+/// If the address cannot be had.
+pub fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener> {
+    listen(address, limits).map_err(|error| Error::invalid(format!("cannot listen on {address}: {error}")))
+}
 
 /// A running server. Dropping it without [`HttpServer::stop`] stops it too.
 pub struct HttpServer {
@@ -137,13 +145,11 @@ impl Drop for Connection {
 }
 
 impl HttpServer {
-    /// Listens on `address` and answers requests with `handler`. Port 0 takes a free one.
+    /// Answers what arrives at `listener`, which [`bind`] made, with `handler`.
     ///
     /// # Errors
-    /// If the address cannot be had, or threads cannot be made.
-    pub fn start(address: SocketAddr, limits: Limits, handler: Box<Handler>) -> Result<HttpServer> {
-        let listener =
-            listen(address, &limits).map_err(|error| Error::invalid(format!("cannot listen on {address}: {error}")))?;
+    /// If threads or descriptors cannot be had.
+    pub fn start(listener: TcpListener, limits: Limits, handler: Box<Handler>) -> Result<HttpServer> {
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;

@@ -30,8 +30,9 @@ const IDLE_READERS_MAX: usize = 16;
 /// An open database. All methods may be called from any thread.
 pub struct Store {
     path: PathBuf,
-    writer: Writer,
+    // Closed before the writer: the last connection to go empties the write-ahead log, which a reader cannot.
     readers: Mutex<Vec<Connection>>,
+    writer: Writer,
 }
 
 impl Store {
