@@ -22,6 +22,10 @@ pub struct Limits {
     pub trace_bytes_max: u64,
     /// Artifacts must be smaller than this, as in GitLab.
     pub artifacts_bytes_max: u64,
+    /// Uploads and downloads of artifacts at a time.
+    pub transfers_max: u64,
+    /// Memory for bodies of traces at a time, in bytes; further ones are told to come again.
+    pub bodies_bytes_max: u64,
     /// Bytes of the metadata beside artifacts.
     pub metadata_bytes_max: u64,
     /// From the first byte of a request's head to its last.
@@ -57,6 +61,8 @@ impl Default for Limits {
             trace_bytes_max: 100 << 20,
             artifacts_bytes_max: 1 << 30,
             metadata_bytes_max: 64 << 20,
+            transfers_max: 256,
+            bodies_bytes_max: 512 << 20,
             head_time_max: Duration::from_secs(20),
             idle_time_max: Duration::from_secs(75),
             stall_time_max: Duration::from_secs(30),

@@ -1,6 +1,6 @@
 //! A coordinator that listens: the library's front door.
 
-use crate::api;
+use crate::api::Api;
 use crate::background::Background;
 use crate::coordinator::{Coordinator, Swept};
 use crate::domain::time::Timestamp;
@@ -81,8 +81,8 @@ impl Server {
             );
         }
         let handler = {
-            let coordinator = Arc::clone(&coordinator);
-            Box::new(move |request: &mut crate::http::Request<'_>| api::handle(&coordinator, request))
+            let api = Api::new(Arc::clone(&coordinator));
+            Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
         };
         let http = HttpServer::start(listener, config.limits, handler)?;
         let background = Background::start(Arc::clone(&coordinator))?;

@@ -5,7 +5,8 @@
 //! file of the server), triggers, and the long poll.
 
 use super::job::job_json;
-use super::{disk_full, error_response, method_not_allowed};
+use super::report::read_report;
+use super::{Api, disk_full, error_response, method_not_allowed};
 use crate::coordinator::{Claim, Coordinator, Patched, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
@@ -56,33 +57,33 @@ impl Route {
 }
 
 /// Answers a request to a path below the prefix.
-pub fn handle(coordinator: &Coordinator, request: &mut Request<'_>, path: &str) -> Response {
+pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
     let Some(route) = Route::parse(path) else { return Response::error(404, "") };
     let now = Timestamp::now();
     let answer = match (route, request.method) {
-        (Route::BuildsRegister, Method::Post) => register_build(coordinator, request, now),
+        (Route::BuildsRegister, Method::Post) => register_build(api, request, now),
         (Route::BuildsRegister | Route::RunnersRegister | Route::AuthorizeArtifacts(_), method)
             if method != Method::Post =>
         {
             return method_not_allowed(&[Method::Post]);
         }
-        (Route::Build(id), Method::Put) => update_build(coordinator, request, id, now),
+        (Route::Build(id), Method::Put) => update_build(api, request, id, now),
         (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
-        (Route::Trace(id), Method::Patch) => append_trace(coordinator, request, id, now),
+        (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
         (Route::Trace(_), _) => return method_not_allowed(&[Method::Patch]),
-        (Route::Artifacts(id), Method::Post) => match upload(coordinator, request, id, now) {
+        (Route::Artifacts(id), Method::Post) => match upload(api, request, id, now) {
             // RFC 4918's word for a disk without room; everywhere else 503, which old runners bear.
             Err(error) if error.kind == Kind::DiskFull => Ok(disk_full(507, &error)),
             answer => answer,
         },
-        (Route::Artifacts(id), Method::Get | Method::Head) => download(coordinator, request, id, now),
-        (Route::Artifacts(id), Method::Delete) => delete_artifacts(coordinator, request, id),
+        (Route::Artifacts(id), Method::Get | Method::Head) => download(api, request, id, now),
+        (Route::Artifacts(id), Method::Delete) => delete_artifacts(api, request, id),
         (Route::Artifacts(_), _) => {
             return method_not_allowed(&[Method::Get, Method::Head, Method::Post, Method::Delete]);
         }
-        (Route::AuthorizeArtifacts(id), _) => authorize(coordinator, request, id, now),
-        (Route::RunnersRegister, _) => register_runner(coordinator, request, now),
-        (Route::RunnersDelete, Method::Delete) => delete_runner(coordinator, request, now),
+        (Route::AuthorizeArtifacts(id), _) => authorize(api, request, id, now),
+        (Route::RunnersRegister, _) => register_runner(api, request, now),
+        (Route::RunnersDelete, Method::Delete) => delete_runner(api, request, now),
         (Route::RunnersDelete, _) => return method_not_allowed(&[Method::Delete]),
         (Route::BuildsRegister, _) => return method_not_allowed(&[Method::Post]),
     };
@@ -90,7 +91,7 @@ pub fn handle(coordinator: &Coordinator, request: &mut Request<'_>, path: &str) 
 }
 
 /// The token: the parameter wins over the header (protocol 7).
-fn token(params: &Params, request: &Request<'_>) -> Option<Token> {
+pub fn token(params: &Params, request: &Request<'_>) -> Option<Token> {
     match params.text("token") {
         Some(text) => Token::received(&text),
         None => request.headers.get("BUILD-TOKEN").and_then(Token::received),
@@ -108,11 +109,11 @@ fn info(params: &Params) -> RunnerInfo {
 }
 
 /// Protocol 1.1.
-fn register_build(coordinator: &Coordinator, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
     let last_update = params.text("last_update");
     let token = token(&params, request);
-    let claim = coordinator.claim_build(token.as_ref(), info(&params), last_update.as_deref(), now)?;
+    let claim = api.coordinator.claim_build(token.as_ref(), info(&params), last_update.as_deref(), now)?;
     Ok(match claim {
         Claim::Build(assigned) => Response::json(201, &job_json(&assigned)),
         Claim::Nothing { last_update } => {
@@ -125,12 +126,10 @@ fn register_build(coordinator: &Coordinator, request: &mut Request<'_>, now: Tim
 }
 
 /// Protocol 1.2.
-fn update_build(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let mut params = Params::of_request(request, coordinator.limits().put_bytes_max)?;
-    let token = token(&params, request);
-    let state = params.text("state");
-    let trace = params.take_text("trace").map(String::into_bytes);
-    Ok(match coordinator.update_build(id, token, state.as_deref(), trace, now)? {
+fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let mut report = read_report(api, request, id)?;
+    let trace = report.trace.take().map(String::into_bytes);
+    Ok(match api.coordinator.update_build(id, report.token.take(), report.state.as_deref(), trace, now)? {
         Updated::Accepted => Response::json(200, &Value::Bool(true)),
         Updated::Gone => Response::error(404, ""),
         Updated::TraceTooLarge => Response::error(403, "the trace is too large"),
@@ -138,17 +137,26 @@ fn update_build(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildI
 }
 
 /// Protocol 1.3. The body is never read as parameters, whatever its type says.
-fn append_trace(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let token = token(&Params::of_query(request), request);
     // A number that does not fit the database is at no trace's end.
     let range = request.headers.get("Content-Range").map(ContentRange::parse);
     if range == Some(None) {
         // Who may not know is told nothing, also of this.
-        coordinator.append_trace(id, token, None, Vec::new(), now)?;
+        api.coordinator.append_trace(id, token, None, Vec::new(), now)?;
         return Err(Error::invalid("Content-Range must be START-END"));
     }
-    let data = read_body(request, coordinator.limits().trace_patch_bytes_max)?;
-    Ok(match coordinator.append_trace(id, token, range.flatten(), data, now)? {
+    let limits = api.coordinator.limits();
+    let is_small = request.body_bytes.is_some_and(|bytes| bytes <= limits.form_bytes_max);
+    let _memory = if is_small {
+        None
+    } else {
+        api.coordinator.authorize_patch(id, token.as_ref())?;
+        let bytes = request.body_bytes.unwrap_or(limits.trace_patch_bytes_max);
+        Some(api.bodies.reserve(bytes.min(limits.trace_patch_bytes_max))?)
+    };
+    let data = read_body(request, limits.trace_patch_bytes_max)?;
+    Ok(match api.coordinator.append_trace(id, token, range.flatten(), data, now)? {
         Patched::Stored { status, size } => Response {
             status: 202,
             headers: vec![("Content-Type", "text/plain".to_owned())],
@@ -165,16 +173,16 @@ fn append_trace(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildI
 }
 
 /// Protocol 1.4.
-fn authorize(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
     let filesize = match params.text("filesize") {
         Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
         None => None,
     };
-    coordinator.authorize_upload(id, token(&params, request).as_ref(), filesize, now)?;
+    api.coordinator.authorize_upload(id, token(&params, request).as_ref(), filesize, now)?;
     let body = json!({
-        "TempPath": coordinator.artifacts().dir().to_string_lossy(),
-        "MaximumSize": coordinator.limits().artifacts_bytes_max,
+        "TempPath": api.coordinator.artifacts().dir().to_string_lossy(),
+        "MaximumSize": api.coordinator.limits().artifacts_bytes_max,
     });
     let mut response = Response::json(200, &body);
     response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
@@ -183,22 +191,24 @@ fn authorize(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, 
 
 /// Protocol 1.5. The right to upload is judged before a byte of a file is read: by the query string and the
 /// header, or by fields that stand before the file.
-fn upload(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let mut params = Params::of_query(request);
     if let Some(token) = token(&params, request) {
         let declared = request.body_bytes.filter(|_| is_multipart(request));
-        let oversized = declared.filter(|bytes| *bytes > coordinator.limits().artifacts_bytes_max + FORM_SLACK_BYTES);
-        coordinator.authorize_upload(id, Some(&token), oversized, now)?;
+        let oversized =
+            declared.filter(|bytes| *bytes > api.coordinator.limits().artifacts_bytes_max + FORM_SLACK_BYTES);
+        api.coordinator.authorize_upload(id, Some(&token), oversized, now)?;
     }
     if !is_multipart(request) {
-        let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
-        coordinator.authorize_upload(id, token(&params, request).as_ref(), None, now)?;
+        let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
+        api.coordinator.authorize_upload(id, token(&params, request).as_ref(), None, now)?;
         return Err(Error::invalid("the upload needs a file: multipart/form-data with a part `file`"));
     }
     let content_type = request.headers.get("Content-Type").unwrap_or_default();
+    let _transfer = api.transfers.reserve(1)?;
     let boundary = boundary(content_type).transpose().map_err(multipart_error)?.unwrap_or_default();
     let header_token = request.headers.get("BUILD-TOKEN").and_then(Token::received);
-    let limits = coordinator.limits();
+    let limits = api.coordinator.limits();
     let mut received = Parts::default();
     let mut form_bytes_left = limits.form_bytes_max;
     let mut each = |head: PartHead, data: &mut dyn Read| -> Result<()> {
@@ -214,17 +224,17 @@ fn upload(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now
             }
         };
         let field = params.text("token").as_deref().and_then(Token::received);
-        coordinator.authorize_upload(id, field.or(header_token.clone()).as_ref(), None, now)?;
-        received.receive(coordinator, id, &head, data, bytes_max)
+        api.coordinator.authorize_upload(id, field.or(header_token.clone()).as_ref(), None, now)?;
+        received.receive(&api.coordinator, id, &head, data, bytes_max)
     };
     for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
     let token = token(&params, request);
-    coordinator.authorize_upload(id, token.as_ref(), None, now)?;
+    api.coordinator.authorize_upload(id, token.as_ref(), None, now)?;
     let Some((file, filename)) = received.file else {
         return Err(Error::invalid("the upload has no part `file` with a file"));
     };
     let upload = Upload { file, filename, metadata: received.metadata, expire_in: params.text("expire_in") };
-    let assigned = coordinator.put_artifacts(id, token, upload, now)?;
+    let assigned = api.coordinator.put_artifacts(id, token, upload, now)?;
     Ok(Response::json(201, &job_json(&assigned)))
 }
 
@@ -265,9 +275,9 @@ impl Parts {
 }
 
 /// Protocol 1.6, with ranges and validators of RFC 9110.
-fn download(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
-    let mut found = coordinator.get_artifacts(id, token(&params, request).as_ref(), now)?;
+fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
+    let mut found = api.coordinator.get_artifacts(id, token(&params, request).as_ref(), now)?;
     let etag = format!("\"{}\"", hex(&found.artifacts.sha256));
     let size = found.artifacts.size;
     let known = request.headers.get("If-None-Match").unwrap_or_default();
@@ -284,7 +294,8 @@ fn download(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, n
         }
     };
     found.file.seek(SeekFrom::Start(start))?;
-    let response = Response { status, headers: Vec::new(), body: Body::File { file: found.file, bytes } }
+    let transfer = api.transfers.reserve(1)?;
+    let response = Response { status, headers: Vec::new(), body: Body::File { file: found.file, bytes, transfer } }
         .with("Content-Type", "application/octet-stream")
         .with("Content-Disposition", content_disposition(&found.artifacts.filename))
         .with("Content-Transfer-Encoding", "binary")
@@ -298,15 +309,15 @@ fn download(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId, n
 }
 
 /// Protocol 1.7.
-fn delete_artifacts(coordinator: &Coordinator, request: &mut Request<'_>, id: BuildId) -> Result<Response> {
-    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
-    coordinator.delete_artifacts(id, token(&params, request))?;
+fn delete_artifacts(api: &Api, request: &mut Request<'_>, id: BuildId) -> Result<Response> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
+    api.coordinator.delete_artifacts(id, token(&params, request))?;
     Ok(Response::json(200, &Value::Bool(true)))
 }
 
 /// Protocol 1.8.
-fn register_runner(coordinator: &Coordinator, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+fn register_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
     let Some(token) = token(&params, request) else {
         return Err(Error::invalid("\"token\" is missing"));
     };
@@ -324,16 +335,16 @@ fn register_runner(coordinator: &Coordinator, request: &mut Request<'_>, now: Ti
         project: None,
         info: info(&params),
     };
-    let made = coordinator.register_runner(Some(token), new, now)?;
+    let made = api.coordinator.register_runner(Some(token), new, now)?;
     Ok(Response::json(201, &json!({ "id": made.id, "token": made.token.reveal() })))
 }
 
 /// Protocol 1.8. The client needs exactly 200.
-fn delete_runner(coordinator: &Coordinator, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, coordinator.limits().form_bytes_max)?;
+fn delete_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
     let Some(token) = token(&params, request) else {
         return Err(Error::invalid("\"token\" is missing"));
     };
-    let id = coordinator.unregister_runner(Some(&token), now)?;
+    let id = api.coordinator.unregister_runner(Some(&token), now)?;
     Ok(Response::json(200, &json!({ "id": id })))
 }

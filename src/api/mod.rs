@@ -3,21 +3,46 @@
 pub mod ci_v1;
 mod job;
 pub mod ops;
+mod report;
 
 use crate::coordinator::Coordinator;
 use crate::error::{Error, Kind};
+use crate::http::budget::Budget;
 use crate::http::{Method, Request, Response};
+use std::sync::Arc;
 
-/// Answers any request.
-pub fn handle(coordinator: &Coordinator, request: &mut Request<'_>) -> Response {
-    let path = request.path.clone();
-    if let Some(rest) = path.strip_prefix("/-/") {
-        return ops::handle(coordinator, request, rest);
+/// The protocols, and what their requests share.
+pub struct Api {
+    coordinator: Arc<Coordinator>,
+    /// Memory for bodies of traces.
+    bodies: Budget,
+    /// Uploads and downloads.
+    transfers: Budget,
+}
+
+impl Api {
+    /// The protocols over these deeds.
+    #[must_use]
+    pub fn new(coordinator: Arc<Coordinator>) -> Api {
+        let limits = coordinator.limits();
+        Api {
+            bodies: Budget::new("long traces", limits.bodies_bytes_max),
+            transfers: Budget::new("transfers", limits.transfers_max),
+            coordinator,
+        }
     }
-    // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
-    match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
-        Some(rest) => ci_v1::handle(coordinator, request, rest),
-        None => Response::error(404, ""),
+
+    /// Answers any request.
+    pub fn handle(&self, request: &mut Request<'_>) -> Response {
+        let path = request.path.clone();
+        if let Some(rest) = path.strip_prefix("/-/") {
+            return ops::handle(&self.coordinator, request, rest);
+        }
+        // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
+        match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
+            Some(rest) => ci_v1::handle(self, request, rest),
+            None => Response::error(404, ""),
+        }
     }
 }
 

@@ -96,6 +96,22 @@ impl Coordinator {
         })
     }
 
+    /// Says whether the holder of `token` may report on this build with a `PUT`, before a long body is read.
+    ///
+    /// # Errors
+    /// As [`Coordinator::update_build`].
+    pub fn authorize_report(&self, id: BuildId, token: Option<Token>) -> Result<()> {
+        self.store.read(|c| build_for_put(c, id, token.as_ref()).map(drop))
+    }
+
+    /// Says whether the holder of `token` may append to this build's trace, before a long body is read.
+    ///
+    /// # Errors
+    /// As [`Coordinator::append_trace`].
+    pub fn authorize_patch(&self, id: BuildId, token: Option<&Token>) -> Result<()> {
+        self.store.read(|c| build_for(c, id, token, Purpose::Change).map(drop))
+    }
+
     /// Takes a build's state and whole trace (protocol 1.2). `state` counts when it is `success` or `failed`.
     ///
     /// # Errors

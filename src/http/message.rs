@@ -1,5 +1,6 @@
 //! Requests and responses as values.
 
+use super::budget::Reserved;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
@@ -92,6 +93,8 @@ pub enum Body {
         file: File,
         /// How many bytes.
         bytes: u64,
+        /// The right to a transfer, kept until it ends.
+        transfer: Reserved,
     },
 }
 

@@ -3,6 +3,7 @@
 //! `server.rs` alone knows tiny_http. Handlers take a [`Request`] and return a [`Response`]; they run without
 //! sockets.
 
+pub mod budget;
 pub mod gate;
 pub mod message;
 pub mod multipart;

@@ -2,7 +2,7 @@
 
 use super::message::Request;
 use super::multipart::{self, MultipartError, PartLimits, PartsError};
-use crate::artifacts::read_error;
+pub use crate::artifacts::read_error;
 use crate::error::{Error, Kind, Result};
 use serde_json::{Map, Value};
 use std::io::Read;

@@ -145,7 +145,7 @@ pub fn write_response(
                 send(to, piece, &mut pace)?;
             }
         }
-        Body::File { mut file, bytes } => {
+        Body::File { mut file, bytes, transfer: _transfer } => {
             send(to, &head, &mut pace)?;
             if with_body {
                 copy(&mut file, bytes, to, &mut pace)?;
