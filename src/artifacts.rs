@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Prefix of files that are still being received.
-const INCOMING: &str = "incoming-";
+pub const INCOMING: &str = "incoming-";
 
 /// The folder of artifacts.
 pub struct Artifacts {
@@ -76,12 +76,12 @@ impl Artifacts {
         Err(Error::new(Kind::DiskFull, message))
     }
 
-    /// Receives a file of a build: copies `from` until its end, at most `bytes_max`, leaving `reserve_bytes` of
-    /// the disk free, and syncs it.
+    /// Receives a file of a build: copies `from` until its end, leaving `reserve_bytes` of the disk free, and
+    /// syncs it. The file must have less than `bytes_below` bytes, as GitLab's limit has it.
     ///
     /// # Errors
     /// [`Kind::TooLarge`], [`Kind::DiskFull`]; what the reader says; the file system's. Nothing is left then.
-    pub fn receive(&self, id: BuildId, from: &mut dyn Read, bytes_max: u64, reserve_bytes: u64) -> Result<Received> {
+    pub fn receive(&self, id: BuildId, from: &mut dyn Read, bytes_below: u64, reserve_bytes: u64) -> Result<Received> {
         let nonce = hex(&random::<8>()?);
         let mut received = Received {
             dir: self.dir.clone(),
@@ -98,13 +98,12 @@ impl Artifacts {
             let filled = fill(from, &mut piece).map_err(read_error)?;
             let Some(bytes) = piece.get(..filled).filter(|bytes| !bytes.is_empty()) else { break };
             received.size += bytes.len() as u64;
-            if received.size > bytes_max {
-                return Err(Error::new(Kind::TooLarge, format!("artifacts may have at most {bytes_max} bytes")));
-            }
+            check_size(received.size, bytes_below)?;
             self.check_room(reserve_bytes)?;
             hash.update(bytes);
             file.write_all(bytes)?;
         }
+        check_size(received.size, bytes_below)?;
         file.sync_all()?;
         received.sha256 = hash.finalize().into();
         Ok(received)
@@ -148,8 +147,20 @@ impl Artifacts {
     }
 }
 
+/// Whether a file is smaller than the limit.
+///
+/// # Errors
+/// [`Kind::TooLarge`] if not.
+pub fn check_size(bytes: u64, bytes_below: u64) -> Result<()> {
+    if bytes < bytes_below {
+        return Ok(());
+    }
+    Err(Error::new(Kind::TooLarge, format!("artifacts must have less than {bytes_below} bytes")))
+}
+
 /// Whether Baton made this name: `42-0123456789abcdef`, maybe with the prefix of files being received.
-fn is_ours(name: &str) -> bool {
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
     let name = name.strip_prefix(INCOMING).unwrap_or(name);
     name.split_once('-').is_some_and(|(id, nonce)| {
         id.bytes().all(|c| c.is_ascii_digit()) && nonce.len() == 16 && nonce.bytes().all(|c| c.is_ascii_hexdigit())
@@ -224,7 +235,7 @@ mod tests {
     fn a_file_that_fails_on_the_way_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
-        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 11][..], 10, 0).err().unwrap();
+        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 10][..], 10, 0).err().unwrap();
         assert_eq!(over.kind, Kind::TooLarge);
         struct Broken;
         impl Read for Broken {
@@ -243,7 +254,7 @@ mod tests {
     fn the_sweep_removes_what_no_row_names_and_nothing_that_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
-        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], 3, 0).unwrap();
+        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], 4, 0).unwrap();
         assert_eq!(kept.size, 3);
         let name = kept.settle().unwrap();
         kept.keep();

@@ -212,7 +212,7 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
     let mut received = Parts::default();
     let mut form_bytes_left = limits.form_bytes_max;
     let mut each = |head: PartHead, data: &mut dyn Read| -> Result<()> {
-        let bytes_max = match (head.is_file, head.name.as_str()) {
+        let bytes_below = match (head.is_file, head.name.as_str()) {
             (true, "file") => limits.artifacts_bytes_max,
             (true, "metadata") => limits.metadata_bytes_max,
             (true, _) => return Ok(()),
@@ -225,7 +225,7 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
         };
         let field = params.text("token").as_deref().and_then(Token::received);
         api.coordinator.authorize_upload(id, field.or(header_token.clone()).as_ref(), None, now)?;
-        received.receive(&api.coordinator, id, &head, data, bytes_max)
+        received.receive(&api.coordinator, id, &head, data, bytes_below)
     };
     for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
     let token = token(&params, request);
@@ -259,11 +259,10 @@ impl Parts {
         id: BuildId,
         head: &PartHead,
         data: &mut dyn Read,
-        bytes_max: u64,
+        bytes_below: u64,
     ) -> Result<()> {
-        // Artifacts must be smaller than the limit, not just as large.
         let reserve = coordinator.limits().disk_reserve_bytes;
-        let received = coordinator.artifacts().receive(id, data, bytes_max.saturating_sub(1), reserve)?;
+        let received = coordinator.artifacts().receive(id, data, bytes_below, reserve)?;
         let twice = if head.name == "file" {
             let filename = artifacts_filename(head.filename.as_deref());
             self.file.replace((received, filename)).is_some()

@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::auth::{Purpose, build_for};
 use super::claim::{Assigned, assigned};
 use super::trace::touch;
-use crate::artifacts::Received;
+use crate::artifacts::{Received, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
 use crate::domain::duration::parse_duration;
 use crate::domain::time::Timestamp;
@@ -52,8 +52,8 @@ impl Coordinator {
         let limits = self.limits();
         let due = self.store.read(|c| {
             let build = running_build(c, id, token)?;
-            if filesize.is_some_and(|bytes| bytes >= limits.artifacts_bytes_max) {
-                return Err(too_large(limits.artifacts_bytes_max));
+            if let Some(bytes) = filesize {
+                check_size(bytes, limits.artifacts_bytes_max)?;
             }
             Ok(build.seen_at.is_none_or(|at| now.since(at) >= limits.seen_step()))
         })?;
@@ -146,11 +146,6 @@ impl Coordinator {
         self.artifacts.remove(&files);
         Ok(())
     }
-}
-
-/// What artifacts at or over the limit are answered.
-pub fn too_large(bytes_max: u64) -> Error {
-    Error::new(Kind::TooLarge, format!("artifacts must have less than {bytes_max} bytes"))
 }
 
 fn running_build(c: &Connection, id: BuildId, token: Option<&Token>) -> Result<BuildState> {

@@ -247,7 +247,7 @@ impl Poller {
                 match event.token() {
                     LISTENER => self.accept_from = Some(Instant::now()),
                     WAKER => {}
-                    Token(id) => self.shared.look_and_queue(id),
+                    Token(id) => self.shared.look_and_queue(id, event.is_read_closed()),
                 }
             }
             self.accept();
@@ -326,14 +326,15 @@ impl Shared {
     }
 
     /// Looks at what a parked connection has sent, and queues its request if that is complete.
-    fn look_and_queue(self: &Arc<Self>, id: usize) {
-        if let Some(ready) = self.look(id) {
+    fn look_and_queue(self: &Arc<Self>, id: usize, closed: bool) {
+        if let Some(ready) = self.look(id, closed) {
             self.queue(ready);
         }
     }
 
     /// Takes a parked connection out if a request of it is complete; refuses and closes as `gate` says.
-    fn look(&self, id: usize) -> Option<(Connection, Head, bool)> {
+    /// `closed` says that the client will send no more.
+    fn look(&self, id: usize, closed: bool) -> Option<(Connection, Head, bool)> {
         let mut all = lock(&self.parked);
         let parked = all.get_mut(&id)?;
         if parked.waits == Waits::Closing {
@@ -347,6 +348,7 @@ impl Shared {
         match verdict {
             Peeked::Nothing => {}
             Peeked::Gone => drop(all.remove(&id)),
+            Peeked::Judged(Verdict::Incomplete) if closed => drop(all.remove(&id)),
             Peeked::Judged(Verdict::Incomplete) => {
                 if parked.waits == Waits::Idle {
                     (parked.waits, parked.since) = (Waits::Request, Instant::now());
@@ -413,7 +415,7 @@ impl Shared {
                     let id = connection.id;
                     self.park(connection, Waits::Idle);
                     // What arrived before it was parked has told nobody of itself.
-                    self.look(id)
+                    self.look(id, false)
                 });
             }
         }
@@ -444,7 +446,7 @@ impl Shared {
         let watching = self.watches.start(connection.id, connection.fd);
         let mut request = connection.requests.as_mut()?.next()??;
         watching.watch.taken();
-        let reader = LazyBody(&mut request, &watching.watch);
+        let reader = LazyBody { request: &mut request, watch: &watching.watch, framing: head.framing };
         let mut body = Incoming::new(reader, head.framing, Pace::new(&self.limits));
         let response = self.respond(head, &mut body);
         // A client that waits for `100 Continue` and got none may send no body at all.
@@ -518,11 +520,21 @@ impl Shared {
 
 /// The request's body. tiny_http sends `100 Continue` when the reader is asked for, so that is put off until
 /// the handler reads.
-struct LazyBody<'a>(&'a mut tiny_http::Request, &'a Watch);
+struct LazyBody<'a> {
+    request: &'a mut tiny_http::Request,
+    watch: &'a Watch,
+    framing: Framing,
+}
 
 impl Read for LazyBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.1.read(self.0.as_reader(), buffer)
+        let count = self.watch.read(self.request.as_reader(), buffer)?;
+        // tiny_http's decoder ends a chunked body that is cut off like a whole one. Then the client has closed
+        // its side, which no client does that waits for an answer.
+        if count == 0 && self.framing == Framing::Chunked && self.watch.peer_has_closed() {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the chunked body is cut off"));
+        }
+        Ok(count)
     }
 }
 

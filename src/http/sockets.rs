@@ -110,6 +110,11 @@ pub fn unread_bytes(fd: RawFd) -> usize {
     recv(fd, &mut [0; 1024], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).unwrap_or(0)
 }
 
+/// Whether the peer has closed its side, and everything that it sent was taken.
+pub fn is_at_end(fd: RawFd) -> bool {
+    recv(fd, &mut [0; 1], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) == Ok(0)
+}
+
 /// Takes and drops what has arrived. False: the peer is gone.
 pub fn discard(fd: RawFd) -> bool {
     let mut sink = [0; 16 << 10];

@@ -5,7 +5,7 @@
 //! * A chunk-size line without end makes one read of a body go on without delivering anything, while it takes
 //!   from the socket what the client sends. Such a connection is cut.
 
-use super::sockets::unread_bytes;
+use super::sockets::{is_at_end, unread_bytes};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -110,6 +110,11 @@ impl Watch {
         let result = from.read(buffer);
         self.reading_since.store(0, Ordering::Relaxed);
         result
+    }
+
+    /// Whether the client has closed its side, and everything that it sent was taken.
+    pub fn peer_has_closed(&self) -> bool {
+        is_at_end(self.fd)
     }
 
     fn mark(&self, since: &AtomicU64) {

@@ -1,0 +1,157 @@
+//! Secrets never appear in a stored trace, however the patches cut them, and lengths never change.
+
+use crate::harness::random::Random;
+use crate::harness::*;
+use baton::domain::build::{NewBuild, Variable};
+use serde_json::json;
+
+const SECRETS: [&str; 3] = ["correct horse battery", "aaaaaaaaab", "geheim-äöü"];
+const SHORT: &str = "hunter2";
+const PUBLIC: &str = "public-knowledge";
+
+/// A running build with all kinds of secrets; what must be masked in its trace.
+fn with_secrets(baton: &Baton, ci_token: &str) -> (TestRunner, Claimed, Vec<String>) {
+    let secret = |(index, value): (usize, &&str)| Variable::secret(format!("SECRET_{index}"), *value);
+    let mut variables: Vec<_> = SECRETS.iter().enumerate().map(secret).collect();
+    variables.push(Variable::secret("SHORT", SHORT));
+    variables.push(Variable::public("PUBLIC", PUBLIC));
+    let id = baton.queue(NewBuild { variables, ..new_build("demo") });
+    let runner = baton.runner();
+    let build = baton.claim(&runner);
+    assert_eq!(build.id, id);
+    let secrets = SECRETS.map(str::to_owned).into_iter().chain([build.token.clone(), ci_token.to_owned()]);
+    let secrets = secrets.collect();
+    (runner, build, secrets)
+}
+
+/// The simplest masking that can be thought of.
+fn masked(log: &[u8], secrets: &[String]) -> Vec<u8> {
+    let mut out = log.to_vec();
+    for secret in secrets {
+        for at in 0..log.len() {
+            if log[at..].starts_with(secret.as_bytes()) {
+                out[at..at + secret.len()].fill(b'x');
+            }
+        }
+    }
+    out
+}
+
+fn contains_any(trace: &[u8], secrets: &[String]) -> bool {
+    secrets.iter().any(|secret| memchr::memmem::find(trace, secret.as_bytes()).is_some())
+}
+
+/// A log of whole, cut and overlapping secrets, with what must not be masked.
+fn log(random: &mut Random, secrets: &[String]) -> Vec<u8> {
+    let mut log = Vec::new();
+    for _ in 0..30 {
+        let secret = secrets[random.below(secrets.len())].clone();
+        match random.below(6) {
+            0 => log.extend_from_slice(&secret.as_bytes()[..random.below(secret.len())]),
+            1 => log.extend_from_slice(&secret.as_bytes()[random.below(secret.len())..]),
+            2 => log.extend_from_slice(
+                random.pick(&[SHORT, PUBLIC, "\n", "a", "aaaaaaaaa", "ordinary words\n"]).as_bytes(),
+            ),
+            _ => log.extend_from_slice(secret.as_bytes()),
+        }
+    }
+    log
+}
+
+#[test]
+fn secrets_are_masked_however_they_are_cut() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    let mut random = Random::new();
+    for _ in 0..15 {
+        let (_, build, secrets) = with_secrets(&baton, &ci_token);
+        let log = log(&mut random, &secrets);
+        let mut start = 0;
+        let mut connection = Connection::open(baton.address());
+        while start < log.len() {
+            let most = random.pick(&[1, 3, 20, 100, 1000]);
+            let end = (start + 1 + random.below(most)).min(log.len());
+            let response = connection.send(&patch(&build, start, &log[start..end])).expect(202);
+            assert_eq!(response.header("Range"), Some(format!("0-{end}").as_str()), "lengths never change");
+            let shown = baton.shown_trace(build.id);
+            assert!(!contains_any(&shown, &secrets), "readable while it runs, after {end} bytes");
+            assert!(masked(&log, &secrets).starts_with(&shown), "shown and taken back later, after {end} bytes");
+            start = end;
+        }
+        baton.finish(&build, "success");
+        assert!(baton.trace(build.id) == masked(&log, &secrets), "{}", String::from_utf8_lossy(&log));
+        assert!(baton.shown_trace(build.id) == baton.trace(build.id), "all is shown in the end");
+    }
+}
+
+#[test]
+fn secrets_are_masked_in_whole_traces_and_in_patches_after_them() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    let mut random = Random::new();
+    for _ in 0..15 {
+        let (runner, build, secrets) = with_secrets(&baton, &ci_token);
+        let text = String::from_utf8_lossy(&log(&mut random, &secrets)).into_owned();
+        let cut = (0..=random.below(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+        let put = |state: &str, trace: &str| {
+            let body = json!({"token": runner.token, "state": state, "trace": trace});
+            baton.send(Request::put(&format!("builds/{}.json", build.id)).json(&body)).expect(200);
+        };
+        put("running", &text[..cut]);
+        assert_eq!(baton.show(build.id).trace_size, cut as u64);
+        baton.append(&build, cut, &text[cut..]);
+        assert!(!contains_any(&baton.shown_trace(build.id), &secrets));
+        if random.below(2) == 0 {
+            put("success", &text);
+        } else {
+            baton.finish(&build, "failed");
+        }
+        assert!(baton.trace(build.id) == masked(text.as_bytes(), &secrets), "cut at {cut} of {text}");
+    }
+}
+
+#[test]
+fn short_secrets_and_public_values_stay_readable() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    let (_, build, _) = with_secrets(&baton, &ci_token);
+    let log = format!("{SHORT} {PUBLIC} spinach master {}", "correct horse");
+    baton.append(&build, 0, &log);
+    baton.finish(&build, "success");
+    assert_eq!(baton.trace_text(build.id), log);
+}
+
+/// A canceled build's last trace is kept, and its token is as secret as before.
+#[test]
+fn the_last_trace_of_a_canceled_build_is_masked_too() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    let (runner, build, secrets) = with_secrets(&baton, &ci_token);
+    let log = format!("{} and {} and {}\n", secrets[0], build.token, ci_token);
+    baton.append(&build, 0, &log[..10]);
+    baton.cancel(build.id);
+    let body = json!({"token": runner.token, "state": "failed", "trace": log});
+    baton.send(Request::put(&format!("builds/{}.json", build.id)).json(&body)).expect_error(404);
+    assert!(baton.trace(build.id) == masked(log.as_bytes(), &secrets));
+}
+
+/// Nothing readable is left of what was masked later, also in the file.
+#[test]
+fn a_secret_cut_by_patches_is_not_in_the_file_in_one_piece() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    let (_, build, secrets) = with_secrets(&baton, &ci_token);
+    let secret = secrets[0].as_bytes();
+    baton.send(patch(&build, 0, &secret[..secret.len() - 1])).expect(202);
+    baton.send(patch(&build, secret.len() - 1, &secret[secret.len() - 1..])).expect(202);
+    baton.finish(&build, "success");
+    let segments = "SELECT data FROM trace_segments";
+    let database = baton.database();
+    let mut statement = database.prepare(segments).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    for data in rows {
+        assert!(!contains_any(&data.unwrap(), &secrets));
+    }
+    let carry: Vec<u8> = database.query_row("SELECT carry FROM traces", [], |row| row.get(0)).unwrap();
+    assert!(carry.is_empty(), "nothing is held back once the build has ended");
+}
