@@ -386,10 +386,8 @@ impl Shared {
     /// Makes sure that somebody serves what is queued.
     fn ensure_worker(self: &Arc<Self>) {
         let mut work = self.work();
-        if work.ready.is_empty() {
-            return;
-        }
-        if work.idle > 0 || work.threads >= self.limits.workers_max {
+        // A worker that was told but has not woken yet still counts as idle, and its request as queued.
+        if work.ready.len() <= work.idle || work.threads >= self.limits.workers_max {
             self.work_came.notify_one();
             return;
         }
