@@ -58,6 +58,9 @@ pub fn judge(unread: &[u8], head_bytes_max: usize) -> Verdict {
     let mut request = httparse::Request::new(&mut headers);
     let bounded = unread.get(..head_bytes_max).unwrap_or(unread);
     match request.parse(bounded) {
+        Ok(httparse::Status::Complete(bytes)) if !is_plain(bounded.get(..bytes).unwrap_or_default()) => {
+            Verdict::Refused(400, "the request's head has characters other than printable ASCII and line ends of CR LF")
+        }
         Ok(httparse::Status::Complete(bytes)) => match head(&request, bytes) {
             Ok(head) if is_awaited(&head) && unread.len() < body_end(&head) => Verdict::Incomplete,
             Ok(head) => Verdict::Ready(head),
@@ -69,6 +72,21 @@ pub fn judge(unread: &[u8], head_bytes_max: usize) -> Verdict {
         Err(httparse::Error::Version) => Verdict::Refused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
         Err(_) => Verdict::Refused(400, "the request's head is malformed"),
     }
+}
+
+/// Whether tiny_http will read the head as we do: it waits for more after a lone LF, and takes no tabs.
+fn is_plain(head: &[u8]) -> bool {
+    let mut bytes = head.iter();
+    while let Some(byte) = bytes.next() {
+        let is_fine = match byte {
+            b'\r' => bytes.next() == Some(&b'\n'),
+            byte => matches!(byte, b' '..=b'~'),
+        };
+        if !is_fine {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether the body must have arrived before the request is served.
@@ -111,6 +129,10 @@ fn head(request: &httparse::Request<'_, '_>, bytes: usize) -> Result<Head, Refus
     }
     let mut headers = Vec::with_capacity(request.headers.len());
     for header in request.headers.iter() {
+        // The names that tiny_http takes; it would answer others itself, without a word on why.
+        if !header.name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_') {
+            return Err((400, "a header's name may have letters, digits, - and _ only"));
+        }
         let value = std::str::from_utf8(header.value).map_err(|_| (400, "a header is not UTF-8"))?;
         headers.push((header.name.to_owned(), value.trim().to_owned()));
     }
@@ -192,6 +214,11 @@ mod tests {
             ("GET / HTTP/3.0\r\n\r\n", "505"),
             ("GET http://x/ HTTP/1.1\r\n\r\n", "400"),
             ("GET\0/ HTTP/1.1\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\n\n", "400"),
+            ("GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nA: b\tc\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nA.b: c\r\n\r\n", "400"),
+            ("GET /\u{e9} HTTP/1.1\r\n\r\n", "400"),
             ("\u{16}\u{3}\u{1}", "400"),
             ("POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", "400"),
             ("POST / HTTP/1.1\r\nContent-Length: abc\r\n\r\n", "400"),

@@ -19,7 +19,7 @@
 
 use super::gate::{Framing, Head, Verdict};
 use super::message::{Method, Request, Response};
-use super::sockets::{Peeked, RawWriter, discard, inode, listen, newest_socket, peek, refuse};
+use super::sockets::{Peeked, RawWriter, discard, inode, listen, newest_socket, peek, refuse, unread_bytes};
 use super::watch::{Watch, Watches};
 use super::wire::{Incoming, Pace, write_response};
 use crate::error::{Error, Result};
@@ -43,6 +43,9 @@ pub type Handler = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
 
 /// A client that does not fetch its refusal is let go after this.
 const CLOSING_TIME_MAX: Duration = Duration::from_secs(2);
+/// Nor more of what it goes on sending than this is taken: an answer must not be lost to a reset while the client
+/// is in the middle of a usual body, but nobody is owed a gigabyte.
+const CLOSING_BYTES_MAX: usize = 64 << 20;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// Before accepting again after descriptors or memory ran out.
@@ -101,7 +104,7 @@ struct Parked {
     connection: Connection,
     waits: Waits,
     since: Instant,
-    /// Unread bytes at the last look.
+    /// Unread bytes at the last look; of a closing one, those that were dropped.
     unread: usize,
 }
 
@@ -338,10 +341,11 @@ impl Shared {
         let mut all = lock(&self.parked);
         let parked = all.get_mut(&id)?;
         if parked.waits == Waits::Closing {
-            if discard(parked.connection.fd) {
-                return None;
+            let taken = discard(parked.connection.fd);
+            parked.unread += taken.unwrap_or(0);
+            if taken.is_none() || parked.unread > CLOSING_BYTES_MAX {
+                all.remove(&id);
             }
-            all.remove(&id);
             return None;
         }
         let (unread, verdict) = peek(parked.connection.fd, &self.limits);
@@ -361,8 +365,8 @@ impl Shared {
             }
             Peeked::Judged(Verdict::Refused(status, why)) => {
                 refuse(parked.connection.fd, status, why);
-                (parked.waits, parked.since) = (Waits::Closing, Instant::now());
-                if !discard(parked.connection.fd) {
+                (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
+                if discard(parked.connection.fd).is_none() {
                     all.remove(&id);
                 }
             }
@@ -440,6 +444,9 @@ impl Shared {
 
     /// Serves one request; returns the connection if it may carry another.
     fn serve(&self, mut connection: Connection, head: &Head, followed: bool) -> Option<Connection> {
+        // tiny_http reads ahead: what comes in behind this request now would be hidden from the gate.
+        let followed = followed
+            || unread_bytes(connection.fd, &self.limits).is_some_and(|unread| head.is_followed_by_more(unread));
         // Declared after the connection, so that it ends before it.
         let watching = self.watches.start(connection.id, connection.fd);
         let mut request = connection.requests.as_mut()?.next()??;
@@ -507,7 +514,7 @@ impl Shared {
                     let earned = parked.unread as u64 / limits.transfer_bytes_per_second_min.max(1);
                     if waited >= limits.head_time_max + Duration::from_secs(earned) {
                         refuse(parked.connection.fd, 408, "the request did not arrive in time");
-                        (parked.waits, parked.since) = (Waits::Closing, Instant::now());
+                        (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
                     }
                     true
                 }

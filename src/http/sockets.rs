@@ -16,9 +16,13 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// Connections that the kernel holds for us.
 const BACKLOG: i32 = 1024;
+
+/// What the kernel counts keep-alive times in.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A listener whose options every accepted socket inherits; tiny_http offers no way to set them later.
 pub fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
@@ -30,7 +34,8 @@ pub fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
     // Else each kept-alive response of more than one write waits 40 ms for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
     // Peers that vanished without a word are noticed.
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(stall).with_interval(stall / 3).with_retries(3))?;
+    let (time, interval) = (stall.max(SECOND), (stall / 3).max(SECOND));
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stall))?;
     socket.set_nonblocking(true)?;
@@ -88,26 +93,33 @@ pub enum Peeked {
 
 /// Looks at a connection's unread bytes without taking them.
 pub fn peek(fd: RawFd, limits: &Limits) -> (usize, Peeked) {
+    with_scratch(limits, |scratch| match recv(fd, scratch, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+        Ok(0) => (0, Peeked::Gone),
+        Ok(count) => (count, Peeked::Judged(judge(scratch.get(..count).unwrap_or_default(), limits.head_bytes_max))),
+        Err(Errno::EAGAIN | Errno::EINTR) => (0, Peeked::Nothing),
+        Err(_) => (0, Peeked::Gone),
+    })
+}
+
+/// Room for a head and an awaited body, and one byte more, which shows that there is more.
+fn with_scratch<T>(limits: &Limits, look: impl FnOnce(&mut [u8]) -> T) -> T {
     thread_local! {
         static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        // One more than can be asked for shows that there is more.
         scratch.resize(limits.head_bytes_max + AWAITED_BYTES_MAX + 1, 0);
-        match recv(fd, scratch, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => (0, Peeked::Gone),
-            Ok(count) => {
-                (count, Peeked::Judged(judge(scratch.get(..count).unwrap_or_default(), limits.head_bytes_max)))
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) => (0, Peeked::Nothing),
-            Err(_) => (0, Peeked::Gone),
-        }
+        look(scratch)
     })
 }
 
-/// How much has arrived and was not taken; up to 1 KiB, which is enough to know that there is something.
-pub fn unread_bytes(fd: RawFd) -> usize {
-    recv(fd, &mut [0; 1024], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).unwrap_or(0)
+/// How much has arrived and was not taken, as far as a request that is awaited may go; `None`: the peer is gone.
+pub fn unread_bytes(fd: RawFd, limits: &Limits) -> Option<usize> {
+    with_scratch(limits, |scratch| recv(fd, scratch, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).ok())
+}
+
+/// Whether something has arrived and was not taken.
+pub fn has_unread(fd: RawFd) -> bool {
+    recv(fd, &mut [0; 1], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).is_ok_and(|count| count > 0)
 }
 
 /// Whether the peer has closed its side, and everything that it sent was taken.
@@ -115,19 +127,21 @@ pub fn is_at_end(fd: RawFd) -> bool {
     recv(fd, &mut [0; 1], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) == Ok(0)
 }
 
-/// Takes and drops what has arrived. False: the peer is gone.
-pub fn discard(fd: RawFd) -> bool {
+/// Takes and drops what has arrived, and says how much that was; `None`: the peer is gone.
+pub fn discard(fd: RawFd) -> Option<usize> {
     let mut sink = [0; 16 << 10];
+    let mut taken = 0;
     // Bounded, so that a client that never stops sending holds nobody up; more tells of itself by an event.
     for _ in 0..64 {
         match recv(fd, &mut sink, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => return false,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return true,
-            Err(_) => return false,
+            Ok(0) => return None,
+            Ok(count) => taken += count,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Some(taken),
+            Err(_) => return None,
         }
     }
-    true
+    Some(taken)
 }
 
 /// Answers without a thread: an error fits into the socket's buffer.

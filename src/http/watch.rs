@@ -5,7 +5,7 @@
 //! * A chunk-size line without end makes one read of a body go on without delivering anything, while it takes
 //!   from the socket what the client sends. Such a connection is cut.
 
-use super::sockets::{is_at_end, unread_bytes};
+use super::sockets::{has_unread, is_at_end};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -70,7 +70,7 @@ impl Watches {
     /// Cuts connections whose reads deliver nothing. To be called every fraction of a second.
     pub fn look(&self) {
         for watch in self.lock().values() {
-            let fruitless = watch.age(&watch.reading_since) > READING_TIME_MAX && unread_bytes(watch.fd) > 0;
+            let fruitless = watch.age(&watch.reading_since) > READING_TIME_MAX && has_unread(watch.fd);
             if !fruitless {
                 watch.fruitless_looks.store(0, Ordering::Relaxed);
             } else if watch.fruitless_looks.fetch_add(1, Ordering::Relaxed) >= FRUITLESS_LOOKS_MAX {

@@ -16,6 +16,7 @@ pub struct Pace {
     started: Instant,
     grace: Duration,
     bytes_per_second_min: u64,
+    stall_time_max: Duration,
     bytes: u64,
 }
 
@@ -27,6 +28,7 @@ impl Pace {
             started: Instant::now(),
             grace: limits.transfer_grace,
             bytes_per_second_min: limits.transfer_bytes_per_second_min,
+            stall_time_max: limits.stall_time_max,
             bytes: 0,
         }
     }
@@ -83,6 +85,7 @@ impl<R: Read> Read for Incoming<R> {
         if self.finished || buffer.is_empty() {
             return Ok(0);
         }
+        let started = Instant::now();
         let result = self.pace.check().and_then(|()| self.reader.read(buffer));
         match result {
             Ok(0) => match self.left {
@@ -106,8 +109,8 @@ impl<R: Read> Read for Incoming<R> {
             Err(error) if error.kind() == ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 self.failed = true;
-                // What a socket's timeout looks like.
-                let timed_out = error.kind() == ErrorKind::WouldBlock;
+                // What a socket's timeout looks like; the decoder of chunks hides it.
+                let timed_out = error.kind() == ErrorKind::WouldBlock || started.elapsed() >= self.pace.stall_time_max;
                 Err(if timed_out { io::Error::new(ErrorKind::TimedOut, "nothing arrived") } else { error })
             }
         }
