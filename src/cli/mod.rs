@@ -5,9 +5,11 @@
 //! purpose: colours, prompts, progress bars.
 
 mod artifacts;
+mod backup;
 mod build;
 mod build_add;
 mod build_file;
+mod check;
 mod logger;
 mod print;
 mod project;
@@ -71,6 +73,8 @@ enum Command {
     Runner(runner::Runner),
     Build(build::Build),
     Run(run::Run),
+    Backup(backup::Backup),
+    Check(check::Check),
 }
 
 /// Why a command ends before its natural end.
@@ -170,6 +174,8 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Runner(runner)) => runner.run(&open()?),
         Some(Command::Build(build)) => build.run(open),
         Some(Command::Run(run)) => run.run(open),
+        Some(Command::Backup(backup)) => backup.run(&data),
+        Some(Command::Check(check)) => check.run(&data),
     }
 }
 

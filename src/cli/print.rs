@@ -72,6 +72,12 @@ pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
+/// `1 build`, `2 builds`.
+pub fn count(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
 /// A time in tables, to the second.
 pub fn short_time(time: Option<Timestamp>) -> String {
     time.map_or_else(dash, |time| time.to_string().get(..19).map(|text| format!("{text}Z")).unwrap_or_default())

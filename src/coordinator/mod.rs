@@ -5,7 +5,9 @@
 
 mod artifacts;
 mod auth;
+mod backup;
 mod builds;
+mod check;
 mod claim;
 mod health;
 mod projects;
@@ -13,8 +15,11 @@ mod runners;
 mod sweep;
 mod trace;
 
+pub use crate::store::invariants::Problem;
 pub use artifacts::{Download, Upload};
+pub use backup::{Backup, backup};
 pub use builds::{BuildReport, Queued};
+pub use check::{Checked, check};
 pub use claim::{Assigned, Claim, Dependency};
 pub use runners::Registration;
 pub use sweep::Swept;
@@ -88,7 +93,11 @@ fn make_private(data: &Path) -> Result<()> {
             return Err(Error::invalid(message));
         }
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(&database)?;
+    // Only if there is none: closing a file that SQLite has open elsewhere in this process would end its locks.
+    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&database) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
+        Ok(_) | Err(_) => {}
+    }
     let beside = ["baton.db-wal", "baton.db-shm", "artifacts", "serve.lock"].map(|name| data.join(name));
     for path in [data.to_owned(), database].iter().chain(&beside) {
         let Ok(metadata) = fs::metadata(path) else { continue };

@@ -35,7 +35,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// Answers requests. Called from many threads at once.
@@ -51,7 +51,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Before accepting again after descriptors or memory ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A worker without work ends after this.
-const WORKER_IDLE_MAX: Duration = Duration::from_secs(10);
+const WORKER_IDLE_MAX: Duration = Duration::from_secs(5);
 /// A worker's stack. Touched pages count, not this.
 const WORKER_STACK_BYTES: usize = 1 << 20;
 /// An unread rest of a body up to this is read and dropped, so that the connection can be kept.
@@ -82,7 +82,7 @@ struct Shared {
     limits: Limits,
     parked: Mutex<HashMap<usize, Parked>>,
     work: Mutex<Work>,
-    work_came: Condvar,
+    worker_ended: Condvar,
     waker: Waker,
     /// Connections that exist, wherever they are.
     open: AtomicUsize,
@@ -96,7 +96,8 @@ struct Shared {
 struct Work {
     ready: VecDeque<(Connection, Head, bool)>,
     threads: usize,
-    idle: usize,
+    /// Parked workers; the last one went idle last.
+    idle: Vec<Thread>,
 }
 
 /// A connection that waits for something, without a thread.
@@ -163,7 +164,7 @@ impl HttpServer {
             limits,
             parked: Mutex::default(),
             work: Mutex::default(),
-            work_came: Condvar::new(),
+            worker_ended: Condvar::new(),
             waker,
             open: AtomicUsize::new(0),
             inodes: Mutex::new(HashSet::from([listener_inode])),
@@ -208,11 +209,15 @@ impl HttpServer {
         // Waiting workers end, working ones end after their request.
         let deadline = Instant::now() + self.shared.limits.drain_time_max;
         let mut work = self.shared.work();
-        self.shared.work_came.notify_all();
+        work.idle.drain(..).for_each(|idle| idle.unpark());
         while work.threads > 0 && Instant::now() < deadline {
-            work = self.shared.work_came.wait_timeout(work, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            work = self.shared.worker_ended.wait_timeout(work, TICK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        work.threads
+        let given_up = work.threads;
+        drop(work);
+        // What was parked after the poller had ended: it would keep everything alive that the handler holds.
+        lock(&self.shared.parked).clear();
+        given_up
     }
 }
 
@@ -256,8 +261,10 @@ impl Poller {
             self.accept();
             if Instant::now() >= next_tick {
                 self.shared.let_go_of_the_late();
-                self.shared.watches.look();
-                self.shared.ensure_worker();
+                self.shared.watches.look(self.shared.limits.stall_time_max);
+                if !self.shared.work().ready.is_empty() {
+                    self.shared.call_worker();
+                }
                 next_tick = Instant::now() + TICK;
             }
         }
@@ -384,15 +391,18 @@ impl Shared {
         }
         work.ready.push_back(ready);
         drop(work);
-        self.ensure_worker();
+        self.call_worker();
     }
 
-    /// Makes sure that somebody serves what is queued.
-    fn ensure_worker(self: &Arc<Self>) {
+    /// Calls one worker for what is queued: the one that went idle last, so that those too many stay idle and
+    /// end, or a new one.
+    fn call_worker(self: &Arc<Self>) {
         let mut work = self.work();
-        // A worker that was told but has not woken yet still counts as idle, and its request as queued.
-        if work.ready.len() <= work.idle || work.threads >= self.limits.workers_max {
-            self.work_came.notify_one();
+        if let Some(idle) = work.idle.pop() {
+            idle.unpark();
+            return;
+        }
+        if work.ready.is_empty() || work.threads >= self.limits.workers_max {
             return;
         }
         work.threads += 1;
@@ -421,13 +431,15 @@ impl Shared {
                 });
             }
         }
-        self.work_came.notify_all();
+        self.worker_ended.notify_all();
     }
 
     fn next_work(&self) -> Option<(Connection, Head, bool)> {
-        let mut work = self.work();
         let until = Instant::now() + WORKER_IDLE_MAX;
+        let own = thread::current();
+        let mut work = self.work();
         loop {
+            work.idle.retain(|idle| idle.id() != own.id());
             if let Some(ready) = work.ready.pop_front() {
                 return Some(ready);
             }
@@ -436,9 +448,10 @@ impl Shared {
                 work.threads -= 1;
                 return None;
             }
-            work.idle += 1;
-            work = self.work_came.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
-            work.idle -= 1;
+            work.idle.push(own.clone());
+            drop(work);
+            thread::park_timeout(left);
+            work = self.work();
         }
     }
 
@@ -456,7 +469,9 @@ impl Shared {
         let response = self.respond(head, &mut body);
         // A client that waits for `100 Continue` and got none may send no body at all.
         let finished = body.is_finished() || (!head.expects_continue && body.skip_rest(SKIPPED_BYTES_MAX));
-        let keep = finished && head.keep_alive && !followed && !self.stopping.load(Ordering::Acquire);
+        // Where a chunked body ended is tiny_http's to know: what follows it may lie in its buffer.
+        let one_more = head.keep_alive && !followed && head.framing != Framing::Chunked;
+        let keep = finished && one_more && !self.stopping.load(Ordering::Acquire);
         let with_body = head.method != Method::Head;
         let pace = Pace::new(&self.limits);
         if finished {

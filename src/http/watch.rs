@@ -17,9 +17,12 @@ use std::time::{Duration, Instant};
 /// tiny_http takes a request that lies complete in the buffer in microseconds.
 const TAKING_TIME_MAX: Duration = Duration::from_secs(5);
 /// A read that has gone on for so long is looked at.
-const READING_TIME_MAX: Duration = Duration::from_secs(1);
+const READING_TIME_MAX: Duration = Duration::from_millis(300);
 /// So many looks in a row must find it taking bytes without delivering any.
-const FRUITLESS_LOOKS_MAX: u32 = 10;
+const FRUITLESS_LOOKS_MAX: u32 = 3;
+/// A read that gets nothing ends by the socket's own time limit; one that goes on for this longer gets
+/// something, byte by byte, and delivers nothing.
+const READING_SLACK: Duration = Duration::from_secs(1);
 
 /// The requests that are being served.
 pub struct Watches {
@@ -68,12 +71,17 @@ impl Watches {
     }
 
     /// Cuts connections whose reads deliver nothing. To be called every fraction of a second.
-    pub fn look(&self) {
+    /// `stall_time_max` is the socket's own time limit for a read.
+    pub fn look(&self, stall_time_max: Duration) {
         for watch in self.lock().values() {
-            let fruitless = watch.age(&watch.reading_since) > READING_TIME_MAX && has_unread(watch.fd);
-            if !fruitless {
+            let reading = watch.age(&watch.reading_since);
+            let looks = if reading > READING_TIME_MAX && has_unread(watch.fd) {
+                watch.fruitless_looks.fetch_add(1, Ordering::Relaxed) + 1
+            } else {
                 watch.fruitless_looks.store(0, Ordering::Relaxed);
-            } else if watch.fruitless_looks.fetch_add(1, Ordering::Relaxed) >= FRUITLESS_LOOKS_MAX {
+                0
+            };
+            if looks >= FRUITLESS_LOOKS_MAX || reading > stall_time_max + READING_SLACK {
                 let _ = shutdown(watch.fd, Shutdown::Both);
             }
         }

@@ -3,7 +3,7 @@
 use crate::domain::build::{ArtifactsFile, BuildId};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 /// Names of files below `artifacts/`, to be removed after the commit.
 pub type Files = Vec<String>;
@@ -73,6 +73,75 @@ pub fn expired(c: &Connection, now: Timestamp) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached("SELECT build_id FROM artifacts WHERE expire_at <= ?1 LIMIT 1000")?;
     let rows = statement.query_map([now.0], |row| row.get(0).map(BuildId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A row, with all that belongs to it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The build.
+    pub id: BuildId,
+    /// The archive.
+    pub file: ArtifactsFile,
+    /// Name of the second file below `artifacts/`.
+    pub metadata_path: Option<String>,
+    /// When they came.
+    pub uploaded_at: Timestamp,
+}
+
+const SELECT: &str =
+    "SELECT build_id, path, filename, size, sha256, expire_at, metadata_path, uploaded_at FROM artifacts";
+
+/// The artifacts of up to a thousand builds after `after`, in the order of the builds, expired ones included.
+///
+/// # Errors
+/// The database's.
+pub fn page(c: &Connection, after: BuildId) -> Result<Vec<Stored>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE build_id > ?1 ORDER BY build_id LIMIT 1000"))?;
+    let rows = statement.query_map([after.0], stored)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A build's artifacts, expired ones included.
+///
+/// # Errors
+/// The database's.
+pub fn stored_of_build(c: &Connection, id: BuildId) -> Result<Option<Stored>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE build_id = ?1"))?;
+    Ok(statement.query_row([id.0], stored).optional()?)
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        id: BuildId(row.get(0)?),
+        file: ArtifactsFile {
+            path: row.get(1)?,
+            filename: row.get(2)?,
+            size: row.get(3)?,
+            sha256: row.get(4)?,
+            expire_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        },
+        metadata_path: row.get(6)?,
+        uploaded_at: Timestamp(row.get(7)?),
+    })
+}
+
+/// How many builds have artifacts, and their bytes.
+///
+/// # Errors
+/// The database's.
+pub fn total(c: &Connection) -> Result<(u64, u64)> {
+    let row =
+        c.query_row("SELECT count(*), coalesce(sum(size), 0) FROM artifacts", [], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(row?)
+}
+
+/// Whether a row names this file.
+///
+/// # Errors
+/// The database's.
+pub fn is_named(c: &Connection, name: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE path = ?1 OR metadata_path = ?1)";
+    Ok(c.prepare_cached(sql)?.query_row([name], |row| row.get(0))?)
 }
 
 /// Every file that a row names.

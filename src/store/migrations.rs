@@ -7,6 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, random};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, TransactionBehavior, named_params};
+use std::collections::BTreeSet;
 
 /// "Batn": says in the file's head, also to `file(1)`, whose it is.
 const APPLICATION_ID: i32 = 0x4261_746e;
@@ -22,8 +23,12 @@ const VERSION: i32 = 1;
 /// # Errors
 /// If the file belongs to another program, is newer, or is damaged.
 pub fn migrate(connection: &mut Connection) -> Result<()> {
-    let version = check_ours(connection)?;
-    if version == Some(VERSION) {
+    migrate_by(connection, &STEPS, VERSION)
+}
+
+fn migrate_by(connection: &mut Connection, steps: &[&str], newest: i32) -> Result<()> {
+    let version = check_ours(connection, newest)?;
+    if version == Some(newest) {
         return Ok(());
     }
     if version.is_none() {
@@ -33,7 +38,7 @@ pub fn migrate(connection: &mut Connection) -> Result<()> {
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Again, now under the lock: two processes may have found the file empty.
-    match check_ours(&transaction)? {
+    match check_ours(&transaction, newest)? {
         None => {
             transaction.execute_batch(include_str!("../../schema.sql"))?;
             transaction.execute(
@@ -47,25 +52,60 @@ pub fn migrate(connection: &mut Connection) -> Result<()> {
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         }
         Some(from) => {
-            for step in STEPS.iter().skip(usize::try_from(from - 1).unwrap_or(0)) {
+            for step in steps.iter().skip(usize::try_from(from - 1).unwrap_or(0)) {
                 transaction.execute_batch(step)?;
             }
         }
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "user_version", newest)?;
     transaction.commit()?;
     Ok(())
 }
 
+/// Says whether the file has the present schema's version, and touches nothing.
+///
+/// # Errors
+/// If the file is empty, belongs to another program, is of another version, or is damaged.
+pub fn check_current(connection: &Connection) -> Result<()> {
+    match check_ours(connection, VERSION)? {
+        Some(VERSION) => Ok(()),
+        Some(version) => Err(Error::invalid(format!(
+            "the database has version {version}, this program works on {VERSION}; any other command, as `baton build list`, brings it up to date"
+        ))),
+        None => Err(Error::invalid("the database is empty: no baton has ever used it, or its content is lost")),
+    }
+}
+
+/// Type and name of all that the schema of this file has, as in `table builds`.
+///
+/// # Errors
+/// The database's.
+pub fn schema_names(connection: &Connection) -> Result<BTreeSet<String>> {
+    let mut statement = connection
+        .prepare("SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What [`schema_names`] says of a new file.
+///
+/// # Errors
+/// The database's.
+pub fn new_schema_names() -> Result<BTreeSet<String>> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(include_str!("../../schema.sql"))?;
+    schema_names(&connection)
+}
+
 /// The version of a file of ours, `None` for an empty file.
-fn check_ours(connection: &Connection) -> Result<Option<i32>> {
+fn check_ours(connection: &Connection, newest: i32) -> Result<Option<i32>> {
     let pragma = |name: &str| -> Result<i32> { Ok(connection.pragma_query_value(None, name, |row| row.get(0))?) };
     let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application_id, tables) {
         (0, 0) => Ok(None),
-        (APPLICATION_ID, _) if version > VERSION => Err(Error::invalid(format!(
-            "the database has version {version}, this program knows {VERSION}: it was written by a newer baton; use that one"
+        (APPLICATION_ID, _) if version > newest => Err(Error::invalid(format!(
+            "the database has version {version}, this program knows {newest}: it was written by a newer baton; use that one"
         ))),
         (APPLICATION_ID, _) if version >= 1 => Ok(Some(version)),
         _ => Err(Error::invalid("the database belongs to another program; it was left as it is")),
@@ -97,6 +137,29 @@ mod tests {
         assert_eq!(schema(&first), before);
         let version: i32 = first.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(version, VERSION);
+    }
+
+    #[test]
+    fn steps_are_taken_all_or_none_and_end_at_the_newest_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baton.db");
+        drop(super::super::Store::open(&path).unwrap());
+        let open = || super::super::open(&path, super::super::Access::Write).unwrap();
+        let version = |c: &Connection| -> i32 { c.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap() };
+        let before = std::fs::read(&path).unwrap();
+        let add = "ALTER TABLE settings ADD COLUMN motto TEXT";
+        let mut connection = open();
+        migrate_by(&mut connection, &[add, "UPDATE settings SET mottto = 'x'"], 3).unwrap_err();
+        assert_eq!(version(&connection), 1);
+        drop(connection);
+        assert!(std::fs::read(&path).unwrap() == before, "a step that fails undoes those before it");
+        let mut connection = open();
+        migrate_by(&mut connection, &[add, "UPDATE settings SET motto = 'x'"], 3).unwrap();
+        let motto: String = connection.query_row("SELECT motto FROM settings", [], |row| row.get(0)).unwrap();
+        assert_eq!((version(&connection), motto.as_str()), (3, "x"));
+        migrate_by(&mut connection, &[add, "x", "UPDATE settings SET motto = 'y'"], 4).unwrap();
+        assert_eq!(version(&connection), 4, "steps that were taken before are not taken again");
+        assert!(migrate(&mut connection).unwrap_err().message.contains("newer baton"));
     }
 
     #[test]

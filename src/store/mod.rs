@@ -2,36 +2,36 @@
 //!
 //! What must stay true: every connection is made by [`open`], which sets every pragma; everything that is
 //! written goes through [`Store::write`], whose answer comes after a durable commit; no read holds its
-//! snapshot for longer than one short statement or group of statements.
+//! snapshot for longer than one short statement or group of statements. [`inspect`] and [`invariants`], for
+//! copies and checks, are the exception to all three: they read whole tables, and never write.
 
 pub mod artifacts;
 pub mod builds;
+pub mod inspect;
+pub mod invariants;
 mod migrations;
 pub mod projects;
 pub mod queue;
+mod readers;
 pub mod runners;
 pub mod settings;
 pub mod traces;
 mod writer;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::time::Duration;
 use writer::Writer;
 
 /// How long a connection waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most idle read connections that are kept: each has a page cache of up to 2 MB.
-const IDLE_READERS_MAX: usize = 16;
-
 /// An open database. All methods may be called from any thread.
 pub struct Store {
-    path: PathBuf,
     // Closed before the writer: the last connection to go empties the write-ahead log, which a reader cannot.
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     writer: Writer,
 }
 
@@ -44,11 +44,7 @@ impl Store {
         let mut connection = open(path, Access::Write)?;
         migrations::migrate(&mut connection)?;
         let generation = queue::generation(&connection)?;
-        Ok(Store {
-            path: path.to_owned(),
-            writer: Writer::new(connection, generation),
-            readers: Mutex::new(Vec::new()),
-        })
+        Ok(Store { writer: Writer::new(connection, generation), readers: Readers::new(path.to_owned()) })
     }
 
     /// Runs `job` in a transaction; returns after a durable commit.
@@ -70,19 +66,7 @@ impl Store {
     /// # Errors
     /// The query's own.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let pooled = self.lock_readers()?.pop();
-        let mut connection = match pooled {
-            Some(connection) => connection,
-            None => open(&self.path, Access::Read)?,
-        };
-        let snapshot = connection.transaction()?;
-        let result = query(&snapshot);
-        snapshot.finish()?;
-        let mut readers = self.lock_readers()?;
-        if readers.len() < IDLE_READERS_MAX {
-            readers.push(connection);
-        }
-        result
+        self.readers.read(query)
     }
 
     /// The queue's generation as of the last commit of this process, or of the last [`Store::watch_queue`].
@@ -100,15 +84,13 @@ impl Store {
         self.writer.saw_generation(generation);
         Ok(())
     }
-
-    fn lock_readers(&self) -> Result<std::sync::MutexGuard<'_, Vec<Connection>>> {
-        self.readers.lock().map_err(|_| Error::internal("the pool of read connections is poisoned"))
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
+    /// Without locks, and without the files that locks need: for a file that nobody else uses.
+    Still,
     Write,
 }
 
@@ -117,13 +99,19 @@ fn open(path: &Path, access: Access) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
         | match access {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Access::Still => OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         };
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = match access {
+        Access::Read | Access::Write => Connection::open_with_flags(path, flags)?,
+        Access::Still => Connection::open_with_flags(inspect::still_uri(path), flags)?,
+    };
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch(match access {
-        Access::Read => "PRAGMA query_only = ON; PRAGMA cache_size = -2000; PRAGMA trusted_schema = OFF;",
+        Access::Read | Access::Still => {
+            "PRAGMA query_only = ON; PRAGMA cache_size = -2000; PRAGMA trusted_schema = OFF;"
+        }
         // cache_size in KiB when negative; a checkpoint each 4,000 pages keeps the tail of commits short.
         Access::Write => {
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;

@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, named_params};
 
 /// Bytes in a segment (measured: 16 to 64 KiB write least and stay flat to 100 MB).
-const SEGMENT_BYTES: u64 = 16 << 10;
+pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
 
 /// Segments of one trace: the low 20 bits of their ids, 16 GiB.
-const SEGMENT_BITS: u32 = 20;
+pub(super) const SEGMENT_BITS: u32 = 20;
 
 /// Where a build's trace is.
 #[derive(Default, Clone)]

@@ -27,6 +27,7 @@
 )]
 
 mod artifacts;
+mod backup;
 mod big;
 mod bytes;
 mod curl;

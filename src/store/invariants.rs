@@ -1,0 +1,215 @@
+//! What must be true of a database, beyond what SQLite enforces.
+//!
+//! Each rule is one statement, and so sees one snapshot: beside a running server none of them can find a change
+//! half done. No rule holds a snapshot for the sake of another. What is found names builds and tables, never
+//! what is stored in them.
+
+use super::migrations::{check_current, new_schema_names, schema_names};
+use super::traces::{SEGMENT_BITS, SEGMENT_BYTES};
+use crate::error::{Error, Kind, Result};
+use rusqlite::{Connection, Statement};
+
+/// Something that is wrong with stored data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// What it concerns, in a word, for machines.
+    pub kind: &'static str,
+    /// What is wrong, in one line.
+    pub what: String,
+    /// What to do about it, in one line.
+    pub advice: String,
+}
+
+impl Problem {
+    /// A problem of `kind`.
+    pub fn new(kind: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Problem {
+        Problem { kind, what: what.into(), advice: advice.into() }
+    }
+
+    /// A database that cannot be read, or an error that says so. Other errors (a lock, a full disk) say nothing
+    /// about the database and are handed back.
+    ///
+    /// # Errors
+    /// `error`, if it says nothing about the database.
+    pub fn unreadable(error: Error) -> Result<Problem> {
+        match error.kind {
+            Kind::Internal => Ok(Problem::new("database", error.message, RESTORE)),
+            Kind::Invalid => {
+                let advice = "see that --data names the right directory; if it does, restore the latest backup";
+                Ok(Problem::new("database", error.message, advice))
+            }
+            Kind::Forbidden
+            | Kind::NotFound
+            | Kind::Conflict
+            | Kind::TooLarge
+            | Kind::TooSlow
+            | Kind::Busy
+            | Kind::DiskFull => Err(error),
+        }
+    }
+}
+
+/// Most findings that are named of one rule: a damaged file can break it a million times.
+const FINDINGS_MAX: usize = 100;
+
+const RESTORE: &str = "stop the server, put the data directory aside and restore the latest backup";
+const RETRY: &str =
+    "erase the build when it has ended (`baton build erase`) and run it once more (`baton build retry`)";
+
+struct Rule {
+    kind: &'static str,
+    advice: &'static str,
+    /// Selects one line of text for each finding. `:bytes` and `:bits` describe trace segments.
+    sql: &'static str,
+}
+
+const RULES: [Rule; 10] = [
+    Rule {
+        kind: "reference",
+        advice: RESTORE,
+        sql: "SELECT 'a row of ' || \"table\" || ' names a row of ' || parent || ' that is not there'
+              FROM pragma_foreign_key_check",
+    },
+    Rule {
+        kind: "settings",
+        advice: RESTORE,
+        sql: "SELECT 'the table ' || name || ' has ' || count || ' rows instead of one' FROM
+                  (SELECT 'settings' AS name, count(*) AS count FROM settings
+                   UNION ALL SELECT 'queue_state', count(*) FROM queue_state
+                   UNION ALL SELECT 'trace_numbers', count(*) FROM trace_numbers)
+              WHERE count <> 1",
+    },
+    // A number that is used twice would give a build another one's token, log or artifacts.
+    Rule {
+        kind: "counter",
+        advice: RESTORE,
+        sql: "SELECT 'the counter of ' || t.name || ' is behind: ' || t.last || ' is in use' FROM
+                  (SELECT 'builds' AS name, max(id) AS last FROM builds
+                   UNION ALL SELECT 'projects', max(id) FROM projects
+                   UNION ALL SELECT 'runners', max(id) FROM runners) t
+              WHERE t.last > coalesce((SELECT max(seq) FROM sqlite_sequence s WHERE s.name = t.name), 0)
+              UNION ALL
+              SELECT 'the counter of logs is behind: ' || max(number) || ' is in use' FROM traces
+              HAVING max(number) >= (SELECT max(next) FROM trace_numbers)",
+    },
+    Rule {
+        kind: "trace",
+        advice: RETRY,
+        sql: "SELECT 'the log of build ' || build_id || ' lacks a part of its ' || size || ' bytes'
+              FROM (SELECT build_id, size, (number << :bits) AS first, (size + :bytes - 1) / :bytes AS count
+                    FROM traces)
+              WHERE size < 0 OR count <>
+                  (SELECT count(*) FROM trace_segments s WHERE s.id >= first AND s.id < first + count
+                   AND length(s.data) >= min(:bytes, size - (s.id - first) * :bytes))",
+    },
+    Rule {
+        kind: "trace",
+        advice: "nothing is lost, but room is wasted, and Baton does not do that: see what else has written to the file",
+        sql: "SELECT 'the log numbered ' || (s.id >> :bits) || ' has ' || count(*) || ' parts that no build names'
+              FROM trace_segments s
+              WHERE NOT EXISTS (SELECT 1 FROM traces t WHERE t.number = (s.id >> :bits)
+                                AND (s.id & ((1 << :bits) - 1)) < (t.size + :bytes - 1) / :bytes)
+              GROUP BY s.id >> :bits",
+    },
+    Rule {
+        kind: "trace",
+        advice: RETRY,
+        sql: "SELECT 'a part of the log of build ' || t.build_id || ' is ' || length(s.data) || ' bytes long'
+              FROM trace_segments s JOIN traces t ON t.number = (s.id >> :bits) WHERE length(s.data) > :bytes",
+    },
+    Rule {
+        kind: "build",
+        advice: RESTORE,
+        sql: "SELECT 'build ' || id || ' has no specification' FROM builds
+              WHERE NOT EXISTS (SELECT 1 FROM build_specs WHERE build_id = id)",
+    },
+    Rule {
+        kind: "build",
+        advice: RESTORE,
+        sql: "SELECT 'the options or variables of build ' || build_id || ' are damaged' FROM build_specs
+              WHERE CASE WHEN json_valid(options) THEN json_type(options) ELSE '' END <> 'object'
+                 OR CASE WHEN json_valid(variables) THEN json_type(variables) ELSE '' END <> 'array'",
+    },
+    Rule {
+        kind: "runner",
+        advice: RESTORE,
+        sql: "SELECT 'what runner ' || id || ' said of itself is damaged' FROM runners
+              WHERE CASE WHEN json_valid(info) THEN json_type(info) ELSE '' END <> 'object'
+              UNION ALL
+              SELECT 'the set of tags numbered ' || id || ' is damaged' FROM tag_sets
+              WHERE CASE WHEN json_valid(tags) THEN json_type(tags) ELSE '' END <> 'array'",
+    },
+    Rule {
+        kind: "build",
+        advice: "it would wait for ever: cancel it (`baton build cancel`) and queue it again (`baton build retry`)",
+        sql: "SELECT 'build ' || id || ' waits, but the builds that it needs have all ended' FROM builds b
+              WHERE status = 'created' AND NOT EXISTS
+                  (SELECT 1 FROM build_needs n JOIN builds needed ON needed.id = n.needs_id
+                   WHERE n.build_id = b.id AND needed.status IN ('created', 'pending', 'running'))",
+    },
+];
+
+/// All that is wrong with the database, at most a hundred findings of a kind. Reads all of it, and writes nothing.
+///
+/// # Errors
+/// Those that say nothing about the database: a lock, the memory. Damage is not an error here.
+pub fn examine(c: &Connection) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    match examine_into(c, &mut problems) {
+        Ok(()) => {}
+        Err(error) => {
+            let problem = Problem::unreadable(error)?;
+            // Said already, in the same or in more words.
+            if problems.iter().all(|known: &Problem| known.kind != problem.kind) {
+                problems.push(problem);
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn examine_into(c: &Connection, problems: &mut Vec<Problem>) -> Result<()> {
+    check_current(c)?;
+    c.execute_batch("PRAGMA cell_size_check = ON")?;
+    let mut statement = c.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})"))?;
+    for line in lines(&mut statement, &[])? {
+        if line != "ok" {
+            problems.push(Problem::new("database", format!("the database is damaged: {line}"), RESTORE));
+        }
+    }
+    let (found, expected) = (schema_names(c)?, new_schema_names()?);
+    for name in expected.difference(&found) {
+        problems.push(Problem::new("schema", format!("the {name} is missing"), RESTORE));
+    }
+    for name in found.difference(&expected) {
+        let advice = "remove it if you made it; Baton did not";
+        problems.push(Problem::new("schema", format!("the {name} is not Baton's"), advice));
+    }
+    for rule in RULES {
+        let mut statement = c.prepare(rule.sql)?;
+        let bits = i64::from(SEGMENT_BITS);
+        let bytes = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
+        let found = lines(&mut statement, &[(":bits", bits), (":bytes", bytes)])?;
+        problems.extend(found.into_iter().map(|what| Problem::new(rule.kind, what, rule.advice)));
+    }
+    Ok(())
+}
+
+/// The first column of the first rows, each in one line. Parameters that the statement does not have are left out.
+fn lines(statement: &mut Statement<'_>, parameters: &[(&str, i64)]) -> Result<Vec<String>> {
+    for (name, value) in parameters {
+        if let Some(index) = statement.parameter_index(name)? {
+            statement.raw_bind_parameter(index, value)?;
+        }
+    }
+    let mut rows = statement.raw_query();
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next()? {
+        let line: String = row.get(0)?;
+        lines.push(line.replace(char::is_control, " "));
+        if lines.len() >= FINDINGS_MAX {
+            break;
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,99 @@
+//! The connections that read. A read takes microseconds, so a few serve any number of threads; opening one for
+//! each read would cost a hundred times as much.
+
+use super::{Access, open};
+use crate::error::Result;
+use rusqlite::Connection;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Most connections that read at a time: each has a page cache of up to 2 MB. Further threads wait.
+const READERS_MAX: usize = 16;
+
+pub struct Readers {
+    path: PathBuf,
+    all: Mutex<All>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct All {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+/// A connection on loan; goes back when dropped, also in a panic.
+struct Loan<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Readers {
+    pub fn new(path: PathBuf) -> Readers {
+        Readers { path, all: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// Runs `query` in one snapshot.
+    pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut loan = self.borrow();
+        let connection = match &mut loan.connection {
+            Some(connection) => connection,
+            none => none.insert(open(&self.path, Access::Read)?),
+        };
+        let snapshot = connection.transaction()?;
+        let result = query(&snapshot);
+        snapshot.finish()?;
+        result
+    }
+
+    fn borrow(&self) -> Loan<'_> {
+        let mut all = self.lock();
+        while all.idle.is_empty() && all.open >= READERS_MAX {
+            all = self.freed.wait(all).unwrap_or_else(PoisonError::into_inner);
+        }
+        let connection = all.idle.pop();
+        if connection.is_none() {
+            all.open += 1;
+        }
+        Loan { readers: self, connection }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let mut all = self.readers.lock();
+        match self.connection.take() {
+            Some(connection) => all.idle.push(connection),
+            None => all.open -= 1,
+        }
+        drop(all);
+        self.readers.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{Store, queue};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn many_threads_share_few_connections_and_a_panic_loses_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("baton.db")).unwrap();
+        for _ in 0..super::READERS_MAX * 2 {
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                store.read(|_| -> crate::error::Result<()> { panic!("expected in this test") })
+            }));
+            assert!(panicked.is_err());
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..64 {
+                scope.spawn(|| (0..50).for_each(|_| assert_eq!(store.read(queue::generation).unwrap(), 1)));
+            }
+        });
+    }
+}
