@@ -6,6 +6,7 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`cli`] | the command line: one file a noun; parses and prints, nothing else |
+//! | [`supervisor`] | keeps a serving process up: holds the socket, starts another process when one dies |
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`background`] | the table of periodic deeds |
 //! | [`http`] | requests and responses as values, and the server that carries them; `http/server.rs` alone knows tiny_http |
@@ -40,5 +41,6 @@ pub mod http;
 pub mod limits;
 pub mod server;
 pub mod store;
+pub mod supervisor;
 
 pub use server::{Config, Server};

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Every limit of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Most connections at a time; further ones wait in the kernel's backlog.
+    /// Most connections at a time; at the limit, the one that has waited longest makes room, and if none waits,
+    /// further ones stay in the kernel's backlog.
     pub connections_max: usize,
     /// Most requests that are worked on at a time, each by a thread of its own.
     pub workers_max: usize,
@@ -47,6 +48,10 @@ pub struct Limits {
     pub timeout_grace: Duration,
     /// Below so much room on the disk, nothing new is taken on; ends, reads and removals go on.
     pub disk_reserve_bytes: u64,
+    /// A serving process that holds more memory is ended by its supervisor, which starts another.
+    pub memory_bytes_max: u64,
+    /// A serving process that has lost more threads to tiny_http ends, for its supervisor to start another.
+    pub lost_threads_max: usize,
 }
 
 impl Default for Limits {
@@ -72,6 +77,8 @@ impl Default for Limits {
             runner_timeout: Duration::from_secs(3600),
             timeout_grace: Duration::from_secs(600),
             disk_reserve_bytes: 64 << 20,
+            memory_bytes_max: 1 << 30,
+            lost_threads_max: 64,
         }
     }
 }

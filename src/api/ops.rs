@@ -8,6 +8,9 @@ use crate::http::{Body, Method, Request, Response};
 use serde_json::json;
 use std::fmt::Write;
 
+/// Where a supervisor tells its child how often it had to start another one; absent without a supervisor.
+pub const RESTARTS_VARIABLE: &str = "BATON_RESTARTS";
+
 /// Answers a request to a path below `/-/`.
 pub fn handle(coordinator: &Coordinator, request: &Request<'_>, path: &str) -> Response {
     let answer = match path {
@@ -58,6 +61,9 @@ fn metrics(coordinator: &Coordinator) -> crate::error::Result<Response> {
     let free = coordinator.free_disk_bytes()?;
     text.push_str("# HELP baton_disk_free_bytes Room on the file system of the data.\n");
     let _ = writeln!(text, "# TYPE baton_disk_free_bytes gauge\nbaton_disk_free_bytes {free}");
+    let restarts: u64 = std::env::var(RESTARTS_VARIABLE).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    text.push_str("# HELP baton_restarts_total Serving processes that died and were replaced.\n");
+    let _ = writeln!(text, "# TYPE baton_restarts_total counter\nbaton_restarts_total {restarts}");
     Ok(Response {
         status: 200,
         headers: vec![("Content-Type", "text/plain; version=0.0.4".to_owned())],

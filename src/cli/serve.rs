@@ -1,16 +1,25 @@
-//! `baton serve`: the server.
+//! `baton serve`: the server, in two processes: see [`crate::supervisor`].
 
 use super::{Done, Stop, duration, print, signals};
+use crate::Config;
 use crate::domain::size::parse_size;
+use crate::http::server::bind;
 use crate::limits::Limits;
-use crate::{Config, Server};
+use crate::supervisor::{self, Supervisor};
 use argh::{ArgsInfo, FromArgs};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Where the server listens unless it is told.
 const LISTEN: &str = "127.0.0.1:8080";
+/// Descriptors that a connection takes: tiny_http has one for each direction.
+const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// Descriptors for everything else; half of all, where that is less.
+const OTHER_DESCRIPTORS: u64 = 256;
 
 /// Run the server that runners ask for builds.
 #[derive(FromArgs, ArgsInfo, Default)]
@@ -21,7 +30,7 @@ const LISTEN: &str = "127.0.0.1:8080";
     example = "{command_name}\n{command_name} --listen 0.0.0.0:8080 --max-artifact-size 2G --runner-timeout 30min",
     note = "\
         Each option may also be given as an environment variable: BATON_LISTEN, BATON_MAX_CONNECTIONS,\n\
-        BATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT; options win.\n\
+        BATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT, BATON_RESERVE; options win.\n\
         SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
         RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer.",
     error_code(0, "Stopped by a signal."),
@@ -32,7 +41,7 @@ pub struct Serve {
     #[argh(option, arg_name = "ADDR:PORT")]
     listen: Option<String>,
 
-    /// most connections at a time, further ones wait; default: 10000
+    /// most connections at a time; then the one that has waited longest makes room; default: 10000
     #[argh(option, arg_name = "N")]
     max_connections: Option<String>,
 
@@ -47,59 +56,113 @@ pub struct Serve {
     /// a running build without a sign of life for so long has failed, as in 30min or 3600 (seconds); default: 1h
     #[argh(option, arg_name = "DURATION")]
     runner_timeout: Option<String>,
+
+    /// with less room on the disk, nothing new is taken on, as in 64M (powers of 1024); default: 64M
+    #[argh(option, arg_name = "SIZE")]
+    reserve: Option<String>,
 }
 
 impl Serve {
     /// Runs the server on `data` until a signal comes.
     pub fn run(self, data: PathBuf) -> Done {
-        let signals = signals::watch()?;
-        let variable = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
-        let config = self.config(data, variable)?;
-        let server = Server::start(config)?;
-        match print::out(&format!("baton listening on http://{}\n", server.address())) {
+        let environment = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let limits = self.limits(environment)?;
+        if supervisor::is_child() {
+            return self.serve(data, limits);
+        }
+        let supervisor = Supervisor::new(bind(self.address(environment)?, &limits)?, limits);
+        signals::each(supervisor.signals())?;
+        supervisor.run(|address| match print::out(&format!("baton listening on http://{address}\n")) {
             // The server serves, whether or not somebody reads where.
-            Ok(()) | Err(Stop::Unread) => {}
-            Err(stop) => return Err(stop),
-        }
-        match signals.recv() {
-            Ok(signal) => log::info!("{signal}: stopping; requests under way are finished"),
-            Err(_) => return Err(Stop::Failed("the watch for signals has ended; the server stops".to_owned())),
-        }
-        server.stop();
+            Ok(()) | Err(Stop::Unread) => Ok(()),
+            Err(stop) => Err(stop),
+        })
+    }
+
+    /// What the supervisor's child does.
+    fn serve(&self, data: PathBuf, mut limits: Limits) -> Done {
+        let (sender, stop) = channel();
+        // The supervisor passes on what is meant for both: Ctrl-C reaches both from the terminal. However often it
+        // is told to stop, this process finishes what is under way; the supervisor can end it.
+        signals::each(move |signal| {
+            if signal == Signal::SIGTERM {
+                // Nobody listens any more: the process is about to end.
+                let _ = sender.send(signal);
+            }
+        })?;
+        self.fit_connections(&mut limits);
+        supervisor::serve(Config { limits, ..Config::local(data) }, &stop);
         Ok(())
     }
 
-    /// An option wins over its environment variable, that over the default.
-    fn config(self, data: PathBuf, environment: impl Fn(&str) -> Option<String>) -> Done<Config> {
-        let given = |option: Option<String>, name: &'static str| -> Option<Given> {
-            let variable = format!("BATON_{}", name.trim_start_matches('-').replace('-', "_").to_uppercase());
-            let from_environment = || environment(&variable).filter(|text| !text.is_empty());
-            match option {
-                Some(text) => Some(Given { text, source: name.to_owned() }),
-                None => from_environment().map(|text| Given { text, source: variable.clone() }),
-            }
+    /// Raises the limit of descriptors as far as it goes, and cuts the limit of connections to what fits.
+    fn fit_connections(&self, limits: &mut Limits) {
+        let descriptors = match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((soft, hard)) => match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+                Ok(()) => hard,
+                Err(_) => soft,
+            },
+            Err(error) => return log::warn!("cannot tell how many descriptors there are: {error}"),
         };
-        let mut limits = Limits::default();
-        let listen = given(self.listen, "--listen")
+        let fitting = connections_that_fit(descriptors);
+        let wanted = limits.connections_max;
+        if wanted > fitting {
+            limits.connections_max = fitting;
+            let level = if self.max_connections.is_some() { log::Level::Warn } else { log::Level::Info };
+            let advice = "raise the hard limit (`ulimit -Hn`) for more";
+            log::log!(level, "{fitting} connections instead of {wanted} fit into {descriptors} descriptors; {advice}");
+        }
+    }
+
+    fn address(&self, environment: impl Fn(&str) -> Option<String>) -> Done<SocketAddr> {
+        given(self.listen.as_deref(), "--listen", environment)
             .unwrap_or_else(|| Given { text: LISTEN.to_owned(), source: "--listen".to_owned() })
-            .read(address)?;
-        if let Some(connections) = given(self.max_connections, "--max-connections") {
+            .read(address)
+    }
+
+    fn limits(&self, environment: impl Fn(&str) -> Option<String>) -> Done<Limits> {
+        let given = |option: &Option<String>, name| given(option.as_deref(), name, &environment);
+        let mut limits = Limits::default();
+        if let Some(connections) = given(&self.max_connections, "--max-connections") {
             limits.connections_max = connections.read(count)?;
         }
-        if let Some(bytes) = given(self.max_artifact_size, "--max-artifact-size") {
+        if let Some(bytes) = given(&self.max_artifact_size, "--max-artifact-size") {
             limits.artifacts_bytes_max = bytes.read(size)?;
         }
-        if let Some(bytes) = given(self.max_trace_size, "--max-trace-size") {
+        if let Some(bytes) = given(&self.max_trace_size, "--max-trace-size") {
             limits.trace_bytes_max = bytes.read(size)?;
             // A runner's last report repeats the whole trace, encoded: it must stay possible.
             let encoded = limits.trace_bytes_max.saturating_add(limits.trace_bytes_max / 4);
             limits.put_bytes_max = limits.put_bytes_max.max(encoded);
         }
-        if let Some(timeout) = given(self.runner_timeout, "--runner-timeout") {
+        if let Some(timeout) = given(&self.runner_timeout, "--runner-timeout") {
             limits.runner_timeout = timeout.read::<Duration>(duration)?;
         }
-        Ok(Config { data, listen, limits })
+        if let Some(bytes) = given(&self.reserve, "--reserve") {
+            limits.disk_reserve_bytes = bytes.read(|text| parse_size(text).map_err(|error| error.to_string()))?;
+        }
+        // BATON_MEMORY_LIMIT; not an option: an operator has no reason to change it, a test has.
+        if let Some(bytes) = given(&None, "--memory-limit") {
+            limits.memory_bytes_max = bytes.read(size)?;
+        }
+        Ok(limits)
     }
+}
+
+/// How many connections so many descriptors are enough for; at least one.
+fn connections_that_fit(descriptors: u64) -> usize {
+    let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / DESCRIPTORS_PER_CONNECTION;
+    usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
+}
+
+/// An option wins over its environment variable; `None` is for the default.
+fn given(option: Option<&str>, name: &str, environment: impl Fn(&str) -> Option<String>) -> Option<Given> {
+    if let Some(text) = option {
+        return Some(Given { text: text.to_owned(), source: name.to_owned() });
+    }
+    let variable = format!("BATON_{}", name.trim_start_matches('-').replace('-', "_").to_uppercase());
+    let text = environment(&variable).filter(|text| !text.is_empty())?;
+    Some(Given { text, source: variable })
 }
 
 /// A setting, and where it comes from.
@@ -142,11 +205,11 @@ fn size(text: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
-    fn config(line: &[&str], environment: &[(&str, &str)]) -> Done<Config> {
+    fn settings(line: &[&str], environment: &[(&str, &str)]) -> Done<(String, Limits)> {
         let serve = Serve::from_args(&["baton", "serve"], line).map_err(|exit| exit.output).unwrap();
         let look_up =
             |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        serve.config(PathBuf::from("d"), look_up)
+        Ok((serve.address(look_up)?.to_string(), serve.limits(look_up)?))
     }
 
     #[test]
@@ -157,19 +220,26 @@ mod tests {
             ("BATON_MAX_ARTIFACT_SIZE", "2G"),
             ("BATON_MAX_TRACE_SIZE", "1K"),
             ("BATON_RUNNER_TIMEOUT", "2min"),
+            ("BATON_RESERVE", "1G"),
         ];
-        let default = config(&[], &[("BATON_LISTEN", "")]).unwrap();
-        assert_eq!(default.listen.to_string(), LISTEN);
-        assert_eq!(format!("{:?}", default.limits), format!("{:?}", Limits::default()));
-        let from_variables = config(&[], &variables).unwrap();
-        assert_eq!(from_variables.listen.to_string(), "127.0.0.1:1");
-        let limits = from_variables.limits;
+        let (listen, limits) = settings(&[], &[("BATON_LISTEN", "")]).unwrap();
+        assert_eq!(listen, LISTEN);
+        assert_eq!(format!("{limits:?}"), format!("{:?}", Limits::default()));
+        let (listen, limits) = settings(&[], &variables).unwrap();
+        assert_eq!(listen, "127.0.0.1:1");
         assert_eq!((limits.connections_max, limits.artifacts_bytes_max, limits.trace_bytes_max), (5, 2 << 30, 1 << 10));
-        assert_eq!(limits.runner_timeout, Duration::from_secs(120));
-        let line = ["--listen", "[::1]:0", "--max-connections", "7", "--max-trace-size", "1G"];
-        let from_options = config(&line, &variables).unwrap();
-        assert_eq!((from_options.listen.to_string().as_str(), from_options.limits.connections_max), ("[::1]:0", 7));
-        assert!(from_options.limits.put_bytes_max > 1 << 30);
+        assert_eq!((limits.runner_timeout, limits.disk_reserve_bytes), (Duration::from_secs(120), 1 << 30));
+        let line = ["--listen", "[::1]:0", "--max-connections", "7", "--max-trace-size", "1G", "--reserve", "0"];
+        let (listen, limits) = settings(&line, &variables).unwrap();
+        assert_eq!((listen.as_str(), limits.connections_max, limits.disk_reserve_bytes), ("[::1]:0", 7, 0));
+        assert!(limits.put_bytes_max > 1 << 30);
+    }
+
+    #[test]
+    fn two_descriptors_a_connection_and_some_for_the_rest() {
+        for (descriptors, connections) in [(20_256, 10_000), (1024, 384), (64, 16), (1, 1)] {
+            assert_eq!(connections_that_fit(descriptors), connections);
+        }
     }
 
     #[test]
@@ -180,8 +250,9 @@ mod tests {
             (&["--max-connections", "0"], &[], "at least 1"),
             (&["--max-artifact-size", "1X"], &[], "--max-artifact-size \"1X\""),
             (&[], &[("BATON_RUNNER_TIMEOUT", "0")], "at least one second"),
+            (&["--reserve", "much"], &[], "--reserve \"much\""),
         ] {
-            match config(line, variables).err() {
+            match settings(line, variables).err() {
                 Some(Stop::Usage(message)) => assert!(message.contains(part), "{message}"),
                 other => panic!("{line:?} {variables:?}: {other:?}"),
             }

@@ -40,6 +40,7 @@ mod needs;
 mod race;
 mod register;
 mod runners;
+mod supervisor;
 mod tokens;
 mod trace;
 mod trace_model;

@@ -1,0 +1,406 @@
+//! Keeps a server up: a small process that holds the listening socket, and a child of it that serves.
+//!
+//! ```text
+//! supervisor   binds the socket, starts the child, passes signals on, looks at the child's memory
+//!   |  standard input: the listening socket   standard output: a pipe on which the child speaks
+//! child        the same program with the same arguments; it serves, and counts its lost threads
+//! ```
+//!
+//! Some faults of the layers below cannot be mended from here: threads that tiny_http swallows, memory that it
+//! or a client takes. Where they add up, a process is given up, not the service: the next one takes over the same
+//! socket, on which connections wait meanwhile, and everything acknowledged is in the database.
+//!
+//! What must stay true: the supervisor does little enough never to fail itself, and keeps no state but the count
+//! of restarts; there is one child at a time, and it does not outlive the supervisor; a child that was ready
+//! once is always followed by another, unless the supervisor was told to stop.
+//!
+//! The child speaks in lines: `ready`, once, and, if it ends by its own decision, why.
+
+use crate::api::ops::RESTARTS_VARIABLE;
+use crate::domain::size::format_size;
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::server::{Config, Server};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often the child's memory is looked at.
+const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often the child counts its lost threads.
+const LOST_THREADS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A child that dies sooner after it was ready has died at its start.
+const START_TIME: Duration = Duration::from_secs(1);
+/// Between the deaths of two children at their start, doubling from one to the other.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// What a child that stops may take beyond [`Limits::drain_time_max`], to close its database.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// What the child's threads may take to let go of the database.
+const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
+/// The child's word for: I serve.
+const READY: &str = "ready";
+
+// ---------------------------------------------------------------------------------------- the supervisor
+
+/// The process that holds the socket.
+pub struct Supervisor {
+    listener: TcpListener,
+    limits: Limits,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    restarts: u64,
+    pause: Duration,
+}
+
+/// What the supervisor waits for. All of a child's events come before those of the next one.
+enum Event {
+    Signal(Signal),
+    /// The child serves.
+    Ready,
+    /// The child ends, for this reason.
+    Ends(String),
+    /// The child has closed its end of the pipe: it is dead.
+    Dead,
+}
+
+/// A child process. Dropping it ends it.
+struct Serving {
+    process: Child,
+    ready_at: Option<Instant>,
+    /// Why it ends, if that is known before it has ended.
+    why: Option<String>,
+    /// When it is killed for not having stopped; `None` while it was not told to stop.
+    stopped_by: Option<Instant>,
+}
+
+impl Supervisor {
+    /// A supervisor for children that serve on `listener`, which [`crate::http::server::bind`] made.
+    #[must_use]
+    pub fn new(listener: TcpListener, limits: Limits) -> Supervisor {
+        let (sender, events) = channel();
+        Supervisor { listener, limits, sender, events, restarts: 0, pause: Duration::ZERO }
+    }
+
+    /// Takes the signals that tell it to stop: at the first, requests under way are finished; at the second,
+    /// they are not.
+    pub fn signals(&self) -> impl FnMut(Signal) + Send + 'static {
+        let sender = self.sender.clone();
+        // Nobody listens any more: the supervisor is about to end.
+        move |signal| drop(sender.send(Event::Signal(signal)))
+    }
+
+    /// Serves until a signal comes: starts children of this very program with this process's own arguments,
+    /// which must lead to [`serve`]. Calls `ready` once, when the first child serves.
+    ///
+    /// # Errors
+    /// If the first child does not come to serve; `ready`'s own; if the child had to be killed at the end.
+    pub fn run<E: From<Error>>(
+        mut self,
+        ready: impl FnOnce(SocketAddr) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut ready = Some(ready);
+        let mut child = self.start().map_err(|error| Error::internal(format!("cannot start serving: {error}")))?;
+        loop {
+            match self.events.recv_timeout(MEMORY_LOOK_EVERY) {
+                Ok(Event::Ready) => {
+                    child.ready_at = Some(Instant::now());
+                    if let Some(ready) = ready.take() {
+                        ready(self.listener.local_addr().map_err(Error::from)?)?;
+                    }
+                }
+                Ok(Event::Ends(why)) => child.why = Some(why),
+                Ok(Event::Signal(_)) if child.stopped_by.is_some() => {
+                    return Err(Error::internal("ended at once by a second signal; requests under way were cut").into());
+                }
+                Ok(Event::Signal(signal)) => {
+                    log::info!("{signal}: stopping; requests under way are finished");
+                    child.stop(self.limits.drain_time_max + STOP_GRACE);
+                }
+                Ok(Event::Dead) => {
+                    let status = child.process.wait().map_err(Error::from)?;
+                    if child.stopped_by.is_some() && status.success() {
+                        return Ok(());
+                    }
+                    let is_over = child.stopped_by.is_some() || ready.is_some();
+                    if is_over {
+                        return Err(Error::internal(child.why.take().unwrap_or_else(|| child.died(status))).into());
+                    }
+                    match self.restart(child.obituary(status), child.died_at_start()) {
+                        Some(next) => child = next,
+                        None => return Ok(()),
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => child.look(&self.limits),
+                // Cannot be: we hold a sender.
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("no events any more").into()),
+            }
+        }
+    }
+
+    /// Starts the next child, after a pause if the last one died at its start. `None`: a signal came.
+    fn restart(&mut self, mut why: String, mut at_start: bool) -> Option<Serving> {
+        loop {
+            self.pause = next_pause(self.pause, at_start);
+            self.restarts += 1;
+            let when = if self.pause.is_zero() { "now".to_owned() } else { format!("in {:?}", self.pause) };
+            log::warn!("{why}; restarting {when}; restarts so far: {}", self.restarts);
+            if let Ok(Event::Signal(signal)) = self.events.recv_timeout(self.pause) {
+                log::info!("{signal}: stopping");
+                return None;
+            }
+            match self.start() {
+                Ok(child) => return Some(child),
+                Err(error) => (why, at_start) = (format!("cannot start the serving process: {error}"), true),
+            }
+        }
+    }
+
+    fn start(&self) -> Result<Serving> {
+        let mut arguments = std::env::args_os();
+        let name = arguments.next().unwrap_or_else(|| "baton".into());
+        let process = Command::new(program()?)
+            .arg0(name)
+            .args(arguments)
+            .env(RESTARTS_VARIABLE, self.restarts.to_string())
+            .stdin(OwnedFd::from(self.listener.try_clone()?))
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut child = Serving { process, ready_at: None, why: None, stopped_by: None };
+        let words = child.process.stdout.take().ok_or_else(|| Error::internal("the child has no pipe"))?;
+        let sender = self.sender.clone();
+        thread::Builder::new().name("child".to_owned()).spawn(move || listen_to(words, &sender))?;
+        Ok(child)
+    }
+}
+
+/// Hands a child's words on, to its end.
+fn listen_to(words: ChildStdout, sender: &Sender<Event>) {
+    for line in BufReader::new(words).lines().map_while(io::Result::ok) {
+        let event = if line == READY { Event::Ready } else { Event::Ends(line) };
+        // Nobody listens any more: the supervisor is about to end.
+        let _ = sender.send(event);
+    }
+    let _ = sender.send(Event::Dead);
+}
+
+impl Serving {
+    /// Tells it to finish what is under way, within so long.
+    fn stop(&mut self, within: Duration) {
+        self.stopped_by = Some(Instant::now() + within);
+        // Not reaped yet, so that the id is still its own.
+        if let Err(error) = kill(pid(&self.process), Signal::SIGTERM) {
+            log::warn!("cannot tell the serving process to stop: {error}");
+        }
+    }
+
+    /// Ends it if it has outgrown its memory or its time.
+    fn look(&mut self, limits: &Limits) {
+        if self.stopped_by.is_some_and(|by| by < Instant::now()) {
+            self.end("it did not stop in time".to_owned());
+        }
+        if self.ready_at.is_some()
+            && let Some(bytes) = resident_bytes(self.process.id())
+            && bytes > limits.memory_bytes_max
+        {
+            let (bytes, most) = (format_size(bytes), format_size(limits.memory_bytes_max));
+            self.end(format!("it had outgrown its memory ({bytes}, at most {most})"));
+        }
+    }
+
+    fn end(&mut self, why: String) {
+        self.why = Some(why);
+        if let Err(error) = self.process.kill() {
+            log::warn!("cannot end the serving process: {error}");
+        }
+    }
+
+    fn died_at_start(&self) -> bool {
+        self.ready_at.is_none_or(|at| at.elapsed() < START_TIME)
+    }
+
+    fn died(&self, status: ExitStatus) -> String {
+        format!("the serving process {} {}", self.process.id(), cause(status))
+    }
+
+    fn obituary(&self, status: ExitStatus) -> String {
+        let why = self.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        self.died(status) + &why
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Both do nothing when it has ended and was waited for.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pid(process: &Child) -> Pid {
+    Pid::from_raw(process.id().cast_signed())
+}
+
+/// How a process has ended, in words.
+fn cause(status: ExitStatus) -> String {
+    let name = |number| Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |it| it.to_string());
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(number)) => format!("was ended by {}", name(number)),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// How long to wait before the next start.
+fn next_pause(last: Duration, died_at_start: bool) -> Duration {
+    if died_at_start { (last * 2).clamp(PAUSE_MIN, PAUSE_MAX) } else { Duration::ZERO }
+}
+
+/// This very program, even if its file has been replaced or removed since, where the system can tell.
+fn program() -> Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    Ok(if own.exists() { own.to_owned() } else { std::env::current_exe()? })
+}
+
+/// The memory that a process holds, where the system tells.
+fn resident_bytes(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+// --------------------------------------------------------------------------------------------- the child
+
+/// Whether this process is a supervisor's child.
+#[must_use]
+pub fn is_child() -> bool {
+    std::env::var_os(RESTARTS_VARIABLE).is_some()
+}
+
+/// The child's life: serves `config` on the supervisor's socket until `stop` comes. Ends the process if it
+/// cannot, after telling the supervisor why, and when the supervisor is gone.
+pub fn serve(config: Config, stop: &Receiver<Signal>) {
+    name_process();
+    let started = end_with_supervisor().and_then(|()| Server::start_on(inherited_listener()?, config));
+    let server = started.unwrap_or_else(|error| give_up(&error.message));
+    let lost_threads_max = server.coordinator().limits().lost_threads_max;
+    if say(READY).is_err() {
+        give_up("the supervisor does not listen");
+    }
+    loop {
+        match stop.recv_timeout(LOST_THREADS_LOOK_EVERY) {
+            Ok(_) => return stop_and_close(server),
+            Err(RecvTimeoutError::Timeout) => {
+                let lost = server.lost_threads();
+                if lost > lost_threads_max {
+                    give_up(&format!("it had lost {lost} threads, at most {lost_threads_max}"));
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => give_up("the watch for signals has ended"),
+        }
+    }
+}
+
+/// Finishes what is under way, and closes the database, which brings its write-ahead log in.
+fn stop_and_close(server: Server) {
+    let coordinator = Arc::clone(server.coordinator());
+    server.stop();
+    // A thread that has finished its request may not have let go of the database yet; whoever does so last closes
+    // it, and must not be cut short by the end of the process.
+    let deadline = Instant::now() + CLOSING_TIME_MAX;
+    while Arc::strong_count(&coordinator) > 1 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Ends the process at once: to close the server would be to wait for threads that are lost.
+fn give_up(why: &str) -> ! {
+    // If the supervisor is gone, there is nobody to tell.
+    let _ = say(why);
+    std::process::exit(1)
+}
+
+/// A line for the supervisor.
+fn say(line: &str) -> io::Result<()> {
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// The socket that the supervisor gave as standard input.
+fn inherited_listener() -> Result<TcpListener> {
+    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    match listener.local_addr() {
+        Ok(_) => Ok(listener),
+        Err(error) => {
+            let why = format!("{RESTARTS_VARIABLE} is for the supervisor only, but standard input is no socket");
+            Err(Error::invalid(format!("{why}: {error}")))
+        }
+    }
+}
+
+/// From now on this process ends when the supervisor does, however that ends: the system then closes the other
+/// end of the pipe.
+fn end_with_supervisor() -> Result<()> {
+    thread::Builder::new().name("supervisor".to_owned()).spawn(|| {
+        let stdout = io::stdout();
+        // Asks for no event: a pipe that nobody reads tells of itself.
+        while let Err(Errno::EINTR | Errno::EAGAIN) | Ok(0) =
+            poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::empty())], PollTimeout::NONE)
+        {}
+        log::error!("the supervisor is gone: ending, too");
+        std::process::exit(1)
+    })?;
+    Ok(())
+}
+
+/// `ps` and `top` show the name of the program's file, which is `exe` here.
+fn name_process() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_name(c"baton") {
+        log::debug!("cannot set the name of the process: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_with_each_death_at_the_start_and_a_life_ends_it() {
+        let pauses: Vec<u128> = std::iter::successors(Some(Duration::ZERO), |last| Some(next_pause(*last, true)))
+            .take(9)
+            .map(|pause| pause.as_millis())
+            .collect();
+        assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(next_pause(PAUSE_MAX, false), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_death_is_told_in_words() {
+        for (raw, words) in [(9, "was ended by SIGKILL"), (1 << 8, "exited with status 1"), (0, "exited with status 0")]
+        {
+            assert_eq!(cause(ExitStatus::from_raw(raw)), words);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_process_is_known_on_linux() {
+        let own = resident_bytes(std::process::id());
+        assert_eq!(own.is_some(), cfg!(target_os = "linux"));
+        assert!(own.is_none_or(|bytes| bytes > 100_000));
+    }
+}

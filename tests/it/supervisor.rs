@@ -1,0 +1,442 @@
+//! Promise: the server is never stopped. `baton serve` is two processes, and whatever becomes of the serving one,
+//! the address stays, what was acknowledged stays, and somebody answers.
+
+use crate::harness::*;
+use baton::coordinator::Coordinator;
+use baton::domain::time::Timestamp;
+use baton::limits::Limits;
+use baton::store::traces;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What does not come about within this does not come about.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// More than is awaited before a request is handed to a handler, so that it is under way while it is being sent.
+const LONG_BYTES: usize = 200_000;
+
+/// `baton serve`, with its log. Ended with the test.
+struct Served {
+    process: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+fn baton(data: &Path) -> Command {
+    baton_at(Path::new(env!("CARGO_BIN_EXE_baton")), data)
+}
+
+fn baton_at(program: &Path, data: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("RUST_LOG").arg("--data").arg(data);
+    command
+}
+
+fn serve(data: &Path) -> Command {
+    let mut command = baton(data);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+impl Served {
+    fn start(data: &Path) -> Served {
+        Served::of(&mut serve(data))
+    }
+
+    fn of(command: &mut Command) -> Served {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (lines, copy) = (BufReader::new(process.stderr.take().unwrap()).lines(), Arc::clone(&log));
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                copy.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_suffix('\n').and_then(|line| line.strip_prefix("baton listening on http://"));
+        let Some(address) = address.and_then(|address| address.parse().ok()) else {
+            let _ = process.kill();
+            reader.join().unwrap();
+            panic!("the first line is {line:?}; {:?}", log.lock());
+        };
+        Served { process, address, log }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().cast_signed())
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    fn log_has(&self, words: &str) {
+        wait_for(&format!("{words:?} in the log:\n{}", self.log()), || self.log().contains(words).then_some(()));
+    }
+
+    fn child(&self) -> Pid {
+        wait_for("a child", || child_of(self.pid()))
+    }
+
+    /// Kills the serving process, and returns when it is dead.
+    fn kill_child(&self) {
+        let child = self.child();
+        kill(child, Signal::SIGKILL).unwrap();
+        wait_for("the child's death", || is_dead(child).then_some(()));
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        wait_for("the end of the server", || self.process.try_wait().unwrap())
+    }
+
+    fn send(&self, request: &Request) -> Response {
+        http::send(self.address, request)
+    }
+
+    fn restarts(&self) -> u64 {
+        let metrics = self.send(&Request::get("/-/metrics")).expect(200).text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("baton_restarts_total ")).unwrap();
+        line.parse().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// State and parent of a process, if there is one.
+fn state(pid: Pid) -> Option<(String, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}
+
+/// Whether nothing is left of a process but its exit status. A first thread that has ended is not enough: others may
+/// still hold the files.
+fn is_dead(pid: Pid) -> bool {
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state(pid).is_none_or(|(state, _)| (state == "Z" || state == "X") && threads() <= 1)
+}
+
+/// The process that serves, of this supervisor.
+pub fn child_of(parent: Pid) -> Option<Pid> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = all.filter_map(|entry| Some(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)));
+    pids.find(|pid| !is_dead(*pid) && state(*pid).is_some_and(|(_, of)| of == parent.as_raw()))
+}
+
+/// The operator, beside the server.
+fn operator(data: &Path) -> Coordinator {
+    Coordinator::open(data, Limits::default()).unwrap()
+}
+
+/// A build of a new project that a new runner has got from the server.
+fn running(served: &Served, data: &Path, project: &str) -> Claimed {
+    let operator = operator(data);
+    add_project(&operator, project);
+    queue(&operator, new_build(project));
+    let runner = operator.add_runner(new_runner(), Some(project), Timestamp::now()).unwrap();
+    claimed(&served.send(&ask(runner.token.reveal())).expect(201))
+}
+
+/// All of a trace, without what is held back of it from readers while the build runs.
+fn stored_trace(data: &Path, build: &Claimed) -> Vec<u8> {
+    let database = open_database(data);
+    let row = traces::of_build(&database, build.id).unwrap();
+    traces::read(&database, &row, 0, row.size).unwrap()
+}
+
+/// The answer that says that the handler reads.
+fn expect_continue(connection: &mut Connection) {
+    let mut interim = String::new();
+    while !interim.ends_with("\r\n\r\n") {
+        connection.reader().read_line(&mut interim).unwrap();
+    }
+    assert!(interim.starts_with("HTTP/1.1 100 Continue\r\n"), "{interim}");
+}
+
+/// A long patch of which the handler has the head, and half of the body is still to come.
+fn begin_long_patch(served: &Served, build: &Claimed) -> (Connection, Vec<u8>) {
+    let request = patch(build, 0, &[b'x'; LONG_BYTES]).header("Expect", "100-continue").bytes();
+    let (begin, rest) = request.split_at(request.len() - LONG_BYTES / 2);
+    let mut connection = Connection::open(served.address);
+    connection.send_raw(begin);
+    expect_continue(&mut connection);
+    (connection, rest.to_vec())
+}
+
+/// Sends a request as a runner does that tries again when it gets no answer: status and head, or nothing.
+fn try_send(address: SocketAddr, request: Request) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(&request.header("Connection", "close").bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8(answer).ok()?;
+    let head = answer.split_once("\r\n\r\n")?.0.to_owned();
+    Some((head.get(9..12)?.parse().ok()?, head))
+}
+
+/// Appends to a trace, piece after piece, as often as it takes, until told to stop; what it should be then.
+fn append_until(stop: &AtomicBool, address: SocketAddr, build: &Claimed) -> String {
+    let mut sent = String::new();
+    while !stop.load(Ordering::Relaxed) {
+        let piece = format!("line {} of build {}\n", sent.len(), build.id);
+        let after = sent.len() + piece.len();
+        loop {
+            match try_send(address, patch(build, sent.len(), piece.as_bytes())) {
+                Some((202, _)) => break,
+                // It was stored, but the answer was lost.
+                Some((416, head)) => {
+                    assert!(head.contains(&format!("0-{after}\r\n")), "{after} are expected: {head}");
+                    break;
+                }
+                Some((status, head)) => panic!("{status}: {head}"),
+                None => {}
+            }
+        }
+        sent.push_str(&piece);
+    }
+    sent
+}
+
+/// What a program that fails at its start has to say.
+fn refusal(output: &Output) -> String {
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("baton: ")).collect();
+    assert_eq!(lines.len(), 1, "{error}");
+    lines[0].to_owned()
+}
+
+#[test]
+fn a_killed_server_is_replaced_and_nobody_notices() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let build = running(&served, dir.path(), "demo");
+    served.send(&patch(&build, 0, b"before\n")).expect(202);
+    assert_eq!(served.restarts(), 0);
+    let first = served.child();
+    // Until then it would be a start that fails.
+    let started = Instant::now();
+    wait_for("a life of more than a second", || (started.elapsed() > Duration::from_millis(1100)).then_some(()));
+
+    served.kill_child();
+    let killed_at = Instant::now();
+    served.send(&patch(&build, 7, b"after\n")).expect(202);
+    println!("answered {:?} after the death of the serving process", killed_at.elapsed());
+    served.send(&patch(&build, 0, b"before\n")).expect(416);
+    assert_ne!(served.child(), first);
+    assert_eq!(served.restarts(), 1);
+    served.log_has("was ended by SIGKILL; restarting now; restarts so far: 1");
+    assert!(served.process.try_wait().unwrap().is_none(), "the supervisor stays");
+}
+
+#[test]
+fn without_a_supervisor_there_are_no_restarts() {
+    let metrics = Baton::start().send(Request::get("/-/metrics")).expect(200).text();
+    assert!(metrics.contains("# TYPE baton_restarts_total counter\nbaton_restarts_total 0\n"), "{metrics}");
+}
+
+#[test]
+fn twenty_deaths_under_load_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let builds = ["one", "two", "three"].map(|project| running(&served, dir.path(), project));
+    let (stop, mut random) = (AtomicBool::new(false), random::Random::new());
+    thread::scope(|scope| {
+        let (stop, address) = (&stop, served.address);
+        let load = builds.each_ref().map(|build| scope.spawn(move || append_until(stop, address, build)));
+        for _ in 0..20 {
+            served.send(&Request::get("/-/health")).expect(200);
+            thread::sleep(Duration::from_millis(random.below(1500) as u64));
+            served.kill_child();
+        }
+        stop.store(true, Ordering::Relaxed);
+        for (load, build) in load.into_iter().zip(&builds) {
+            let sent = load.join().unwrap();
+            let stored = stored_trace(dir.path(), build);
+            assert!(!sent.is_empty() && stored == sent.as_bytes(), "build {}: {} bytes", build.id, sent.len());
+        }
+        let sound: String =
+            open_database(dir.path()).query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+    });
+    assert_eq!(served.restarts(), 20);
+}
+
+#[test]
+fn the_serving_process_goes_with_its_supervisor() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let child = served.child();
+    served.signal(Signal::SIGKILL);
+    served.end();
+    let begin = Instant::now();
+    wait_for("the end of the child", || is_dead(child).then_some(()));
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    // The same address is free, too.
+    let address = served.address.to_string();
+    let again = Served::of(baton(dir.path()).args(["serve", "--listen", &address]));
+    again.send(&Request::get("/-/readiness")).expect(200);
+}
+
+#[test]
+fn the_first_signal_lets_requests_finish() {
+    for to_all in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut served = Served::of(serve(dir.path()).process_group(0));
+        let build = running(&served, dir.path(), "demo");
+        let (mut connection, rest) = begin_long_patch(&served, &build);
+        if to_all {
+            // As the terminal does for Ctrl-C, and some service managers with SIGTERM.
+            killpg(served.pid(), Signal::SIGINT).unwrap();
+            kill(served.child(), Signal::SIGTERM).unwrap();
+        } else {
+            served.signal(Signal::SIGTERM);
+        }
+        served.log_has("stopping; requests under way are finished");
+        connection.send_raw(&rest);
+        connection.read("PATCH").expect(202);
+        assert_eq!(served.end().code(), Some(0), "{}", served.log());
+        assert!(!dir.path().join("baton.db-wal").exists(), "the write-ahead log is in the database");
+        assert!(stored_trace(dir.path(), &build) == [b'x'; LONG_BYTES]);
+    }
+}
+
+#[test]
+fn the_second_signal_ends_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let build = running(&served, dir.path(), "demo");
+    let (_connection, _) = begin_long_patch(&served, &build);
+    let child = served.child();
+    served.signal(Signal::SIGTERM);
+    served.log_has("stopping");
+    served.signal(Signal::SIGINT);
+    let begin = Instant::now();
+    assert_eq!(served.end().code(), Some(1));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(is_dead(child));
+    served.log_has("second signal");
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why_and_not_where_it_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, strange, foreign) = (dir.path().join("file"), dir.path().join("strange"), dir.path().join("foreign"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(&strange).unwrap();
+    std::fs::write(
+        strange.join("baton.db"),
+        "This is no database, but a text that is long enough to look at. ".repeat(40),
+    )
+    .unwrap();
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::write(foreign.join("thesis.txt"), "").unwrap();
+    for (data, words) in [(&file, "file"), (&strange, "not an SQLite database"), (&foreign, "thesis.txt")] {
+        let why = refusal(&serve(data).output().unwrap());
+        assert!(why.contains(words), "{why}");
+    }
+}
+
+#[test]
+fn a_second_server_on_the_directory_is_refused_and_command_lines_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let why = refusal(&serve(dir.path()).output().unwrap());
+    assert!(why.contains("another `baton serve` uses"), "{why}");
+    let mut there = baton(&dir.path().join("other"));
+    let why = refusal(&there.args(["serve", "--listen", &served.address.to_string()]).output().unwrap());
+    assert!(why.contains("cannot listen on"), "{why}");
+    for line in [&["project", "add", "demo"][..], &["build", "add", "--project", "demo", "--script", "true"]] {
+        let output = baton(dir.path()).args(line).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    served.send(&Request::get("/-/readiness")).expect(200);
+}
+
+#[test]
+fn a_server_that_outgrows_its_memory_is_replaced_ever_more_slowly() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::of(serve(dir.path()).env("BATON_MEMORY_LIMIT", "1M"));
+    for pause in ["in 100ms", "in 200ms", "in 400ms"] {
+        served.log_has(&format!("at most 1.0 MiB); restarting {pause}"));
+        // Between two deaths there is an answer.
+        while try_send(served.address, Request::get("/-/health")).is_none_or(|(status, _)| status != 200) {}
+    }
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.end().code(), Some(0), "{}", served.log());
+}
+
+#[test]
+fn a_server_that_has_lost_too_many_threads_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    // A version that tiny_http never answers, hidden behind a body that comes after its head was looked at.
+    let request = Request::post("builds/register").header("Expect", "100-continue").form(&[("token", "x")]).bytes();
+    let (head, body) = request.split_at(request.len() - "token=x".len());
+    let hidden = [body, b"GET / HTTP/2.0\r\n\r\n"].concat();
+    let lost: Vec<Connection> = (0..=Limits::default().lost_threads_max)
+        .map(|_| {
+            let mut connection = Connection::open(served.address);
+            connection.send_raw(head);
+            expect_continue(&mut connection);
+            connection.send_raw(&hidden);
+            connection.read("POST").expect(403);
+            connection.send_raw(&Request::get("/-/health").bytes());
+            connection
+        })
+        .collect();
+    served.send(&Request::get("/-/health")).expect(200);
+    served.log_has("threads, at most 64");
+    served.send(&Request::get("/-/health")).expect(200);
+    assert_eq!(served.restarts(), 1);
+    drop(lost);
+}
+
+#[test]
+fn connections_that_do_not_fit_are_cut_aloud() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::of(serve(dir.path()).args(["--max-connections", "100000000000"]));
+    served.log_has("connections instead of 100000000000 fit");
+}
+
+#[test]
+fn a_replaced_program_file_does_not_hinder_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("baton");
+    std::fs::copy(env!("CARGO_BIN_EXE_baton"), &program).unwrap();
+    let served = Served::of(baton_at(&program, &dir.path().join("data")).args(["serve", "--listen", "127.0.0.1:0"]));
+    std::fs::remove_file(&program).unwrap();
+    served.kill_child();
+    served.send(&Request::get("/-/health")).expect(200);
+}
