@@ -2,9 +2,11 @@
 
 use crate::harness::http::{BOUNDARY, part_head, parts_end};
 use crate::harness::*;
+use crate::supervisor::child_of;
 use baton::coordinator::Coordinator;
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,9 +40,10 @@ impl Served {
         Served { process, address }
     }
 
-    /// The most memory that the process has had, and what it has now, in KiB.
+    /// The most memory that the serving process has had, and what it has now, in KiB.
     fn memory_kib(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let serving = child_of(Pid::from_raw(self.process.id().cast_signed())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{serving}/status")).unwrap();
         let field = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_whitespace().nth(1).unwrap().parse().unwrap()
