@@ -152,6 +152,7 @@ fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
         None
     } else {
         api.coordinator.authorize_patch(id, token.as_ref())?;
+        request.stranger = None;
         let bytes = request.body_bytes.unwrap_or(limits.trace_patch_bytes_max);
         Some(api.bodies.reserve(bytes.min(limits.trace_patch_bytes_max))?)
     };
@@ -198,6 +199,7 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
         let oversized =
             declared.filter(|bytes| *bytes > api.coordinator.limits().artifacts_bytes_max + FORM_SLACK_BYTES);
         api.coordinator.authorize_upload(id, Some(&token), oversized, now)?;
+        request.stranger = None;
     }
     if !is_multipart(request) {
         let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
@@ -205,7 +207,7 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
         return Err(Error::invalid("the upload needs a file: multipart/form-data with a part `file`"));
     }
     let content_type = request.headers.get("Content-Type").unwrap_or_default();
-    let _transfer = api.transfers.reserve(1)?;
+    let (mut stranger, mut transfer) = (request.stranger.take(), None);
     let boundary = boundary(content_type).transpose().map_err(multipart_error)?.unwrap_or_default();
     let header_token = request.headers.get("BUILD-TOKEN").and_then(Token::received);
     let limits = api.coordinator.limits();
@@ -225,6 +227,10 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
         };
         let field = params.text("token").as_deref().and_then(Token::received);
         api.coordinator.authorize_upload(id, field.or(header_token.clone()).as_ref(), None, now)?;
+        stranger = None;
+        if transfer.is_none() {
+            transfer = Some(api.transfers.reserve(1)?);
+        }
         received.receive(&api.coordinator, id, &head, data, bytes_below)
     };
     for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;

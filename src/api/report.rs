@@ -45,7 +45,8 @@ pub fn read_report(api: &Api, request: &mut Request<'_>, id: BuildId) -> Result<
     let content_type = request.headers.get("Content-Type").unwrap_or_default().to_owned();
     let query = Params::of_query(request);
     let bytes = request.body_bytes.unwrap_or(limits.put_bytes_max).min(limits.put_bytes_max);
-    let mut gate = Gate { api, id, bytes, token: token(&query, request), memory: None, allowed: false };
+    let (token_before, stranger) = (token(&query, request), request.stranger.take());
+    let mut gate = Gate { api, id, bytes, token: token_before, stranger, memory: None, allowed: false };
     if gate.token.is_some() && !is_small {
         gate.open(None)?;
     }
@@ -73,6 +74,8 @@ struct Gate<'a> {
     bytes: u64,
     /// The token seen so far.
     token: Option<Token>,
+    /// The sender's place among those who have shown none.
+    stranger: Option<Reserved>,
     memory: Option<Reserved>,
     allowed: bool,
 }
@@ -90,6 +93,7 @@ impl Gate<'_> {
         if self.memory.is_none() {
             self.memory = Some(self.api.bodies.reserve(self.bytes)?);
         }
+        self.stranger = None;
         self.allowed = true;
         Ok(())
     }

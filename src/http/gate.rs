@@ -62,21 +62,33 @@ pub fn judge(unread: &[u8], head_bytes_max: usize) -> Verdict {
             Verdict::Refused(400, "the request's head has characters other than printable ASCII and line ends of CR LF")
         }
         Ok(httparse::Status::Complete(bytes)) => match head(&request, bytes) {
-            Ok(head) if is_awaited(&head) && unread.len() < body_end(&head) => Verdict::Incomplete,
+            Ok(head) if head.is_awaited() && unread.len() < body_end(&head) => Verdict::Incomplete,
             Ok(head) => Verdict::Ready(head),
             Err((status, why)) => Verdict::Refused(status, why),
         },
         Ok(httparse::Status::Partial) if bounded.len() >= head_bytes_max => too_long(bounded),
         Ok(httparse::Status::Partial) => Verdict::Incomplete,
         Err(httparse::Error::TooManyHeaders) => Verdict::Refused(431, "too many headers"),
-        Err(httparse::Error::Version) => Verdict::Refused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+        Err(httparse::Error::Version) if has_version(bounded) => {
+            Verdict::Refused(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        }
         Err(_) => Verdict::Refused(400, "the request's head is malformed"),
     }
+}
+
+/// Whether the request line ends with a version, of whatever number.
+fn has_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    words.next().is_some_and(|word| word.starts_with(b"HTTP/")) && words.next().is_none()
 }
 
 /// Whether tiny_http will read the head as we do: it waits for more after a lone LF, and takes no tabs.
 fn is_plain(head: &[u8]) -> bool {
     let mut bytes = head.iter();
+    if head.first() == Some(&b'\r') {
+        return false;
+    }
     while let Some(byte) = bytes.next() {
         let is_fine = match byte {
             b'\r' => bytes.next() == Some(&b'\n'),
@@ -89,11 +101,6 @@ fn is_plain(head: &[u8]) -> bool {
     true
 }
 
-/// Whether the body must have arrived before the request is served.
-fn is_awaited(head: &Head) -> bool {
-    matches!(head.framing, Framing::Length(bytes) if bytes <= AWAITED_BYTES_MAX as u64) && !head.expects_continue
-}
-
 /// Where an awaited body ends.
 fn body_end(head: &Head) -> usize {
     match head.framing {
@@ -103,6 +110,12 @@ fn body_end(head: &Head) -> usize {
 }
 
 impl Head {
+    /// Whether the body must have arrived before the request is served.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        matches!(self.framing, Framing::Length(bytes) if bytes <= AWAITED_BYTES_MAX as u64) && !self.expects_continue
+    }
+
     /// Whether the unread bytes hold more than this request: a client that does not wait for answers.
     #[must_use]
     pub fn is_followed_by_more(&self, unread: usize) -> bool {
@@ -215,6 +228,8 @@ mod tests {
             ("GET http://x/ HTTP/1.1\r\n\r\n", "400"),
             ("GET\0/ HTTP/1.1\r\n\r\n", "400"),
             ("GET / HTTP/1.1\n\n", "400"),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", "400"),
+            ("GET /a b HTTP/1.1\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nA: b\tc\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nA.b: c\r\n\r\n", "400"),

@@ -80,6 +80,9 @@ pub struct Request<'a> {
     pub body: &'a mut dyn Read,
     /// The declared length of the body, in bytes; `None` for a chunked one.
     pub body_bytes: Option<u64>,
+    /// With a long body: the place among those who have not shown yet that they may send one. A handler that
+    /// has seen a valid token drops it.
+    pub stranger: Option<Reserved>,
 }
 
 /// What a response carries.

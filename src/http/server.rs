@@ -17,6 +17,7 @@
 //! tiny_http does not tell the descriptor of a connection that it accepted, so [`newest_socket`] finds it, by
 //! what no two sockets share: the inode.
 
+use super::budget::Budget;
 use super::gate::{Framing, Head, Verdict};
 use super::message::{Method, Request, Response};
 use super::sockets::{Peeked, RawWriter, discard, inode, listen, newest_socket, peek, refuse, unread_bytes};
@@ -46,8 +47,10 @@ const CLOSING_TIME_MAX: Duration = Duration::from_secs(2);
 /// Nor more of what it goes on sending than this is taken: an answer must not be lost to a reset while the client
 /// is in the middle of a usual body, but nobody is owed a gigabyte.
 const CLOSING_BYTES_MAX: usize = 64 << 20;
+/// At the limit of connections, one that carried a request may wait for the next one at least this long.
+const IDLE_TIME_GRANTED: Duration = Duration::from_secs(2);
 /// How often deadlines are looked at.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(100);
 /// Before accepting again after descriptors or memory ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A worker without work ends after this.
@@ -90,6 +93,8 @@ struct Shared {
     inodes: Mutex<HashSet<u64>>,
     stopping: AtomicBool,
     watches: Watches,
+    /// Places for long bodies of those who have not shown a token yet: others must be left for known clients.
+    strangers: Budget,
 }
 
 #[derive(Default)]
@@ -127,6 +132,8 @@ struct Connection {
     inode: u64,
     /// tiny_http's connection, whose type has no public name. `None` only while it is being dropped.
     requests: Option<Box<dyn Iterator<Item = Option<tiny_http::Request>> + Send>>,
+    /// Whether it has carried a request to its end.
+    served: bool,
     /// A request whose body was not read to its end; dropping it would read that end, so it waits here until
     /// the socket is shut down.
     unread_request: Option<tiny_http::Request>,
@@ -159,8 +166,10 @@ impl HttpServer {
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
         let listener_inode = inode(listener.as_raw_fd()).ok_or_else(|| Error::internal("the listener has no inode"))?;
+        let strangers = limits.workers_max.min(limits.connections_max) / 2;
         let shared = Arc::new(Shared {
             handler,
+            strangers: Budget::new("long bodies of strangers", u64::try_from(strangers).unwrap_or(u64::MAX).max(1)),
             limits,
             parked: Mutex::default(),
             work: Mutex::default(),
@@ -276,7 +285,7 @@ impl Poller {
             if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max
                 && !self.shared.let_go_of_one()
             {
-                // Whichever connection ends first wakes the poller.
+                // The next tick looks again, and whichever connection ends first wakes the poller.
                 return;
             }
             match self.accept_one() {
@@ -316,6 +325,7 @@ impl Poller {
             fd,
             inode,
             requests: Some(Box::new(requests.map(std::result::Result::ok))),
+            served: false,
             unread_request: None,
             shared: Arc::clone(&self.shared),
         };
@@ -477,6 +487,7 @@ impl Shared {
         if finished {
             let written = write_response(&mut request.into_writer(), response, with_body, keep, pace);
             drop(watching);
+            connection.served = true;
             return (written.is_ok() && keep).then_some(connection);
         }
         let written = write_response(&mut RawWriter(connection.fd), response, with_body, false, pace);
@@ -490,6 +501,10 @@ impl Shared {
     }
 
     fn respond(&self, head: &Head, body: &mut dyn Read) -> Response {
+        let stranger = if head.is_awaited() { Ok(None) } else { self.strangers.reserve(1).map(Some) };
+        let Ok(stranger) = stranger else {
+            return Response::error(503, "too many long bodies at once").with("Retry-After", "1");
+        };
         let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
         let mut request = Request {
             method: head.method,
@@ -497,6 +512,7 @@ impl Shared {
             query: query.to_owned(),
             headers: head.headers.clone(),
             body,
+            stranger,
             body_bytes: match head.framing {
                 Framing::Length(bytes) => Some(bytes),
                 Framing::Chunked => None,
@@ -508,12 +524,14 @@ impl Shared {
         })
     }
 
-    /// At the limit of connections, the one that has waited longest makes room: half a request before a
-    /// kept-alive one, since the latter's client is known to have behaved. False: none is waiting.
+    /// At the limit of connections, the one that has waited longest makes room: of those that never carried a
+    /// request, or else of those that have been idle for a while. False: there is none.
     fn let_go_of_one(&self) -> bool {
         let mut all = lock(&self.parked);
-        let rank = |parked: &Parked| (parked.waits == Waits::Idle, parked.since);
-        let Some(id) = all.iter().min_by_key(|(_, parked)| rank(parked)).map(|(id, _)| *id) else { return false };
+        let may_go = |parked: &Parked| !parked.connection.served || parked.since.elapsed() >= IDLE_TIME_GRANTED;
+        let rank = |parked: &Parked| (parked.connection.served, parked.since);
+        let first = all.iter().filter(|(_, parked)| may_go(parked)).min_by_key(|(_, parked)| rank(parked));
+        let Some(id) = first.map(|(id, _)| *id) else { return false };
         all.remove(&id).is_some()
     }
 
