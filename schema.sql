@@ -87,6 +87,9 @@ CREATE TABLE builds (
     finished_at    INTEGER,
     -- Last authenticated call for this build, written at most once a minute.
     seen_at        INTEGER,
+    -- When it is given up as timed out; NULL: its timeout and a grace after its start. Set when that moment
+    -- passed while no server ran, since its runner is then still trying to say how it ended.
+    deadline_at    INTEGER,
     erased_at      INTEGER,
     CHECK ((status = 'failed') = (failure_reason IS NOT NULL)),
     CHECK (token IS NOT NULL OR status <> 'running'),

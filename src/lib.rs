@@ -18,7 +18,8 @@
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
-//! Beside `src/`: `schema.sql` is the commented data model, `tests/it/` speaks to whole servers.
+//! Beside `src/`: `schema.sql` is the commented data model, `tests/it/` speaks to whole servers,
+//! `docs/reliability.md` says which test shows which promise.
 //!
 //! # What must stay true
 //!

@@ -14,6 +14,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Where a server keeps its data, where it listens, and what it allows.
 #[derive(Clone, Debug)]
@@ -95,6 +97,12 @@ impl Server {
         self.http.address()
     }
 
+    /// Whether it still hears what arrives; a process whose server does not is better started anew.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.http.is_serving()
+    }
+
     /// Threads that tiny_http has swallowed; a process that has lost many is better started anew.
     #[must_use]
     pub fn lost_threads(&self) -> usize {
@@ -122,12 +130,21 @@ fn lock(data: &Path) -> Result<Flock<File>> {
     let path = data.join("serve.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     let data = data.display();
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-        if errno == Errno::EWOULDBLOCK {
-            let advice = "stop it, or choose another directory with --data";
-            Error::new(Kind::Conflict, format!("another `baton serve` uses {data}; {advice}"))
-        } else {
-            Error::internal(format!("cannot lock {data}: {errno}"))
+    let until = Instant::now() + LOCK_PATIENCE;
+    let mut file = file;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < until => file = again,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let advice = "stop it, or choose another directory with --data";
+                return Err(Error::new(Kind::Conflict, format!("another `baton serve` uses {data}; {advice}")));
+            }
+            Err((_, errno)) => return Err(Error::internal(format!("cannot lock {data}: {errno}"))),
         }
-    })
+        thread::sleep(Duration::from_millis(20));
+    }
 }
+
+/// A server that was just killed may hold its lock until its last thread has gone.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);

@@ -308,6 +308,9 @@ pub fn serve(config: Config, stop: &Receiver<Signal>) {
         match stop.recv_timeout(LOST_THREADS_LOOK_EVERY) {
             Ok(_) => return stop_and_close(server),
             Err(RecvTimeoutError::Timeout) => {
+                if !server.is_serving() {
+                    give_up("it did not hear connections any more");
+                }
                 let lost = server.lost_threads();
                 if lost > lost_threads_max {
                     give_up(&format!("it had lost {lost} threads, at most {lost_threads_max}"));

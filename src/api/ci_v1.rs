@@ -23,7 +23,8 @@ use crate::http::params::{Params, multipart_error, parts_error, read_body, read_
 use crate::http::{Body, Method, Request, Response};
 use crate::store::runners::NewRunner;
 use serde_json::{Value, json};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Instant;
 
 /// The endpoints.
 enum Route {
@@ -77,7 +78,7 @@ pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
             answer => answer,
         },
         (Route::Artifacts(id), Method::Get | Method::Head) => download(api, request, id, now),
-        (Route::Artifacts(id), Method::Delete) => delete_artifacts(api, request, id),
+        (Route::Artifacts(id), Method::Delete) => delete_artifacts(api, request, id, now),
         (Route::Artifacts(_), _) => {
             return method_not_allowed(&[Method::Get, Method::Head, Method::Post, Method::Delete]);
         }
@@ -132,6 +133,7 @@ fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
     Ok(match api.coordinator.update_build(id, report.token.take(), report.state.as_deref(), trace, now)? {
         Updated::Accepted => Response::json(200, &Value::Bool(true)),
         Updated::Gone => Response::error(404, ""),
+        Updated::Refused(error) => return Err(error),
         Updated::TraceTooLarge => Response::error(403, "the trace is too large"),
     })
 }
@@ -167,6 +169,7 @@ fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
         .with("Range", format!("0-{size}")),
         // The header must be there and have a `-`: without it runners crash (protocol 4.3).
         Patched::Elsewhere { size } => Response::error(416, "").with("Range", format!("0-{size}")),
+        Patched::Refused(error) => return Err(error),
         Patched::NotRunning { status } => {
             Response::error(403, "Build is not running!").with("Build-Status", status.as_str())
         }
@@ -231,7 +234,8 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
         if transfer.is_none() {
             transfer = Some(api.transfers.reserve(1)?);
         }
-        received.receive(&api.coordinator, id, &head, data, bytes_below)
+        let mut data = Lively { data, coordinator: &api.coordinator, id, noted: Instant::now() };
+        received.receive(&api.coordinator, id, &head, &mut data, bytes_below)
     };
     for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
     let token = token(&params, request);
@@ -242,6 +246,24 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
     let upload = Upload { file, filename, metadata: received.metadata, expire_in: params.text("expire_in") };
     let assigned = api.coordinator.put_artifacts(id, token, upload, now)?;
     Ok(Response::json(201, &job_json(&assigned)))
+}
+
+/// An upload that takes longer than the runner timeout must not lose its build meanwhile.
+struct Lively<'a> {
+    data: &'a mut dyn Read,
+    coordinator: &'a Coordinator,
+    id: BuildId,
+    noted: Instant,
+}
+
+impl Read for Lively<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.noted.elapsed() >= self.coordinator.limits().seen_step() {
+            self.noted = Instant::now();
+            self.coordinator.note_upload(self.id, Timestamp::now()).map_err(io::Error::other)?;
+        }
+        self.data.read(buffer)
+    }
 }
 
 /// What a multipart body may have around its file: more than that over the limit is refused unread.
@@ -314,9 +336,9 @@ fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -
 }
 
 /// Protocol 1.7.
-fn delete_artifacts(api: &Api, request: &mut Request<'_>, id: BuildId) -> Result<Response> {
+fn delete_artifacts(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-    api.coordinator.delete_artifacts(id, token(&params, request))?;
+    api.coordinator.delete_artifacts(id, token(&params, request), now)?;
     Ok(Response::json(200, &Value::Bool(true)))
 }
 

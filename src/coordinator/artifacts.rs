@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::auth::{Purpose, build_for};
 use super::claim::{Assigned, assigned};
-use super::trace::touch;
+use super::trace::{is_due, touch};
 use crate::artifacts::{Received, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
 use crate::domain::duration::parse_duration;
@@ -49,16 +49,35 @@ impl Coordinator {
         filesize: Option<u64>,
         now: Timestamp,
     ) -> Result<()> {
-        let limits = self.limits();
-        let due = self.store.read(|c| {
-            let build = running_build(c, id, token)?;
-            if let Some(bytes) = filesize {
-                check_size(bytes, limits.artifacts_bytes_max)?;
-            }
-            Ok(build.seen_at.is_none_or(|at| now.since(at) >= limits.seen_step()))
-        })?;
-        self.check_room()?;
-        if due { self.store.write(move |c| builds::touch(c, id, now)) } else { Ok(()) }
+        let build = self.store.read(|c| running_build(c, id, token))?;
+        self.note_life(&build, now)?;
+        if let Some(bytes) = filesize {
+            check_size(bytes, self.limits().artifacts_bytes_max)?;
+        }
+        self.check_room()
+    }
+
+    /// Notes that a running build's runner lives. Any authenticated call for the build says so.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn note_life(&self, build: &BuildState, now: Timestamp) -> Result<()> {
+        let (build, step) = (build.clone(), self.limits().seen_step());
+        if build.status == Status::Running && is_due(&build, step, now) {
+            self.store.write(move |c| builds::touch(c, build.id, now))?;
+        }
+        Ok(())
+    }
+
+    /// The same in the middle of an upload that was authorized when it began.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn note_upload(&self, id: BuildId, now: Timestamp) -> Result<()> {
+        match self.store.read(|c| builds::state(c, id))? {
+            Some(build) => self.note_life(&build, now),
+            None => Ok(()),
+        }
     }
 
     /// Makes a received upload the build's artifacts, in the place of earlier ones, in one step
@@ -101,6 +120,8 @@ impl Coordinator {
     /// [`Kind::NotFound`] for an unknown build and for artifacts that are none or expired;
     /// [`Kind::Forbidden`].
     pub fn get_artifacts(&self, id: BuildId, token: Option<&Token>, now: Timestamp) -> Result<Download> {
+        let build = self.store.read(|c| build_for(c, id, token, Purpose::ReadArtifacts))?;
+        self.note_life(&build, now)?;
         self.open_artifacts(id, now, |c| build_for(c, id, token, Purpose::ReadArtifacts).map(drop))
     }
 
@@ -138,9 +159,13 @@ impl Coordinator {
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`].
-    pub fn delete_artifacts(&self, id: BuildId, token: Option<Token>) -> Result<()> {
+    pub fn delete_artifacts(&self, id: BuildId, token: Option<Token>, now: Timestamp) -> Result<()> {
+        let step = self.limits().seen_step();
         let files = self.store.write(move |c| {
-            build_for(c, id, token.as_ref(), Purpose::Change)?;
+            let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
+            if build.status == Status::Running {
+                touch(c, &build, step, now)?;
+            }
             artifacts::remove(c, id)
         })?;
         self.artifacts.remove(&files);

@@ -33,8 +33,7 @@ use crate::store::queue::QueueKey;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use sweep::Downtime;
+use std::sync::Arc;
 
 /// A data directory, opened: what every deed works on. All methods may be called from any thread.
 pub struct Coordinator {
@@ -43,8 +42,6 @@ pub struct Coordinator {
     queue_key: QueueKey,
     profiles: Arc<claim::Profiles>,
     limits: Limits,
-    /// A time in which no server ran, from its begin to its end; set when one starts.
-    downtime: OnceLock<Downtime>,
 }
 
 impl Coordinator {
@@ -53,17 +50,18 @@ impl Coordinator {
     /// # Errors
     /// If it cannot be made or read, or holds something that is not Baton's.
     pub fn open(data: &Path, limits: Limits) -> Result<Coordinator> {
-        make_private(data)?;
+        let is_new = make_private(data)?;
         let store = Store::open(&data.join("baton.db"))?;
         let queue_key = store.read(QueueKey::load)?;
-        Ok(Coordinator {
-            artifacts: Artifacts::open(data.join("artifacts"))?,
-            queue_key,
-            profiles: Arc::default(),
-            store,
-            limits,
-            downtime: OnceLock::new(),
-        })
+        let artifacts = Artifacts::open(data.join("artifacts"))?;
+        if is_new {
+            // Else a loss of power could take the new names, and with them what was acknowledged.
+            let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty());
+            for folder in [data, parent.unwrap_or(Path::new("."))] {
+                fs::File::open(folder)?.sync_all()?;
+            }
+        }
+        Ok(Coordinator { artifacts, queue_key, profiles: Arc::default(), store, limits })
     }
 
     /// The limits that this was opened with.
@@ -80,10 +78,11 @@ impl Coordinator {
 }
 
 /// Makes the data directory and an empty database file if there are none, and takes from others what rights
-/// they have on them: both hold tokens.
-fn make_private(data: &Path) -> Result<()> {
+/// they have on them: both hold tokens. Says whether something is new in the directory.
+fn make_private(data: &Path) -> Result<bool> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let database = data.join("baton.db");
+    let is_new = !database.exists() || !data.join("artifacts").exists();
     if !database.exists() {
         // Else `--data .` would take a folder of other things from everybody else.
         let other = fs::read_dir(data)?.flatten().find(|entry| entry.file_name() != "lost+found");
@@ -111,5 +110,5 @@ fn make_private(data: &Path) -> Result<()> {
             log::warn!("took the rights of others ({wide:03o}) on {} away", path.display());
         }
     }
-    Ok(())
+    Ok(is_new)
 }

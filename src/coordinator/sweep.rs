@@ -14,12 +14,6 @@ use std::time::Duration;
 /// last words.
 const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// A time in which no server ran.
-pub struct Downtime {
-    from: Timestamp,
-    to: Timestamp,
-}
-
 /// What a sweep did.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Swept {
@@ -39,18 +33,19 @@ impl Coordinator {
     /// The database's or the file system's.
     pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
         let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
-        let from = self.store.write(move |c| {
-            let from = settings::alive_at(c)?;
-            if let Some(from) = from {
+        let grace = self.limits().timeout_grace;
+        self.store.write(move |c| {
+            if let Some(from) = settings::alive_at(c)? {
                 builds::forgive_silence(c, now.0.saturating_sub(from.0).max(0))?;
+                for build in builds::running(c)? {
+                    let deadline = deadline(&build, grace);
+                    if from <= deadline && deadline <= now {
+                        builds::put_off(c, build.id, now.plus(grace))?;
+                    }
+                }
             }
-            settings::set_alive_at(c, now)?;
-            Ok(from)
+            settings::set_alive_at(c, now)
         })?;
-        if let Some(from) = from {
-            // Set once: a coordinator serves once.
-            let _ = self.downtime.set(Downtime { from, to: now });
-        }
         Ok(orphans)
     }
 
@@ -68,7 +63,7 @@ impl Coordinator {
     /// The database's.
     pub fn sweep(&self, now: Timestamp) -> Result<Swept> {
         let mut swept = Swept::default();
-        let verdict = |running: &Running| verdict(running, self.limits(), self.downtime.get(), now);
+        let verdict = |running: &Running| verdict(running, self.limits(), now);
         let late =
             self.store.read(builds::running)?.into_iter().filter_map(|running| Some((running.id, verdict(&running)?)));
         for (id, reason) in late {
@@ -100,14 +95,15 @@ impl Coordinator {
     }
 }
 
-/// Whether a running build must be given up by `now`, and why.
-fn verdict(build: &Running, limits: &Limits, downtime: Option<&Downtime>, now: Timestamp) -> Option<FailureReason> {
+/// When a build that its runner does not end is given up.
+fn deadline(build: &Running, grace: Duration) -> Timestamp {
     let timeout = Duration::from_secs(u64::try_from(build.timeout_s).unwrap_or(0));
-    let mut deadline = build.started_at.plus(timeout).plus(limits.timeout_grace);
-    // If it ended while no server ran, its runner is still trying to say so.
-    if let Some(down) = downtime.filter(|down| down.from <= deadline && deadline <= down.to) {
-        deadline = down.to.plus(limits.timeout_grace);
-    }
+    build.deadline_at.unwrap_or_else(|| build.started_at.plus(timeout).plus(grace))
+}
+
+/// Whether a running build must be given up by `now`, and why.
+fn verdict(build: &Running, limits: &Limits, now: Timestamp) -> Option<FailureReason> {
+    let deadline = deadline(build, limits.timeout_grace);
     if now > deadline {
         return Some(FailureReason::TimedOut);
     }
@@ -129,23 +125,26 @@ mod tests {
             timeout_grace: Duration::from_secs(50),
             ..Limits::default()
         };
-        let down = |from: i64, to: i64| Some(Downtime { from: Timestamp(from * 1000), to: Timestamp(to * 1000) });
-        for (seen_s, timeout_s, downtime, now_s, expected) in [
+        for (seen_s, timeout_s, deadline_s, now_s, expected) in [
             (0, 1000, None, 100, None),
             (0, 1000, None, 110, None),
             (0, 1000, None, 111, Some(RunnerLost)),
             (90, 1000, None, 111, None),
             (140, 100, None, 150, None),
             (140, 100, None, 151, Some(TimedOut)),
-            // The deadline passed while nobody listened: the runner gets the grace once more.
-            (990, 100, down(140, 1000), 1001, None),
-            (1040, 100, down(140, 1000), 1050, None),
-            (1050, 100, down(140, 1000), 1051, Some(TimedOut)),
-            (990, 100, down(160, 1000), 1001, Some(TimedOut)),
+            // The deadline passed while nobody listened, and was put off.
+            (990, 100, Some(1050), 1001, None),
+            (1040, 100, Some(1050), 1050, None),
+            (1050, 100, Some(1050), 1051, Some(TimedOut)),
         ] {
-            let build =
-                Running { id: BuildId(1), started_at: Timestamp(0), seen_at: Timestamp(seen_s * 1000), timeout_s };
-            let got = verdict(&build, &limits, downtime.as_ref(), Timestamp(now_s * 1000));
+            let build = Running {
+                id: BuildId(1),
+                started_at: Timestamp(0),
+                seen_at: Timestamp(seen_s * 1000),
+                timeout_s,
+                deadline_at: deadline_s.map(|s: i64| Timestamp(s * 1000)),
+            };
+            let got = verdict(&build, &limits, Timestamp(now_s * 1000));
             assert_eq!(got, expected, "seen {seen_s}, timeout {timeout_s}, now {now_s}");
         }
     }

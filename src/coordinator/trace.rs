@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use std::time::Duration;
 
 /// What became of a patch.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Patched {
     /// Appended; the trace has `size` bytes now.
     Stored {
@@ -35,10 +35,12 @@ pub enum Patched {
         /// The build's state.
         status: Status,
     },
+    /// The patch is wrong, or there is no room for it; nothing was stored but that its sender lives.
+    Refused(Error),
 }
 
 /// What became of an update.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Updated {
     /// Done, or done before.
     Accepted,
@@ -46,14 +48,15 @@ pub enum Updated {
     Gone,
     /// The trace passed the limit; the build has failed.
     TraceTooLarge,
+    /// There is no room for a trace that is not the last one; nothing was stored but that its sender lives.
+    Refused(Error),
 }
 
 impl Coordinator {
     /// Appends `data` to a running build's trace (protocol 1.3). `range` is the request's, `None` if it has none.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::Forbidden`], [`Kind::Invalid`] for a missing range or one that does not fit
-    /// the data.
+    /// [`Kind::NotFound`], [`Kind::Forbidden`]. Whoever passes those lives, whatever becomes of the patch.
     pub fn append_trace(
         &self,
         id: BuildId,
@@ -69,27 +72,24 @@ impl Coordinator {
             if build.status != Status::Running {
                 return Ok(Patched::NotRunning { status: build.status });
             }
-            let range = range.ok_or_else(|| Error::invalid("Missing header Content-Range"))?;
-            if !range.agrees_with(data.len() as u64) {
-                return Err(Error::invalid(format!(
-                    "Content-Range {}-{} does not fit a body of {} bytes",
-                    range.start,
-                    range.end,
-                    data.len()
-                )));
-            }
+            touch(c, &build, step, now)?;
             let trace = traces::of_build(c, id)?;
+            let range = match fitting(range, data.len() as u64) {
+                Ok(range) => range,
+                Err(error) => return Ok(Patched::Refused(error)),
+            };
             if range.start != trace.size {
                 return Ok(Patched::Elsewhere { size: trace.size });
             }
-            touch(c, &build, step, now)?;
             if trace.size + data.len() as u64 > bytes_max {
                 finish(c, &build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
                 return Ok(Patched::NotRunning { status: Status::Failed });
             }
             let size = trace.size + data.len() as u64;
             if !data.is_empty() {
-                room?;
+                if let Err(error) = room {
+                    return Ok(Patched::Refused(error));
+                }
                 append(c, id, &trace, &mut data)?;
             }
             Ok(Patched::Stored { status: Status::Running, size })
@@ -131,6 +131,7 @@ impl Coordinator {
             _ => None,
         };
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
+        let room = self.check_room();
         self.store.write(move |c| {
             let build = build_for_put(c, id, token.as_ref())?;
             let too_large = trace.as_ref().is_some_and(|trace| trace.len() as u64 > bytes_max);
@@ -161,7 +162,11 @@ impl Coordinator {
             }
             touch(c, &build, step, now)?;
             if let Some(trace) = trace {
-                put_trace(c, id, trace)?;
+                // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
+                match room {
+                    Err(error) if end.is_none() => return Ok(Updated::Refused(error)),
+                    Ok(()) | Err(_) => put_trace(c, id, trace)?,
+                }
             }
             if let Some((status, reason)) = end {
                 finish(c, &build, status, reason, now)?;
@@ -187,12 +192,24 @@ impl Coordinator {
     }
 }
 
+/// The range, if there is one and it fits so many bytes.
+fn fitting(range: Option<ContentRange>, bytes: u64) -> Result<ContentRange> {
+    let range = range.ok_or_else(|| Error::invalid("Missing header Content-Range"))?;
+    if range.agrees_with(bytes) {
+        return Ok(range);
+    }
+    let (start, end) = (range.start, range.end);
+    Err(Error::invalid(format!("Content-Range {start}-{end} does not fit a body of {bytes} bytes")))
+}
+
 /// Notes that the build's runner lives, at most once a step.
 pub fn touch(c: &Connection, build: &BuildState, step: Duration, now: Timestamp) -> Result<()> {
-    if build.seen_at.is_none_or(|at| now.since(at) >= step) {
-        builds::touch(c, build.id, now)?;
-    }
-    Ok(())
+    if is_due(build, step, now) { builds::touch(c, build.id, now) } else { Ok(()) }
+}
+
+/// Whether the stored sign of life is a step old.
+pub fn is_due(build: &BuildState, step: Duration, now: Timestamp) -> bool {
+    build.seen_at.is_none_or(|at| now.since(at) >= step)
 }
 
 fn carry(trace: &TraceRow) -> Result<Carry> {

@@ -14,13 +14,15 @@
 //! What must stay true: a connection's descriptor number is used only while the connection is alive; a
 //! connection whose request was not read to its end carries no further request; every wait has an end.
 //!
-//! tiny_http does not tell the descriptor of a connection that it accepted, so [`newest_socket`] finds it, by
+//! tiny_http does not tell the descriptor of a connection that it accepted, so `newest_socket` finds it, by
 //! what no two sockets share: the inode.
 
 use super::budget::Budget;
-use super::gate::{Framing, Head, Verdict};
+use super::gate::{AWAITED_BYTES_MAX, Framing, Head, Verdict};
 use super::message::{Method, Request, Response};
-use super::sockets::{Peeked, RawWriter, discard, inode, listen, newest_socket, peek, refuse, unread_bytes};
+use super::sockets::{
+    Peeked, RawWriter, discard, has_unread, inode, listen, newest_socket, peek, refuse, unread_bytes,
+};
 use super::watch::{Watch, Watches};
 use super::wire::{Incoming, Pace, write_response};
 use crate::error::{Error, Result};
@@ -57,8 +59,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const WORKER_IDLE_MAX: Duration = Duration::from_secs(5);
 /// A worker's stack. Touched pages count, not this.
 const WORKER_STACK_BYTES: usize = 1 << 20;
-/// An unread rest of a body up to this is read and dropped, so that the connection can be kept.
-const SKIPPED_BYTES_MAX: u64 = 256 << 10;
+/// Connections accepted between two looks at what arrives: a new one's request is heard before the next crowd.
+const ACCEPTED_MAX: usize = 16;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -199,6 +201,12 @@ impl HttpServer {
         self.address
     }
 
+    /// Whether it still hears what arrives. False after [`HttpServer::stop`], or a fault of ours.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.poller.as_ref().is_some_and(|poller| !poller.is_finished())
+    }
+
     /// Threads that tiny_http has swallowed and will not give back while this process lives.
     #[must_use]
     pub fn lost_threads(&self) -> usize {
@@ -254,7 +262,9 @@ impl Poller {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = Instant::now() + TICK;
         while !self.shared.stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.poll.poll(&mut events, Some(TICK))
+            let more_to_accept = self.accept_from.is_some_and(|from| from <= Instant::now());
+            let timeout = if more_to_accept { ACCEPT_PAUSE / 10 } else { TICK };
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
                 && error.kind() != ErrorKind::Interrupted
             {
                 log::error!("cannot wait for connections: {error}");
@@ -281,7 +291,10 @@ impl Poller {
     }
 
     fn accept(&mut self) {
-        while self.accept_from.is_some_and(|from| from <= Instant::now()) {
+        for _ in 0..ACCEPTED_MAX {
+            if self.accept_from.is_none_or(|from| from > Instant::now()) {
+                return;
+            }
             if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max
                 && !self.shared.let_go_of_one()
             {
@@ -477,10 +490,10 @@ impl Shared {
         let reader = LazyBody { request: &mut request, watch: &watching.watch, framing: head.framing };
         let mut body = Incoming::new(reader, head.framing, Pace::new(&self.limits));
         let response = self.respond(head, &mut body);
-        // A client that waits for `100 Continue` and got none may send no body at all.
-        let finished = body.is_finished() || (!head.expects_continue && body.skip_rest(SKIPPED_BYTES_MAX));
-        // Where a chunked body ended is tiny_http's to know: what follows it may lie in its buffer.
-        let one_more = head.keep_alive && !followed && head.framing != Framing::Chunked;
+        // An awaited body has arrived; the rest of any other one could keep this thread waiting.
+        let finished = body.is_finished() || (head.is_awaited() && body.skip_rest(AWAITED_BYTES_MAX as u64));
+        // Behind a body that was not awaited whole, something may lie in tiny_http's buffer, hidden from the gate.
+        let one_more = head.keep_alive && !followed && head.is_awaited();
         let keep = finished && one_more && !self.stopping.load(Ordering::Acquire);
         let with_body = head.method != Method::Head;
         let pace = Pace::new(&self.limits);
@@ -528,11 +541,23 @@ impl Shared {
     /// request, or else of those that have been idle for a while. False: there is none.
     fn let_go_of_one(&self) -> bool {
         let mut all = lock(&self.parked);
-        let may_go = |parked: &Parked| !parked.connection.served || parked.since.elapsed() >= IDLE_TIME_GRANTED;
-        let rank = |parked: &Parked| (parked.connection.served, parked.since);
-        let first = all.iter().filter(|(_, parked)| may_go(parked)).min_by_key(|(_, parked)| rank(parked));
-        let Some(id) = first.map(|(id, _)| *id) else { return false };
-        all.remove(&id).is_some()
+        // A request that lies unread in the kernel will be heard in a moment: the next one is tried then.
+        for _ in 0..ACCEPTED_MAX {
+            let may_go = |parked: &Parked| !parked.connection.served || parked.since.elapsed() >= IDLE_TIME_GRANTED;
+            let rank = |parked: &Parked| (parked.connection.served, parked.since);
+            let first = all.iter_mut().filter(|(_, parked)| may_go(parked)).min_by_key(|(_, parked)| rank(parked));
+            match first {
+                Some((_, parked)) if parked.waits == Waits::Idle && has_unread(parked.connection.fd) => {
+                    (parked.waits, parked.since) = (Waits::Request, Instant::now());
+                }
+                Some((id, _)) => {
+                    let id = *id;
+                    return all.remove(&id).is_some();
+                }
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Closes connections whose time is over.

@@ -241,6 +241,8 @@ pub struct Running {
     pub seen_at: Timestamp,
     /// Longest run in seconds.
     pub timeout_s: i64,
+    /// When it is given up, if that was put off.
+    pub deadline_at: Option<Timestamp>,
 }
 
 /// All running builds.
@@ -249,7 +251,8 @@ pub struct Running {
 /// The database's.
 pub fn running(c: &Connection) -> Result<Vec<Running>> {
     let mut statement = c.prepare_cached(
-        "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s FROM builds WHERE status = 'running'",
+        "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s, deadline_at FROM builds
+         WHERE status = 'running'",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Running {
@@ -257,9 +260,19 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
             started_at: Timestamp(row.get(1)?),
             seen_at: Timestamp(row.get(2)?),
             timeout_s: row.get(3)?,
+            deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Puts off when a running build is given up.
+///
+/// # Errors
+/// The database's.
+pub fn put_off(c: &Connection, id: BuildId, deadline: Timestamp) -> Result<()> {
+    c.execute("UPDATE builds SET deadline_at = ?1 WHERE id = ?2 AND status = 'running'", [deadline.0, id.0])?;
+    Ok(())
 }
 
 /// Forgives the runners of all running builds a time in which no server ran.

@@ -1,6 +1,6 @@
 //! The database file: connections, the one writer, migrations, and statements by noun.
 //!
-//! What must stay true: every connection is made by [`open`], which sets every pragma; everything that is
+//! What must stay true: every connection is made by `open`, which sets every pragma; everything that is
 //! written goes through [`Store::write`], whose answer comes after a durable commit; no read holds its
 //! snapshot for longer than one short statement or group of statements. [`inspect`] and [`invariants`], for
 //! copies and checks, are the exception to all three: they read whole tables, and never write.

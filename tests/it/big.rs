@@ -135,9 +135,11 @@ fn three_hundred_megabytes_pass_in_flat_memory() {
     let mut random = random::Random::new();
     let mut noise = random.bytes(PIECE_BYTES);
     for chunked in [true, false] {
+        // A connection ends with a chunked body.
+        let mut connection = Connection::open(served.address);
         let json = send_file(&mut connection, &build, &mut noise, chunked).expect(201).json();
         assert_eq!(json["artifacts_file"]["size"], BYTES);
-        expect_file(&mut connection, &build, &mut noise);
+        expect_file(&mut Connection::open(served.address), &build, &mut noise);
         let (most, now) = served.memory_kib();
         assert!(most < before + GROWTH_KIB_MAX, "memory went from {before} to {most} KiB, now {now}");
     }

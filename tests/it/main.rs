@@ -27,19 +27,24 @@
 )]
 
 mod artifacts;
+mod attacks;
 mod backup;
 mod big;
 mod bytes;
+mod crash;
 mod curl;
 mod encodings;
 mod fixtures;
+mod full_disk;
 mod harness;
 mod last_update;
 mod masking;
 mod needs;
 mod race;
+mod recovery;
 mod register;
 mod runners;
+mod secrets;
 mod supervisor;
 mod tokens;
 mod trace;

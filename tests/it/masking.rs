@@ -74,7 +74,9 @@ fn secrets_are_masked_however_they_are_cut() {
             let response = connection.send(&patch(&build, start, &log[start..end])).expect(202);
             assert_eq!(response.header("Range"), Some(format!("0-{end}").as_str()), "lengths never change");
             let shown = baton.shown_trace(build.id);
-            assert!(!contains_any(&shown, &secrets), "readable while it runs, after {end} bytes");
+            // Not "contains no secret": a mask followed by all but the `x` of a token that begins with `x` spells it.
+            let all = masked(&log[..end], &secrets);
+            assert!(all.starts_with(&shown), "readable while it runs, after {end} bytes");
             assert!(masked(&log, &secrets).starts_with(&shown), "shown and taken back later, after {end} bytes");
             start = end;
         }

@@ -7,7 +7,7 @@
 //!   one, so the body's end proves nothing;
 //! * no part and no number of parts makes us hold more than a few tens of KiB.
 //!
-//! The `multipart` crate walks the parts, reads their headers and skips what nobody reads. A [`Guard`] stands between
+//! The `multipart` crate walks the parts, reads their headers and skips what nobody reads. A guard stands between
 //! the body and the crate (0.18), because of what the crate does otherwise:
 //!
 //! * it takes `--boundary` for a delimiter in the middle of a line too. So it is told the boundary `\r\n--boundary`,

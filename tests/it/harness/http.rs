@@ -245,7 +245,10 @@ impl Response {
 
 /// A connection that may carry several requests.
 pub struct Connection {
+    address: SocketAddr,
     stream: BufReader<TcpStream>,
+    /// Whether the last answer to [`Connection::send`] said that it was the last one.
+    closed: bool,
 }
 
 impl Connection {
@@ -254,12 +257,18 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Connection { stream: BufReader::with_capacity(1 << 16, stream) }
+        Connection { address, stream: BufReader::with_capacity(1 << 16, stream), closed: false }
     }
 
+    /// Sends a request, on a new connection if the last answer ended this one, and reads the answer.
     pub fn send(&mut self, request: &Request) -> Response {
+        if self.closed {
+            *self = Connection::open(self.address);
+        }
         self.send_raw(&request.bytes());
-        self.read(&request.method)
+        let response = self.read(&request.method);
+        self.closed = response.header("Connection") == Some("close");
+        response
     }
 
     /// Writes these bytes. A server that has answered already may have closed: that shows in the answer.

@@ -1,0 +1,18 @@
+//! What hostile clients do, each beside a healthy one that must not feel it.
+//!
+//! Unless a test says otherwise it attacks the program itself: [`victim`] starts `baton serve`, and looks at its
+//! threads, descriptors and memory before and after. [`healthy`] is the runner that works meanwhile, and measures.
+//! Where only the end of a time limit is of interest, a server inside the test has short ones.
+
+mod bodies;
+mod chunks;
+mod crowds;
+mod heads;
+mod healthy;
+mod names;
+mod parsers;
+mod raw;
+mod secrets;
+mod slow;
+mod smuggling;
+mod victim;
