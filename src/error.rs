@@ -1,4 +1,4 @@
-//! What can go wrong, as a kind for machines and a sentence for people. `http/server.rs` and the command
+//! What can go wrong, as a kind for machines and a sentence for people. `api/mod.rs` and the command
 //! line each have one table from kinds to statuses.
 
 use std::fmt;

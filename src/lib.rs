@@ -9,7 +9,7 @@
 //! | [`supervisor`] | keeps a serving process up: holds the socket, starts another process when one dies |
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`background`] | the table of periodic deeds |
-//! | [`http`] | requests and responses as values, and the server that carries them; `http/server.rs` alone knows tiny_http |
+//! | [`http`] | requests and responses as values, and the server that carries them; `http/server/` alone knows tiny_http |
 //! | [`api`] | one file per protocol: translates between requests and deeds |
 //! | [`coordinator`] | the deeds: claim, report, finish, upload, cancel, ...; one function each, whoever asks |
 //! | [`domain`] | types and pure rules: no HTTP, no SQL, no clock, no files |

@@ -1,6 +1,6 @@
 //! HTTP, without a word about builds: requests and responses as values, and the server that carries them.
 //!
-//! `server.rs` alone knows tiny_http. Handlers take a [`Request`] and return a [`Response`]; they run without
+//! `server/` alone knows tiny_http. Handlers take a [`Request`] and return a [`Response`]; they run without
 //! sockets.
 
 pub mod budget;
