@@ -63,11 +63,6 @@ pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
     let now = Timestamp::now();
     let answer = match (route, request.method) {
         (Route::BuildsRegister, Method::Post) => register_build(api, request, now),
-        (Route::BuildsRegister | Route::RunnersRegister | Route::AuthorizeArtifacts(_), method)
-            if method != Method::Post =>
-        {
-            return method_not_allowed(&[Method::Post]);
-        }
         (Route::Build(id), Method::Put) => update_build(api, request, id, now),
         (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
         (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
@@ -82,11 +77,13 @@ pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
         (Route::Artifacts(_), _) => {
             return method_not_allowed(&[Method::Get, Method::Head, Method::Post, Method::Delete]);
         }
-        (Route::AuthorizeArtifacts(id), _) => authorize(api, request, id, now),
-        (Route::RunnersRegister, _) => register_runner(api, request, now),
+        (Route::AuthorizeArtifacts(id), Method::Post) => authorize(api, request, id, now),
+        (Route::RunnersRegister, Method::Post) => register_runner(api, request, now),
         (Route::RunnersDelete, Method::Delete) => delete_runner(api, request, now),
         (Route::RunnersDelete, _) => return method_not_allowed(&[Method::Delete]),
-        (Route::BuildsRegister, _) => return method_not_allowed(&[Method::Post]),
+        (Route::BuildsRegister | Route::RunnersRegister | Route::AuthorizeArtifacts(_), _) => {
+            return method_not_allowed(&[Method::Post]);
+        }
     };
     answer.unwrap_or_else(|error| error_response(&error))
 }

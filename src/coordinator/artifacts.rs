@@ -63,7 +63,7 @@ impl Coordinator {
     /// The database's.
     pub fn note_life(&self, build: &BuildState, now: Timestamp) -> Result<()> {
         let (build, step) = (build.clone(), self.limits().seen_step());
-        if build.status == Status::Running && is_due(&build, step, now) {
+        if is_due(&build, step, now) {
             self.store.write(move |c| builds::touch(c, build.id, now))?;
         }
         Ok(())
@@ -163,9 +163,7 @@ impl Coordinator {
         let step = self.limits().seen_step();
         let files = self.store.write(move |c| {
             let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
-            if build.status == Status::Running {
-                touch(c, &build, step, now)?;
-            }
+            touch(c, &build, step, now)?;
             artifacts::remove(c, id)
         })?;
         self.artifacts.remove(&files);

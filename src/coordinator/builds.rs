@@ -1,7 +1,7 @@
 //! Builds as operators deal with them: queue, list, cancel, retry, erase.
 
 use super::Coordinator;
-use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, ProjectId, Status, after_needs};
+use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, Status, after_needs};
 use crate::domain::runner::pending_reason;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -233,14 +233,6 @@ fn waits_for(c: &Connection, build: &Build) -> Result<String> {
 }
 
 impl Coordinator {
-    /// The id of the project of this name.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`], with the nearest name.
-    pub fn project_id(&self, name: &str) -> Result<ProjectId> {
-        self.store.read(|c| Ok(super::projects::named(c, name)?.id))
-    }
-
     /// The names of all projects.
     ///
     /// # Errors

@@ -202,14 +202,14 @@ fn fitting(range: Option<ContentRange>, bytes: u64) -> Result<ContentRange> {
     Err(Error::invalid(format!("Content-Range {start}-{end} does not fit a body of {bytes} bytes")))
 }
 
-/// Notes that the build's runner lives, at most once a step.
+/// Notes that a running build's runner lives, at most once a step.
 pub fn touch(c: &Connection, build: &BuildState, step: Duration, now: Timestamp) -> Result<()> {
     if is_due(build, step, now) { builds::touch(c, build.id, now) } else { Ok(()) }
 }
 
-/// Whether the stored sign of life is a step old.
+/// Whether the build runs, and its stored sign of life is a step old.
 pub fn is_due(build: &BuildState, step: Duration, now: Timestamp) -> bool {
-    build.seen_at.is_none_or(|at| now.since(at) >= step)
+    build.status == Status::Running && build.seen_at.is_none_or(|at| now.since(at) >= step)
 }
 
 fn carry(trace: &TraceRow) -> Result<Carry> {

@@ -43,8 +43,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Store> {
         let mut connection = open(path, Access::Write)?;
         migrations::migrate(&mut connection)?;
-        let generation = queue::generation(&connection)?;
-        Ok(Store { writer: Writer::new(connection, generation), readers: Readers::new(path.to_owned()) })
+        Ok(Store { writer: Writer::new(connection), readers: Readers::new(path.to_owned()) })
     }
 
     /// Runs `job` in a transaction; returns after a durable commit.
@@ -67,22 +66,6 @@ impl Store {
     /// The query's own.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.readers.read(query)
-    }
-
-    /// The queue's generation as of the last commit of this process, or of the last [`Store::watch_queue`].
-    #[must_use]
-    pub fn queue_generation(&self) -> u64 {
-        self.writer.generation()
-    }
-
-    /// Looks at what other processes did to the queue.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn watch_queue(&self) -> Result<()> {
-        let generation = self.read(queue::generation)?;
-        self.writer.saw_generation(generation);
-        Ok(())
     }
 }
 

@@ -5,13 +5,11 @@
 //! caller thus commits itself, without a switch of threads; under load a commit serves dozens (measured:
 //! ten times the writes of a mutex around single commits, at 64 clients).
 
-use super::queue;
 use crate::error::{Error, Result};
 use rusqlite::{Connection, TransactionBehavior};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -44,25 +42,11 @@ struct Waiting {
 pub struct Writer {
     connection: Mutex<Connection>,
     waiting: Mutex<Waiting>,
-    /// The queue's generation as of the last commit.
-    generation: AtomicU64,
 }
 
 impl Writer {
-    pub fn new(connection: Connection, generation: u64) -> Writer {
-        Writer {
-            connection: Mutex::new(connection),
-            waiting: Mutex::new(Waiting::default()),
-            generation: AtomicU64::new(generation),
-        }
-    }
-
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    pub fn saw_generation(&self, generation: u64) {
-        self.generation.fetch_max(generation, Ordering::AcqRel);
+    pub fn new(connection: Connection) -> Writer {
+        Writer { connection: Mutex::new(connection), waiting: Mutex::new(Waiting::default()) }
     }
 
     pub fn write<T, F>(&self, job: F) -> Result<T>
@@ -144,9 +128,7 @@ impl Writer {
             let answer = run_job(&mut transaction, job.run);
             callers.push((job.caller, answer));
         }
-        let generation = queue::generation(&transaction)?;
         transaction.commit()?;
-        self.saw_generation(generation);
         Ok(())
     }
 
