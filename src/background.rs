@@ -1,9 +1,11 @@
-//! What a server does by itself: a table of periodic deeds, and the one thread that runs them.
+//! What a server does by itself: a table of periodic deeds with the thread that runs them, and a thread that
+//! watches the queue for those who wait.
 
 use crate::coordinator::Coordinator;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,10 +23,11 @@ const TABLE: [Periodic; 2] = [
     Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },
 ];
 
-/// The thread. Dropping it ends it.
+/// The threads. Dropping it ends them.
 pub struct Background {
     stop: Option<Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Background {
@@ -34,7 +37,14 @@ impl Background {
     /// When no thread can be had.
     pub fn start(coordinator: Arc<Coordinator>) -> Result<Background> {
         let (stop, stopped) = channel::<()>();
-        let thread = thread::Builder::new().name("background".to_owned()).spawn(move || {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let watch = {
+            let (coordinator, stopping) = (Arc::clone(&coordinator), Arc::clone(&stopping));
+            move || coordinator.watch_queue(&stopping)
+        };
+        let mut background = Background { stop: Some(stop), stopping, threads: Vec::new() };
+        background.threads.push(thread::Builder::new().name("queue".to_owned()).spawn(watch)?);
+        background.threads.push(thread::Builder::new().name("background".to_owned()).spawn(move || {
             let mut due = TABLE.map(|_| Instant::now());
             loop {
                 for (periodic, due) in TABLE.iter().zip(&mut due) {
@@ -51,18 +61,20 @@ impl Background {
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-        })?;
-        Ok(Background { stop: Some(stop), thread: Some(thread) })
+        })?);
+        Ok(background)
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            log::error!("the background thread had panicked");
+        self.stopping.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                log::error!("the thread {name} had panicked");
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | [`domain`] | types and pure rules: no HTTP, no SQL, no clock, no files |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
+//! | `crew` | lets a pool of threads know when one of them only waits |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
@@ -36,6 +37,7 @@ pub mod artifacts;
 pub mod background;
 pub mod cli;
 pub mod coordinator;
+mod crew;
 pub mod domain;
 pub mod error;
 pub mod http;

@@ -33,6 +33,8 @@ pub struct Limits {
     pub head_time_max: Duration,
     /// Between two requests on a connection.
     pub idle_time_max: Duration,
+    /// How long a runner that asks for work, and knows that there is none, waits for an answer; 0: not at all.
+    pub hold_time_max: Duration,
     /// Without a byte of progress, on a body or a response.
     pub stall_time_max: Duration,
     /// A body or a response may take so long, and longer only at the rate below.
@@ -70,6 +72,7 @@ impl Default for Limits {
             bodies_bytes_max: 512 << 20,
             head_time_max: Duration::from_secs(20),
             idle_time_max: Duration::from_secs(75),
+            hold_time_max: Duration::from_secs(30),
             stall_time_max: Duration::from_secs(30),
             transfer_grace: Duration::from_secs(30),
             transfer_bytes_per_second_min: 1024,

@@ -2,25 +2,24 @@
 //!
 //! Statuses and headers matter more than bodies: runners 1.x read bodies of the two 201 of `register` only.
 //! What is absent on purpose: Workhorse's side of uploads (`file.path` parameters would let a client name a
-//! file of the server), triggers, and the long poll.
+//! file of the server), and triggers.
 
 use super::job::job_json;
+use super::poll::{info, register_build};
 use super::report::read_report;
 use super::{Api, disk_full, error_response, method_not_allowed};
-use crate::coordinator::{Claim, Coordinator, Patched, Updated, Upload};
+use crate::coordinator::{Coordinator, Patched, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
 use crate::domain::content_range::ContentRange;
 use crate::domain::filename::{artifacts_filename, content_disposition};
-use crate::domain::runner::RunnerInfo;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
-use crate::domain::user_agent::understands_no_content;
 use crate::error::{Error, Kind, Result};
 use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
 use crate::http::params::{Params, multipart_error, parts_error, read_body, read_field};
-use crate::http::{Body, Method, Request, Response};
+use crate::http::{Answer, Body, Method, Request, Response};
 use crate::store::runners::NewRunner;
 use serde_json::{Value, json};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -58,11 +57,19 @@ impl Route {
 }
 
 /// Answers a request to a path below the prefix.
-pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
-    let Some(route) = Route::parse(path) else { return Response::error(404, "") };
+pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
+    let Some(route) = Route::parse(path) else { return Response::error(404, "").into() };
     let now = Timestamp::now();
+    match (route, request.method) {
+        (Route::BuildsRegister, Method::Post) => {
+            register_build(api, request, now).unwrap_or_else(|error| error_response(&error).into())
+        }
+        (route, _) => respond(api, request, route, now).into(),
+    }
+}
+
+fn respond(api: &Api, request: &mut Request<'_>, route: Route, now: Timestamp) -> Response {
     let answer = match (route, request.method) {
-        (Route::BuildsRegister, Method::Post) => register_build(api, request, now),
         (Route::Build(id), Method::Put) => update_build(api, request, id, now),
         (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
         (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
@@ -94,33 +101,6 @@ pub fn token(params: &Params, request: &Request<'_>) -> Option<Token> {
         Some(text) => Token::received(&text),
         None => request.headers.get("BUILD-TOKEN").and_then(Token::received),
     }
-}
-
-fn info(params: &Params) -> RunnerInfo {
-    let mut info = RunnerInfo::default();
-    for field in RunnerInfo::FIELDS {
-        if let Some(value) = params.get("info").and_then(|sent| sent.get(field)?.as_str()) {
-            info.set(field, value);
-        }
-    }
-    info
-}
-
-/// Protocol 1.1.
-fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-    let last_update = params.text("last_update");
-    let token = token(&params, request);
-    let claim = api.coordinator.claim_build(token.as_ref(), info(&params), last_update.as_deref(), now)?;
-    Ok(match claim {
-        Claim::Build(assigned) => Response::json(201, &job_json(&assigned)),
-        Claim::Nothing { last_update } => {
-            let understands = understands_no_content(request.headers.get("User-Agent"));
-            let nothing = if understands { Response::empty(204) } else { Response::error(404, "") };
-            nothing.with("X-GitLab-Last-Update", last_update)
-        }
-        Claim::Paused => Response::error(404, ""),
-    })
 }
 
 /// Protocol 1.2.

@@ -3,12 +3,13 @@
 pub mod ci_v1;
 mod job;
 pub mod ops;
+mod poll;
 mod report;
 
 use crate::coordinator::Coordinator;
 use crate::error::{Error, Kind};
 use crate::http::budget::Budget;
-use crate::http::{Method, Request, Response};
+use crate::http::{Answer, Method, Request, Response};
 use std::sync::Arc;
 
 /// The protocols, and what their requests share.
@@ -33,15 +34,15 @@ impl Api {
     }
 
     /// Answers any request.
-    pub fn handle(&self, request: &mut Request<'_>) -> Response {
+    pub fn handle(&self, request: &mut Request<'_>) -> Answer {
         let path = request.path.clone();
         if let Some(rest) = path.strip_prefix("/-/") {
-            return ops::handle(&self.coordinator, request, rest);
+            return ops::handle(&self.coordinator, request, rest).into();
         }
         // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
         match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
             Some(rest) => ci_v1::handle(self, request, rest),
-            None => Response::error(404, ""),
+            None => Response::error(404, "").into(),
         }
     }
 }

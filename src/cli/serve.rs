@@ -2,6 +2,7 @@
 
 use super::{Done, Stop, duration, print, signals};
 use crate::Config;
+use crate::domain::duration::parse_duration;
 use crate::domain::size::parse_size;
 use crate::http::server::bind;
 use crate::limits::Limits;
@@ -18,6 +19,8 @@ use std::time::Duration;
 const LISTEN: &str = "127.0.0.1:8080";
 /// Descriptors that a connection takes: tiny_http has one for each direction.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// Usual time limits of proxies are 60 seconds.
+const HOLD_TIME_MAX: Duration = Duration::from_secs(50);
 /// Descriptors for everything else; half of all, where that is less.
 const OTHER_DESCRIPTORS: u64 = 256;
 
@@ -30,7 +33,8 @@ const OTHER_DESCRIPTORS: u64 = 256;
     example = "{command_name}\n{command_name} --listen 0.0.0.0:8080 --max-artifact-size 2G --runner-timeout 30min",
     note = "\
         Each option may also be given as an environment variable: BATON_LISTEN, BATON_MAX_CONNECTIONS,\n\
-        BATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT, BATON_RESERVE; options win.\n\
+        BATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT, BATON_HOLD, BATON_RESERVE;\n\
+        options win.\n\
         SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
         RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer.",
     error_code(0, "Stopped by a signal."),
@@ -56,6 +60,10 @@ pub struct Serve {
     /// a running build without a sign of life for so long has failed, as in 30min or 3600 (seconds); default: 1h
     #[argh(option, arg_name = "DURATION")]
     runner_timeout: Option<String>,
+
+    /// how long a runner that asks for work waits for some, at most 50s; 0: it asks again by itself; default: 30s
+    #[argh(option, arg_name = "DURATION")]
+    hold: Option<String>,
 
     /// with less room on the disk, nothing new is taken on, as in 64M (powers of 1024); default: 64M
     #[argh(option, arg_name = "SIZE")]
@@ -138,6 +146,9 @@ impl Serve {
         if let Some(timeout) = given(&self.runner_timeout, "--runner-timeout") {
             limits.runner_timeout = timeout.read::<Duration>(duration)?;
         }
+        if let Some(time) = given(&self.hold, "--hold") {
+            limits.hold_time_max = time.read(hold_time)?;
+        }
         if let Some(bytes) = given(&self.reserve, "--reserve") {
             limits.disk_reserve_bytes = bytes.read(|text| parse_size(text).map_err(|error| error.to_string()))?;
         }
@@ -146,6 +157,15 @@ impl Serve {
             limits.memory_bytes_max = bytes.read(size)?;
         }
         Ok(limits)
+    }
+}
+
+/// Longer than proxies and clients wait for an answer, nobody is held.
+fn hold_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(time) if time > HOLD_TIME_MAX => Err("at most 50s: proxies give up on answers after a minute".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -220,6 +240,7 @@ mod tests {
             ("BATON_MAX_ARTIFACT_SIZE", "2G"),
             ("BATON_MAX_TRACE_SIZE", "1K"),
             ("BATON_RUNNER_TIMEOUT", "2min"),
+            ("BATON_HOLD", "10s"),
             ("BATON_RESERVE", "1G"),
         ];
         let (listen, limits) = settings(&[], &[("BATON_LISTEN", "")]).unwrap();
@@ -229,8 +250,21 @@ mod tests {
         assert_eq!(listen, "127.0.0.1:1");
         assert_eq!((limits.connections_max, limits.artifacts_bytes_max, limits.trace_bytes_max), (5, 2 << 30, 1 << 10));
         assert_eq!((limits.runner_timeout, limits.disk_reserve_bytes), (Duration::from_secs(120), 1 << 30));
-        let line = ["--listen", "[::1]:0", "--max-connections", "7", "--max-trace-size", "1G", "--reserve", "0"];
+        assert_eq!(limits.hold_time_max, Duration::from_secs(10));
+        let line = [
+            "--listen",
+            "[::1]:0",
+            "--max-connections",
+            "7",
+            "--max-trace-size",
+            "1G",
+            "--reserve",
+            "0",
+            "--hold",
+            "0",
+        ];
         let (listen, limits) = settings(&line, &variables).unwrap();
+        assert!(limits.hold_time_max.is_zero());
         assert_eq!((listen.as_str(), limits.connections_max, limits.disk_reserve_bytes), ("[::1]:0", 7, 0));
         assert!(limits.put_bytes_max > 1 << 30);
     }
@@ -250,6 +284,7 @@ mod tests {
             (&["--max-connections", "0"], &[], "at least 1"),
             (&["--max-artifact-size", "1X"], &[], "--max-artifact-size \"1X\""),
             (&[], &[("BATON_RUNNER_TIMEOUT", "0")], "at least one second"),
+            (&["--hold", "2min"], &[], "at most 50s"),
             (&["--reserve", "much"], &[], "--reserve \"much\""),
         ] {
             match settings(line, variables).err() {

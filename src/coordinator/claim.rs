@@ -1,8 +1,9 @@
 //! Handing builds to runners.
 
 use super::Coordinator;
+use super::idle::Nothing;
 use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
-use crate::domain::runner::{Runner, RunnerInfo};
+use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -19,11 +20,8 @@ use std::time::Duration;
 pub enum Claim {
     /// A build, which is the runner's from now on.
     Build(Box<Assigned>),
-    /// Nothing at present; `last_update` names the state of the queue for this runner.
-    Nothing {
-        /// Opaque; see [`QueueKey`].
-        last_update: String,
-    },
+    /// Nothing at present for this runner.
+    Nothing(RunnerId, Nothing),
     /// The runner is paused.
     Paused,
 }
@@ -64,7 +62,7 @@ struct Profile {
 
 /// Whether a connection sees only what is committed, or is inside a write.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub enum Seen {
     Committed,
     Uncommitted,
 }
@@ -75,7 +73,7 @@ const PROFILES_MAX: usize = 4096;
 impl Profiles {
     /// `seen` says what `c` sees. Inside a write, a set may still be undone and its id given to another: such
     /// a view is not kept.
-    fn matching(&self, c: &Connection, runner: &Runner, seen: Seen) -> Result<Arc<Vec<i64>>> {
+    pub fn matching(&self, c: &Connection, runner: &Runner, seen: Seen) -> Result<Arc<Vec<i64>>> {
         let newest_set: i64 =
             c.prepare_cached("SELECT coalesce(max(id), 0) FROM tag_sets")?.query_row([], |row| row.get(0))?;
         let key = (runner.tag_set_id, runner.run_untagged);
@@ -118,26 +116,40 @@ impl Coordinator {
     ) -> Result<Claim> {
         let hash = token.ok_or_else(Error::forbidden)?.hash();
         let step = self.limits().seen_step();
+        if let Some((runner, nothing)) = self.idle.told(hash, &info, step, now) {
+            // Who says nothing of what it knows is owed what other processes queued in this moment, too.
+            let is_known = last_update == Some(nothing.last_update.as_str());
+            let generation = if is_known { self.store.queue().generation() } else { self.store.look_at_queue()? };
+            if generation == nothing.generation {
+                return Ok(Claim::Nothing(runner, nothing));
+            }
+        }
+        let key = QueueKey::clone(&self.queue_key);
+        let nothing_as_of = move |runner: RunnerId, generation: u64| {
+            let last_update = key.value(runner, generation);
+            Nothing { generation, last_update }
+        };
         let idle = self.store.read(|c| {
             let runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
                 return Ok(Some(Claim::Paused));
             }
-            if is_contact_due(&runner, &info, step, now) {
+            if is_contact_due(&runner, &info, step, now)
+                || self.profiles.candidate(c, &runner, Seen::Committed)?.is_some()
+            {
                 return Ok(None);
             }
-            // The generation is read in the snapshot that is searched, so that the answer holds for it.
-            let current = self.queue_key.value(runner.id, queue::generation(c)?);
-            let known = last_update == Some(current.as_str());
-            let nothing = known || self.profiles.candidate(c, &runner, Seen::Committed)?.is_none();
-            Ok(nothing.then_some(Claim::Nothing { last_update: current }))
+            // The generation is read in the snapshot that was searched, so that the answer holds for it.
+            let nothing = nothing_as_of(runner.id, queue::generation(c)?);
+            let id = runner.id;
+            self.idle.tell(hash, nothing.clone(), runner);
+            Ok(Some(Claim::Nothing(id, nothing)))
         })?;
         if let Some(answer) = idle {
             return Ok(answer);
         }
         let room = self.check_room();
         let profiles = Arc::clone(&self.profiles);
-        let key = QueueKey::clone(&self.queue_key);
         self.store.write(move |c| {
             let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
@@ -148,7 +160,7 @@ impl Coordinator {
                 runners::touch(c, runner.id, &runner.info, now)?;
             }
             let Some(id) = profiles.candidate(c, &runner, Seen::Uncommitted)? else {
-                return Ok(Claim::Nothing { last_update: key.value(runner.id, queue::generation(c)?) });
+                return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
             };
             room?;
             let token = Token::new_secret()?;
@@ -162,9 +174,7 @@ impl Coordinator {
 
 /// Contact is written at most once a step, and when the runner says something new of itself.
 fn is_contact_due(runner: &Runner, info: &RunnerInfo, step: Duration, now: Timestamp) -> bool {
-    let mut updated = runner.info.clone();
-    updated.update(info.clone());
-    updated != runner.info || runner.contacted_at.is_none_or(|at| now.since(at) >= step)
+    !runner.info.includes(info) || runner.contacted_at.is_none_or(|at| now.since(at) >= step)
 }
 
 /// Everything that the runner gets of a build.
@@ -177,7 +187,7 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
     let spec = builds::spec(c, id)?;
     let project = projects::by_id(c, build.project_id)?.ok_or_else(missing)?;
     let runner = match build.runner {
-        Some((id, _)) => runners::by_id(c, crate::domain::runner::RunnerId(id))?,
+        Some((id, _)) => runners::by_id(c, RunnerId(id))?,
         None => None,
     };
     let mut dependencies = Vec::new();

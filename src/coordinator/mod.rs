@@ -10,10 +10,12 @@ mod builds;
 mod check;
 mod claim;
 mod health;
+mod idle;
 mod projects;
 mod runners;
 mod sweep;
 mod trace;
+mod waiting;
 
 pub use crate::store::invariants::Problem;
 pub use artifacts::{Download, Upload};
@@ -21,9 +23,11 @@ pub use backup::{Backup, backup};
 pub use builds::{BuildReport, Queued};
 pub use check::{Checked, check};
 pub use claim::{Assigned, Claim, Dependency};
+pub use idle::Nothing;
 pub use runners::Registration;
 pub use sweep::Swept;
 pub use trace::{Patched, Updated};
+pub use waiting::Waiting;
 
 use crate::artifacts::Artifacts;
 use crate::error::{Error, Result};
@@ -41,6 +45,8 @@ pub struct Coordinator {
     artifacts: Artifacts,
     queue_key: QueueKey,
     profiles: Arc<claim::Profiles>,
+    idle: idle::Idle,
+    waiting: waiting::WaitingRoom,
     limits: Limits,
 }
 
@@ -61,7 +67,15 @@ impl Coordinator {
                 fs::File::open(folder)?.sync_all()?;
             }
         }
-        Ok(Coordinator { artifacts, queue_key, profiles: Arc::default(), store, limits })
+        Ok(Coordinator {
+            artifacts,
+            queue_key,
+            profiles: Arc::default(),
+            idle: idle::Idle::default(),
+            waiting: waiting::WaitingRoom::default(),
+            store,
+            limits,
+        })
     }
 
     /// The limits that this was opened with.

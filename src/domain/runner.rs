@@ -47,6 +47,12 @@ impl RunnerInfo {
         self.0.is_empty()
     }
 
+    /// Whether `newer` says nothing that is not known already.
+    #[must_use]
+    pub fn includes(&self, newer: &RunnerInfo) -> bool {
+        newer.0.iter().all(|(field, value)| self.0.get(field) == Some(value))
+    }
+
     /// Takes over what `newer` says; fields that it does not name stay.
     pub fn update(&mut self, newer: RunnerInfo) {
         self.0.extend(newer.0);

@@ -4,6 +4,7 @@ use super::budget::Reserved;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
+use std::time::Instant;
 
 /// The methods that some endpoint takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +84,59 @@ pub struct Request<'a> {
     /// With a long body: the place among those who have not shown yet that they may send one. A handler that
     /// has seen a valid token drops it.
     pub stranger: Option<Reserved>,
+}
+
+/// What a handler gives back.
+pub enum Answer {
+    /// The response.
+    Now(Response),
+    /// It comes later.
+    Later(Box<dyn Later>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Answer {
+        Answer::Now(response)
+    }
+}
+
+impl Answer {
+    /// The response, now.
+    #[must_use]
+    pub fn at_once(self) -> Response {
+        match self {
+            Answer::Now(response) => response,
+            Answer::Later(mut later) => later.answer(true).unwrap_or_else(|| Response::error(500, "")),
+        }
+    }
+}
+
+/// A response that is not there yet. While it is awaited it keeps no thread.
+pub trait Later: Send {
+    /// Begins to wait: from now on `wake` is to be called when there may be a response. Called again after each
+    /// [`Later::answer`] that gave none.
+    fn begin(&mut self, wake: Wake);
+
+    /// The response, if there is one by now. `last`: there must be one now.
+    fn answer(&mut self, last: bool) -> Option<Response>;
+
+    /// When it is asked for the last time.
+    fn until(&self) -> Instant;
+}
+
+/// Has a [`Later`] asked for its response. It may be called from any thread, more than once, and too late.
+pub struct Wake(Box<dyn Fn() + Send + Sync>);
+
+impl Wake {
+    /// Calls `wake`.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Wake {
+        Wake(Box::new(wake))
+    }
+
+    /// There may be a response.
+    pub fn wake(&self) {
+        (self.0)();
+    }
 }
 
 /// What a response carries.

@@ -1,6 +1,6 @@
 //! HTTP, without a word about builds: requests and responses as values, and the server that carries them.
 //!
-//! `server/` alone knows tiny_http. Handlers take a [`Request`] and return a [`Response`]; they run without
+//! `server/` alone knows tiny_http. Handlers take a [`Request`] and return an [`Answer`]; they run without
 //! sockets.
 
 pub mod budget;
@@ -13,4 +13,4 @@ mod sockets;
 mod watch;
 pub mod wire;
 
-pub use message::{Body, Method, Request, Response};
+pub use message::{Answer, Body, Later, Method, Request, Response, Wake};

@@ -167,6 +167,32 @@ pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectI
     Ok(oldest.map(BuildId))
 }
 
+/// How many pending builds there are with one of these sets of tags, of `project` or of all; at most `max`.
+///
+/// # Errors
+/// The database's.
+pub fn count_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId>, max: usize) -> Result<usize> {
+    let mut count = 0;
+    let mut statement = c.prepare_cached(match project {
+        Some(_) => {
+            "SELECT count(*) FROM (SELECT 1 FROM builds
+             WHERE status = 'pending' AND tag_set_id = :set AND project_id = :project LIMIT :max)"
+        }
+        None => "SELECT count(*) FROM (SELECT 1 FROM builds WHERE status = 'pending' AND tag_set_id = :set LIMIT :max)",
+    })?;
+    for set in tag_sets {
+        let left = max - count;
+        if left == 0 {
+            break;
+        }
+        let project = project.map(|id| id.0);
+        let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":set", set), (":max", &left)];
+        parameters.extend(project.iter().map(|id| (":project", id as &dyn ToSql)));
+        count += statement.query_row(parameters.as_slice(), |row| row.get::<_, usize>(0))?;
+    }
+    Ok(count)
+}
+
 /// Hands a pending build to a runner. False: it is not pending any more.
 ///
 /// # Errors

@@ -19,9 +19,11 @@ pub mod traces;
 mod writer;
 
 use crate::error::Result;
+use queue::Queue;
 use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use writer::Writer;
 
@@ -33,6 +35,7 @@ pub struct Store {
     // Closed before the writer: the last connection to go empties the write-ahead log, which a reader cannot.
     readers: Readers,
     writer: Writer,
+    queue: Arc<Queue>,
 }
 
 impl Store {
@@ -43,7 +46,10 @@ impl Store {
     pub fn open(path: &Path) -> Result<Store> {
         let mut connection = open(path, Access::Write)?;
         migrations::migrate(&mut connection)?;
-        Ok(Store { writer: Writer::new(connection), readers: Readers::new(path.to_owned()) })
+        let queue = Arc::new(Queue::default());
+        queue.note(queue::generation(&connection)?);
+        let writer = Writer::new(connection, Arc::clone(&queue));
+        Ok(Store { writer, readers: Readers::new(path.to_owned()), queue })
     }
 
     /// Runs `job` in a transaction; returns after a durable commit.
@@ -66,6 +72,22 @@ impl Store {
     /// The query's own.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.readers.read(query)
+    }
+
+    /// What is known of the queue without asking the database.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The queue's generation as it is stored, whoever moved it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn look_at_queue(&self) -> Result<u64> {
+        let generation = self.readers.read_one(queue::generation)?;
+        self.queue.note(generation);
+        Ok(generation)
     }
 }
 

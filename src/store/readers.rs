@@ -20,6 +20,8 @@ pub struct Readers {
 struct All {
     idle: Vec<Connection>,
     open: usize,
+    /// Threads that wait for a connection.
+    waiting: usize,
 }
 
 /// A connection on loan; goes back when dropped, also in a panic.
@@ -36,20 +38,23 @@ impl Readers {
     /// Runs `query` in one snapshot.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut loan = self.borrow();
-        let connection = match &mut loan.connection {
-            Some(connection) => connection,
-            none => none.insert(open(&self.path, Access::Read)?),
-        };
-        let snapshot = connection.transaction()?;
+        let snapshot = loan.connection()?.transaction()?;
         let result = query(&snapshot);
         snapshot.finish()?;
         result
     }
 
+    /// Runs a `query` of a single statement, which is a snapshot by itself.
+    pub fn read_one<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        query(self.borrow().connection()?)
+    }
+
     fn borrow(&self) -> Loan<'_> {
         let mut all = self.lock();
         while all.idle.is_empty() && all.open >= READERS_MAX {
+            all.waiting += 1;
             all = self.freed.wait(all).unwrap_or_else(PoisonError::into_inner);
+            all.waiting -= 1;
         }
         let connection = all.idle.pop();
         if connection.is_none() {
@@ -63,6 +68,15 @@ impl Readers {
     }
 }
 
+impl Loan<'_> {
+    fn connection(&mut self) -> Result<&mut Connection> {
+        Ok(match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(open(&self.readers.path, Access::Read)?),
+        })
+    }
+}
+
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
         let mut all = self.readers.lock();
@@ -70,8 +84,9 @@ impl Drop for Loan<'_> {
             Some(connection) => all.idle.push(connection),
             None => all.open -= 1,
         }
-        drop(all);
-        self.readers.freed.notify_one();
+        if all.waiting > 0 {
+            self.readers.freed.notify_one();
+        }
     }
 }
 

@@ -5,13 +5,15 @@
 //! caller thus commits itself, without a switch of threads; under load a commit serves dozens (measured:
 //! ten times the writes of a mutex around single commits, at 64 clients).
 
+use crate::crew;
 use crate::error::{Error, Result};
+use crate::store::queue::{self, Queue};
 use rusqlite::{Connection, TransactionBehavior};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most jobs in one commit: bounds how long the first of them waits.
 const JOBS_PER_COMMIT_MAX: usize = 256;
@@ -42,11 +44,13 @@ struct Waiting {
 pub struct Writer {
     connection: Mutex<Connection>,
     waiting: Mutex<Waiting>,
+    queue: Arc<Queue>,
 }
 
 impl Writer {
-    pub fn new(connection: Connection) -> Writer {
-        Writer { connection: Mutex::new(connection), waiting: Mutex::new(Waiting::default()) }
+    /// Writes through `connection`, and tells `queue` what became of its generation.
+    pub fn new(connection: Connection, queue: Arc<Queue>) -> Writer {
+        Writer { connection: Mutex::new(connection), waiting: Mutex::new(Waiting::default()), queue }
     }
 
     pub fn write<T, F>(&self, job: F) -> Result<T>
@@ -61,7 +65,7 @@ impl Writer {
             waiting.jobs.push_back(Job { run, caller });
             !std::mem::replace(&mut waiting.led, true)
         };
-        let answer = if leads { self.lead(&turn) } else { self.follow(&turn) }?;
+        let answer = crew::waiting(|| if leads { self.lead(&turn) } else { self.follow(&turn) })?;
         answer.downcast().map(|answer| *answer).map_err(|_| Error::internal("a job answered with another type"))
     }
 
@@ -128,7 +132,9 @@ impl Writer {
             let answer = run_job(&mut transaction, job.run);
             callers.push((job.caller, answer));
         }
+        let generation = queue::generation(&transaction)?;
         transaction.commit()?;
+        self.queue.note(generation);
         Ok(())
     }
 

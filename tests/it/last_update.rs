@@ -5,8 +5,17 @@ use crate::harness::http::RUNNER_1_11;
 use crate::harness::*;
 use baton::domain::build::NewBuild;
 use baton::domain::time::Timestamp;
+use baton::limits::Limits;
 use baton::store::runners::NewRunner;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// A server that holds nobody.
+fn answering_at_once() -> Baton {
+    let baton = Baton::with_limits(Limits { hold_time_max: Duration::ZERO, ..Limits::default() });
+    baton.project("demo");
+    baton
+}
 
 fn ask_with(baton: &Baton, runner: &TestRunner, last_update: &Value) -> Response {
     let body = json!({"token": runner.token, "last_update": last_update});
@@ -27,7 +36,7 @@ fn value(baton: &Baton, runner: &TestRunner) -> String {
 /// Row 2.
 #[test]
 fn a_current_value_is_answered_with_itself() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     let current = value(&baton, &runner);
     for _ in 0..3 {
@@ -39,7 +48,7 @@ fn a_current_value_is_answered_with_itself() {
 /// Row 2 for runners that need 404.
 #[test]
 fn the_value_comes_with_404_too() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     let current = value(&baton, &runner);
     let body = json!({"token": runner.token, "last_update": current});
@@ -50,7 +59,7 @@ fn the_value_comes_with_404_too() {
 /// Row 3.
 #[test]
 fn an_outdated_value_is_answered_with_the_current_one() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     let old = value(&baton, &runner);
     baton.cancel(baton.build());
@@ -61,7 +70,7 @@ fn an_outdated_value_is_answered_with_the_current_one() {
 
 #[test]
 fn without_a_value_there_is_always_a_search() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     for given in [json!(null), json!(""), json!("abc123"), json!(0)] {
         let id = baton.build();
@@ -72,7 +81,7 @@ fn without_a_value_there_is_always_a_search() {
 /// The value stays with a build's answer, as the client has none other to send.
 #[test]
 fn a_build_comes_without_a_value() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     let old = value(&baton, &runner);
     baton.build();
@@ -126,20 +135,25 @@ fn every_event_that_makes_a_build_claimable_changes_the_value() {
         ),
     ];
     for (name, prepare, event) in events {
-        let baton = Baton::with_project();
+        let baton = answering_at_once();
         let runner = baton.runner();
         prepare(&baton, &runner);
         let old = value(&baton, &runner);
         ask_with(&baton, &runner, &json!(old)).expect(204);
         event(&baton, &runner);
-        let status = ask_with(&baton, &runner, &json!(old)).status;
+        // What this process did must count at once, what another one did within 50 ms.
+        let mut status = ask_with(&baton, &runner, &json!(old)).status;
+        let patience = Instant::now() + Duration::from_secs(60);
+        while status != 201 && name.contains("another process") && Instant::now() < patience {
+            status = ask_with(&baton, &runner, &json!(old)).status;
+        }
         assert_eq!(status, 201, "after this, the old value must not match: {name}");
     }
 }
 
 #[test]
 fn an_edited_or_resumed_runner_searches_again() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     let old = value(&baton, &runner);
     baton.operator().pause_runner(runner.id, true).unwrap();
@@ -156,7 +170,7 @@ fn an_edited_or_resumed_runner_searches_again() {
 /// Runners 1.9 to 1.10.7 send a value that another runner of the same configuration was given.
 #[test]
 fn another_runners_value_never_matches() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let plain = baton.runner();
     let tagged = baton.runner_like(NewRunner { tags: tags("ruby"), ..new_runner() }, None);
     assert_ne!(value(&baton, &plain), value(&baton, &tagged));
@@ -168,7 +182,7 @@ fn another_runners_value_never_matches() {
 /// Values that are asked for while builds are queued: none may hide a build.
 #[test]
 fn no_build_is_missed_while_builds_are_queued() {
-    let baton = Baton::with_project();
+    let baton = answering_at_once();
     let runner = baton.runner();
     let count = 40;
     let got = std::thread::scope(|scope| {
@@ -180,8 +194,8 @@ fn no_build_is_missed_while_builds_are_queued() {
         let mut got = Vec::new();
         let mut last_update = json!("");
         // An honest client asks for as long as it takes; a lost build would keep it here until the test's time is up.
-        let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while got.len() < count && std::time::Instant::now() < patience {
+        let patience = Instant::now() + Duration::from_secs(60);
+        while got.len() < count && Instant::now() < patience {
             let response = ask_with(&baton, &runner, &last_update);
             if response.status == 201 {
                 got.push(claimed(&response).id);

@@ -17,11 +17,13 @@
 //! tiny_http does not tell the descriptor of a connection that it accepted, so `newest_socket` finds it, by
 //! what no two sockets share: the inode.
 
+mod held;
 mod workers;
 
+use self::held::Held;
 use super::budget::Budget;
 use super::gate::{Head, Verdict};
-use super::message::{Request, Response};
+use super::message::{Answer, Request};
 use super::sockets::{Peeked, discard, has_unread, inode, listen, newest_socket, peek, refuse};
 use super::watch::Watches;
 use crate::error::{Error, Result};
@@ -40,7 +42,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// Answers requests. Called from many threads at once.
-pub type Handler = dyn Fn(&mut Request<'_>) -> Response + Send + Sync;
+pub type Handler = dyn Fn(&mut Request<'_>) -> Answer + Send + Sync;
 
 /// A client that does not fetch its refusal is let go after this.
 const CLOSING_TIME_MAX: Duration = Duration::from_secs(2);
@@ -51,10 +53,18 @@ const CLOSING_BYTES_MAX: usize = 64 << 20;
 const IDLE_TIME_GRANTED: Duration = Duration::from_secs(2);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// After so long without any request taken on, one more worker may run: those that do may hang at what does not
+/// say that it waits.
+const STUCK_TIME: Duration = Duration::from_millis(20);
+/// After so long without that, one less may.
+const UNSTUCK_TIME: Duration = Duration::from_secs(1);
 /// Before accepting again after descriptors or memory ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections accepted between two looks at what arrives: a new one's request is heard before the next crowd.
 const ACCEPTED_MAX: usize = 16;
+
+/// Workers that may run at a time, however few processors there are: some may wait and not say so.
+const RUNNING_MIN: usize = 4;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -80,6 +90,7 @@ struct Shared {
     handler: Box<Handler>,
     limits: Limits,
     parked: Mutex<HashMap<usize, Parked>>,
+    held: Mutex<HashMap<usize, Held>>,
     work: Mutex<Work>,
     worker_ended: Condvar,
     waker: Waker,
@@ -95,10 +106,42 @@ struct Shared {
 
 #[derive(Default)]
 struct Work {
-    ready: VecDeque<(Connection, Head, bool)>,
+    ready: VecDeque<Task>,
+    /// How many were taken out of `ready` so far.
+    taken: u64,
     threads: usize,
     /// Parked workers; the last one went idle last.
     idle: Vec<Thread>,
+    /// Workers that wait in the middle of a request.
+    waiting: usize,
+    /// Most workers that run at a time, apart from those,
+    running_max: usize,
+    /// and what that is when none of them hangs.
+    running_min: usize,
+}
+
+impl Work {
+    fn running(&self) -> usize {
+        self.threads.saturating_sub(self.idle.len() + self.waiting)
+    }
+}
+
+/// What the poller has seen of the workers.
+struct Progress {
+    /// So many tasks had been taken,
+    taken: u64,
+    /// and none since then, although some were queued.
+    since: Instant,
+    /// When the number of those that may run last changed.
+    changed_at: Instant,
+}
+
+/// What a worker is called for.
+enum Task {
+    /// A request; with whether something has arrived behind it.
+    Serve(Connection, Head, bool),
+    /// Another look at a request that is held.
+    Resume(Held),
 }
 
 /// A connection that waits for something, without a thread.
@@ -130,18 +173,18 @@ struct Connection {
     requests: Option<Box<dyn Iterator<Item = Option<tiny_http::Request>> + Send>>,
     /// Whether it has carried a request to its end.
     served: bool,
-    /// A request whose body was not read to its end; dropping it would read that end, so it waits here until
-    /// the socket is shut down.
-    unread_request: Option<tiny_http::Request>,
+    /// A request that is held, or whose body was not read to its end. Dropping it would answer it, or read that
+    /// end, so it waits here until the socket is shut down.
+    request: Option<tiny_http::Request>,
     shared: Arc<Shared>,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.unread_request.is_some() {
+        if self.request.is_some() {
             let _ = shutdown(self.fd, Shutdown::Both);
         }
-        drop(self.unread_request.take());
+        drop(self.request.take());
         drop(self.requests.take());
         // Only now: while the socket exists, its inode keeps it from being taken for a new one.
         lock(&self.shared.inodes).remove(&self.inode);
@@ -162,13 +205,15 @@ impl HttpServer {
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
         let listener_inode = inode(listener.as_raw_fd()).ok_or_else(|| Error::internal("the listener has no inode"))?;
+        let running_min = thread::available_parallelism().map_or(RUNNING_MIN, usize::from).max(RUNNING_MIN);
         let strangers = limits.workers_max.min(limits.connections_max) / 2;
         let shared = Arc::new(Shared {
             handler,
             strangers: Budget::new("long bodies of strangers", u64::try_from(strangers).unwrap_or(u64::MAX).max(1)),
             limits,
             parked: Mutex::default(),
-            work: Mutex::default(),
+            held: Mutex::default(),
+            work: Mutex::new(Work { running_min, running_max: running_min, ..Work::default() }),
             worker_ended: Condvar::new(),
             waker,
             open: AtomicUsize::new(0),
@@ -255,9 +300,17 @@ impl Poller {
     fn run(&mut self) {
         let mut events = Events::with_capacity(1024);
         let mut next_tick = Instant::now() + TICK;
+        let mut progress = Progress { taken: 0, since: Instant::now(), changed_at: Instant::now() };
         while !self.shared.stopping.load(Ordering::Acquire) {
             let more_to_accept = self.accept_from.is_some_and(|from| from <= Instant::now());
-            let timeout = if more_to_accept { ACCEPT_PAUSE / 10 } else { TICK };
+            let backlog = self.shared.adapt(&mut progress);
+            let timeout = if more_to_accept {
+                ACCEPT_PAUSE / 10
+            } else if backlog {
+                STUCK_TIME
+            } else {
+                TICK
+            };
             if let Err(error) = self.poll.poll(&mut events, Some(timeout))
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -268,20 +321,24 @@ impl Poller {
                 match event.token() {
                     LISTENER => self.accept_from = Some(Instant::now()),
                     WAKER => {}
-                    Token(id) => self.shared.look_and_queue(id, event.is_read_closed()),
+                    Token(id) => {
+                        if event.is_read_closed() {
+                            self.shared.let_go_of_held(id);
+                        }
+                        self.shared.look_and_queue(id, event.is_read_closed());
+                    }
                 }
             }
             self.accept();
             if Instant::now() >= next_tick {
                 self.shared.let_go_of_the_late();
                 self.shared.watches.look(self.shared.limits.stall_time_max);
-                if !self.shared.work().ready.is_empty() {
-                    self.shared.call_worker();
-                }
+                self.shared.resume_the_due();
                 next_tick = Instant::now() + TICK;
             }
         }
         lock(&self.shared.parked).clear();
+        self.shared.resume_all();
     }
 
     fn accept(&mut self) {
@@ -333,12 +390,20 @@ impl Poller {
             inode,
             requests: Some(Box::new(requests.map(std::result::Result::ok))),
             served: false,
-            unread_request: None,
+            request: None,
             shared: Arc::clone(&self.shared),
         };
         self.shared.park(connection, Waits::Idle);
-        // Edge-triggered: tells of bytes that are there already, too. Closing ends the registration.
-        self.poll.registry().register(&mut SourceFd(&fd), Token(id), Interest::READABLE)
+        // Usually the request is there already, and often the only one.
+        let ready = self.shared.look(id, false);
+        if ready.as_ref().is_none_or(|(_, head, _)| head.keep_alive) {
+            // Edge-triggered: tells of bytes that are there already, too. Closing ends the registration.
+            self.poll.registry().register(&mut SourceFd(&fd), Token(id), Interest::READABLE)?;
+        }
+        if let Some(ready) = ready {
+            self.shared.queue(ready);
+        }
+        Ok(())
     }
 }
 

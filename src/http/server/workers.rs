@@ -1,48 +1,78 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
-use super::{Connection, Shared, Waits};
+use super::held::{Held, guarded};
+use super::{Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME, Waits};
+use crate::crew::{self, Crew};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
-use crate::http::message::{Method, Request, Response};
+use crate::http::message::{Answer, Method, Request, Response};
 use crate::http::sockets::{RawWriter, refuse, unread_bytes};
 use crate::http::watch::Watch;
 use crate::http::wire::{Incoming, Pace, write_response};
 use nix::sys::socket::{Shutdown, shutdown};
-use std::any::Any;
 use std::io::{self, ErrorKind, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// A worker without work ends after this.
 const WORKER_IDLE_MAX: Duration = Duration::from_secs(5);
+/// A response up to this length fits into the socket's buffer.
+const SENT_AT_ONCE_BYTES_MAX: u64 = 16 << 10;
 /// A worker's stack. Touched pages count, not this.
 const WORKER_STACK_BYTES: usize = 1 << 20;
 
 impl Shared {
-    pub(super) fn queue(self: &Arc<Self>, ready: (Connection, Head, bool)) {
+    pub(super) fn queue(self: &Arc<Self>, (connection, head, followed): (Connection, Head, bool)) {
         let mut work = self.work();
         if work.ready.len() >= self.limits.workers_max {
             drop(work);
-            refuse(ready.0.fd, 503, "every worker is busy");
-            self.park(ready.0, Waits::Closing);
+            refuse(connection.fd, 503, "every worker is busy");
+            self.park(connection, Waits::Closing);
             return;
         }
-        work.ready.push_back(ready);
+        work.ready.push_back(Task::Serve(connection, head, followed));
         drop(work);
         self.call_worker();
     }
 
-    /// Calls one worker for what is queued: the one that went idle last, so that those too many stay idle and
-    /// end, or a new one.
+    /// Lets one more worker run when nothing queued has been taken for a while, and later one less again. Returns
+    /// whether something is queued.
+    pub(super) fn adapt(self: &Arc<Self>, progress: &mut Progress) -> bool {
+        let now = Instant::now();
+        let mut work = self.work();
+        let has_more = !work.ready.is_empty();
+        if !has_more || work.taken != progress.taken {
+            (progress.taken, progress.since) = (work.taken, now);
+        }
+        if now - progress.since >= STUCK_TIME {
+            work.running_max = work.running().max(work.running_max) + 1;
+            (progress.since, progress.changed_at) = (now, now);
+        } else if now - progress.changed_at >= UNSTUCK_TIME && work.running_max > work.running_min {
+            work.running_max -= 1;
+            progress.changed_at = now;
+        }
+        drop(work);
+        if has_more {
+            self.call_worker();
+        }
+        has_more
+    }
+
+    /// Calls one worker for what is queued, unless enough of them run: the one that went idle last, so that those
+    /// too many stay idle and end, or a new one.
     pub(super) fn call_worker(self: &Arc<Self>) {
         let mut work = self.work();
+        if work.ready.is_empty() || work.running() >= work.running_max {
+            return;
+        }
         if let Some(idle) = work.idle.pop() {
+            drop(work);
             idle.unpark();
             return;
         }
-        if work.ready.is_empty() || work.threads >= self.limits.workers_max {
+        if work.threads >= self.limits.workers_max {
             return;
         }
         work.threads += 1;
@@ -60,28 +90,37 @@ impl Shared {
 
     /// A worker's life.
     fn serve_all(self: Arc<Self>) {
-        while let Some(ready) = self.next_work() {
-            let mut next = Some(ready);
-            while let Some((connection, head, followed)) = next {
-                next = self.serve(connection, &head, followed).and_then(|connection| {
-                    let id = connection.id;
-                    self.park(connection, Waits::Idle);
-                    // What arrived before it was parked has told nobody of itself.
-                    self.look(id, false)
-                });
+        crew::join(Arc::new(Workers(Arc::downgrade(&self))));
+        while let Some(task) = self.next_work() {
+            let connection = match task {
+                Task::Serve(connection, head, followed) if head.is_awaited() => self.serve(connection, head, followed),
+                // What comes in waits for its client more than it works.
+                Task::Serve(connection, head, followed) => crew::waiting(|| self.serve(connection, head, followed)),
+                Task::Resume(held) => self.answer_held(held),
+            };
+            if let Some(connection) = connection {
+                let id = connection.id;
+                self.park(connection, Waits::Idle);
+                // What arrived before it was parked has told nobody of itself. Its turn comes after the others'.
+                if let Some((connection, head, followed)) = self.look(id, false) {
+                    self.work().ready.push_back(Task::Serve(connection, head, followed));
+                }
             }
         }
         self.worker_ended.notify_all();
     }
 
-    fn next_work(&self) -> Option<(Connection, Head, bool)> {
+    fn next_work(&self) -> Option<Task> {
         let until = Instant::now() + WORKER_IDLE_MAX;
         let own = thread::current();
         let mut work = self.work();
         loop {
             work.idle.retain(|idle| idle.id() != own.id());
-            if let Some(ready) = work.ready.pop_front() {
-                return Some(ready);
+            if work.running() <= work.running_max
+                && let Some(task) = work.ready.pop_front()
+            {
+                work.taken += 1;
+                return Some(task);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stopping.load(Ordering::Acquire) {
@@ -96,7 +135,7 @@ impl Shared {
     }
 
     /// Serves one request; returns the connection if it may carry another.
-    fn serve(&self, mut connection: Connection, head: &Head, followed: bool) -> Option<Connection> {
+    fn serve(self: &Arc<Self>, mut connection: Connection, mut head: Head, followed: bool) -> Option<Connection> {
         // tiny_http reads ahead: what comes in behind this request now would be hidden from the gate.
         let followed = followed
             || unread_bytes(connection.fd, &self.limits).is_some_and(|unread| head.is_followed_by_more(unread));
@@ -106,23 +145,28 @@ impl Shared {
         watching.watch.taken();
         let reader = LazyBody { request: &mut request, watch: &watching.watch, framing: head.framing };
         let mut body = Incoming::new(reader, head.framing, Pace::new(&self.limits));
-        let response = self.respond(head, &mut body);
+        let answer = self.respond(&mut head, &mut body);
         // An awaited body has arrived; the rest of any other one could keep this thread waiting.
         let finished = body.is_finished() || (head.is_awaited() && body.skip_rest(AWAITED_BYTES_MAX as u64));
-        // Behind a body that was not awaited whole, something may lie in tiny_http's buffer, hidden from the gate.
-        let one_more = head.keep_alive && !followed && head.is_awaited();
-        let keep = finished && one_more && !self.stopping.load(Ordering::Acquire);
-        let with_body = head.method != Method::Head;
-        let pace = Pace::new(&self.limits);
-        if finished {
-            let written = write_response(&mut request.into_writer(), response, with_body, keep, pace);
-            drop(watching);
-            connection.served = true;
-            return (written.is_ok() && keep).then_some(connection);
-        }
-        let written = write_response(&mut RawWriter(connection.fd), response, with_body, false, pace);
-        connection.unread_request = Some(request);
         drop(watching);
+        // Behind a body that was not awaited whole, something may lie in tiny_http's buffer, hidden from the gate.
+        let keep = finished && head.keep_alive && !followed && head.is_awaited();
+        let with_body = head.method != Method::Head;
+        let answer = match answer {
+            Answer::Later(later) if finished && head.is_awaited() && self.may_hold() => {
+                connection.request = Some(request);
+                self.hold(Held { connection, later, keep, with_body });
+                return None;
+            }
+            answer @ (Answer::Now(_) | Answer::Later(_)) => {
+                guarded(|| answer.at_once()).unwrap_or_else(|response| response)
+            }
+        };
+        if finished {
+            return self.send(connection, request, answer, with_body, keep);
+        }
+        let written = write_response(&mut RawWriter(connection.fd), answer, with_body, false, Pace::new(&self.limits));
+        connection.request = Some(request);
         if written.is_ok() && shutdown(connection.fd, Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
             self.park(connection, Waits::Closing);
@@ -130,17 +174,34 @@ impl Shared {
         None
     }
 
-    fn respond(&self, head: &Head, body: &mut dyn Read) -> Response {
+    /// Answers a request whose body was read; returns the connection if it may carry another.
+    pub(super) fn send(
+        &self,
+        mut connection: Connection,
+        request: tiny_http::Request,
+        response: Response,
+        with_body: bool,
+        keep: bool,
+    ) -> Option<Connection> {
+        let keep = keep && !self.stopping.load(Ordering::Acquire);
+        let is_long = response.body.len() > SENT_AT_ONCE_BYTES_MAX;
+        let write = || write_response(&mut request.into_writer(), response, with_body, keep, Pace::new(&self.limits));
+        let written = if is_long { crew::waiting(write) } else { write() };
+        connection.served = true;
+        (written.is_ok() && keep).then_some(connection)
+    }
+
+    fn respond(&self, head: &mut Head, body: &mut dyn Read) -> Answer {
         let stranger = if head.is_awaited() { Ok(None) } else { self.strangers.reserve(1).map(Some) };
         let Ok(stranger) = stranger else {
-            return Response::error(503, "too many long bodies at once").with("Retry-After", "1");
+            return Response::error(503, "too many long bodies at once").with("Retry-After", "1").into();
         };
         let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
         let mut request = Request {
             method: head.method,
             path: path.to_owned(),
             query: query.to_owned(),
-            headers: head.headers.clone(),
+            headers: mem::take(&mut head.headers),
             body,
             stranger,
             body_bytes: match head.framing {
@@ -148,10 +209,30 @@ impl Shared {
                 Framing::Chunked => None,
             },
         };
-        catch_unwind(AssertUnwindSafe(|| (self.handler)(&mut request))).unwrap_or_else(|panic| {
-            log::error!("a handler panicked: {}", panic_text(panic.as_ref()));
-            Response::error(500, "")
-        })
+        guarded(|| (self.handler)(&mut request)).unwrap_or_else(Answer::Now)
+    }
+}
+
+/// The workers as a crew: whoever waits lets another run.
+struct Workers(Weak<Shared>);
+
+impl Crew for Workers {
+    fn begins_to_wait(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            let mut work = shared.work();
+            work.waiting += 1;
+            let has_more = !work.ready.is_empty();
+            drop(work);
+            if has_more {
+                shared.call_worker();
+            }
+        }
+    }
+
+    fn goes_on(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.work().waiting -= 1;
+        }
     }
 }
 
@@ -173,9 +254,4 @@ impl Read for LazyBody<'_> {
         }
         Ok(count)
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
