@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How soon a build is noticed that another process has queued.
-const FOREIGN_CHANGES_EVERY: Duration = Duration::from_millis(50);
+/// How soon a build is noticed that another process has queued. A look takes microseconds.
+const FOREIGN_CHANGES_EVERY: Duration = Duration::from_millis(20);
 /// Between two looks at who could take what, however many builds come.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The pause is so many times as long as the look took, so that looking takes at most a fifth of a processor.

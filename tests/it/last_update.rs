@@ -141,7 +141,7 @@ fn every_event_that_makes_a_build_claimable_changes_the_value() {
         let old = value(&baton, &runner);
         ask_with(&baton, &runner, &json!(old)).expect(204);
         event(&baton, &runner);
-        // What this process did must count at once, what another one did within 50 ms.
+        // What this process did must count at once, what another one did in a moment.
         let mut status = ask_with(&baton, &runner, &json!(old)).status;
         let patience = Instant::now() + Duration::from_secs(60);
         while status != 201 && name.contains("another process") && Instant::now() < patience {
