@@ -58,8 +58,7 @@ impl Shared {
     pub(super) fn resume(self: &Arc<Self>, id: usize) {
         let held = lock(&self.held).remove(&id);
         if let Some(held) = held {
-            self.work().ready.push_back(Task::Resume(held));
-            self.call_worker();
+            self.queue(Task::Resume(held));
         }
     }
 

@@ -4,7 +4,7 @@
 //! timeouts, and a single packet of the wrong version costs it a thread for good. So it never meets an
 //! unexamined byte. Three kinds of threads share the work:
 //!
-//! * one **poller** accepts connections and holds all that wait, thousands of them, without a thread each. When
+//! * one **poller** accepts connections and hears those that wait (`parking.rs`), thousands, without a thread each. When
 //!   bytes arrive it looks at them in the kernel's buffer (`recv` with `MSG_PEEK`), and lets a request pass
 //!   only when its head is complete, bounded and free of doubt (`gate.rs`);
 //! * a bounded number of **workers** each serve one such request at a time, through tiny_http, and give the
@@ -18,13 +18,15 @@
 //! what no two sockets share: the inode.
 
 mod held;
+mod parking;
 mod workers;
 
 use self::held::Held;
+use self::parking::{Parking, Waits};
 use super::budget::Budget;
-use super::gate::{Head, Verdict};
+use super::gate::Head;
 use super::message::{Answer, Request};
-use super::sockets::{Peeked, discard, has_unread, inode, listen, newest_socket, peek, refuse};
+use super::sockets::{inode, listen, newest_socket};
 use super::watch::Watches;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -89,7 +91,7 @@ pub struct HttpServer {
 struct Shared {
     handler: Box<Handler>,
     limits: Limits,
-    parked: Mutex<HashMap<usize, Parked>>,
+    parking: Parking,
     held: Mutex<HashMap<usize, Held>>,
     work: Mutex<Work>,
     worker_ended: Condvar,
@@ -144,25 +146,6 @@ enum Task {
     Resume(Held),
 }
 
-/// A connection that waits for something, without a thread.
-struct Parked {
-    connection: Connection,
-    waits: Waits,
-    since: Instant,
-    /// Unread bytes at the last look; of a closing one, those that were dropped.
-    unread: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// For the first byte of a request.
-    Idle,
-    /// For the rest of a head or of a small body.
-    Request,
-    /// For the client to fetch a refusal and go.
-    Closing,
-}
-
 /// An accepted connection.
 struct Connection {
     id: usize,
@@ -186,6 +169,7 @@ impl Drop for Connection {
         }
         drop(self.request.take());
         drop(self.requests.take());
+        self.shared.parking.close(self.id);
         // Only now: while the socket exists, its inode keeps it from being taken for a new one.
         lock(&self.shared.inodes).remove(&self.inode);
         if self.shared.open.fetch_sub(1, Ordering::AcqRel) == self.shared.limits.connections_max {
@@ -211,7 +195,7 @@ impl HttpServer {
             handler,
             strangers: Budget::new("long bodies of strangers", u64::try_from(strangers).unwrap_or(u64::MAX).max(1)),
             limits,
-            parked: Mutex::default(),
+            parking: Parking::default(),
             held: Mutex::default(),
             work: Mutex::new(Work { running_min, running_max: running_min, ..Work::default() }),
             worker_ended: Condvar::new(),
@@ -272,7 +256,7 @@ impl HttpServer {
         let given_up = work.threads;
         drop(work);
         // What was parked after the poller had ended: it would keep everything alive that the handler holds.
-        lock(&self.shared.parked).clear();
+        self.shared.parking.clear();
         given_up
     }
 }
@@ -325,19 +309,21 @@ impl Poller {
                         if event.is_read_closed() {
                             self.shared.let_go_of_held(id);
                         }
-                        self.shared.look_and_queue(id, event.is_read_closed());
+                        if let Some(task) = self.shared.parking.hear(id, event.is_read_closed(), &self.shared.limits) {
+                            self.shared.queue(task);
+                        }
                     }
                 }
             }
             self.accept();
             if Instant::now() >= next_tick {
-                self.shared.let_go_of_the_late();
+                self.shared.parking.let_go_of_the_late(&self.shared.limits);
                 self.shared.watches.look(self.shared.limits.stall_time_max);
                 self.shared.resume_the_due();
                 next_tick = Instant::now() + TICK;
             }
         }
-        lock(&self.shared.parked).clear();
+        self.shared.parking.clear();
         self.shared.resume_all();
     }
 
@@ -347,7 +333,7 @@ impl Poller {
                 return;
             }
             if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max
-                && !self.shared.let_go_of_one()
+                && !self.shared.parking.let_go_of_one()
             {
                 // The next tick looks again, and whichever connection ends first wakes the poller.
                 return;
@@ -393,15 +379,17 @@ impl Poller {
             request: None,
             shared: Arc::clone(&self.shared),
         };
-        self.shared.park(connection, Waits::Idle);
+        self.shared.parking.open(id);
+        let limits = &self.shared.limits;
         // Usually the request is there already, and often the only one.
-        let ready = self.shared.look(id, false);
-        if ready.as_ref().is_none_or(|(_, head, _)| head.keep_alive) {
+        self.shared.parking.park(connection, Waits::Idle, limits);
+        let task = self.shared.parking.hear(id, false, limits);
+        if !matches!(&task, Some(Task::Serve(_, head, _)) if !head.keep_alive) {
             // Edge-triggered: tells of bytes that are there already, too. Closing ends the registration.
             self.poll.registry().register(&mut SourceFd(&fd), Token(id), Interest::READABLE)?;
         }
-        if let Some(ready) = ready {
-            self.shared.queue(ready);
+        if let Some(task) = task {
+            self.shared.queue(task);
         }
         Ok(())
     }
@@ -410,100 +398,6 @@ impl Poller {
 impl Shared {
     fn work(&self) -> MutexGuard<'_, Work> {
         lock(&self.work)
-    }
-
-    fn park(&self, connection: Connection, waits: Waits) {
-        let parked = Parked { connection, waits, since: Instant::now(), unread: 0 };
-        lock(&self.parked).insert(parked.connection.id, parked);
-    }
-
-    /// Looks at what a parked connection has sent, and queues its request if that is complete.
-    fn look_and_queue(self: &Arc<Self>, id: usize, closed: bool) {
-        if let Some(ready) = self.look(id, closed) {
-            self.queue(ready);
-        }
-    }
-
-    /// Takes a parked connection out if a request of it is complete; refuses and closes as `gate` says.
-    /// `closed` says that the client will send no more.
-    fn look(&self, id: usize, closed: bool) -> Option<(Connection, Head, bool)> {
-        let mut all = lock(&self.parked);
-        let parked = all.get_mut(&id)?;
-        if parked.waits == Waits::Closing {
-            let taken = discard(parked.connection.fd);
-            parked.unread += taken.unwrap_or(0);
-            if taken.is_none() || parked.unread > CLOSING_BYTES_MAX {
-                all.remove(&id);
-            }
-            return None;
-        }
-        let (unread, verdict) = peek(parked.connection.fd, &self.limits);
-        match verdict {
-            Peeked::Nothing => {}
-            Peeked::Gone => drop(all.remove(&id)),
-            Peeked::Judged(Verdict::Incomplete) if closed => drop(all.remove(&id)),
-            Peeked::Judged(Verdict::Incomplete) => {
-                if parked.waits == Waits::Idle {
-                    (parked.waits, parked.since) = (Waits::Request, Instant::now());
-                }
-                parked.unread = unread;
-            }
-            Peeked::Judged(Verdict::Ready(head)) => {
-                let followed = head.is_followed_by_more(unread);
-                return all.remove(&id).map(|parked| (parked.connection, head, followed));
-            }
-            Peeked::Judged(Verdict::Refused(status, why)) => {
-                refuse(parked.connection.fd, status, why);
-                (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
-                if discard(parked.connection.fd).is_none() {
-                    all.remove(&id);
-                }
-            }
-        }
-        None
-    }
-
-    /// At the limit of connections, the one that has waited longest makes room: of those that never carried a
-    /// request, or else of those that have been idle for a while. False: there is none.
-    fn let_go_of_one(&self) -> bool {
-        let mut all = lock(&self.parked);
-        // A request that lies unread in the kernel will be heard in a moment: the next one is tried then.
-        for _ in 0..ACCEPTED_MAX {
-            let may_go = |parked: &Parked| !parked.connection.served || parked.since.elapsed() >= IDLE_TIME_GRANTED;
-            let rank = |parked: &Parked| (parked.connection.served, parked.since);
-            let first = all.iter_mut().filter(|(_, parked)| may_go(parked)).min_by_key(|(_, parked)| rank(parked));
-            match first {
-                Some((_, parked)) if parked.waits == Waits::Idle && has_unread(parked.connection.fd) => {
-                    (parked.waits, parked.since) = (Waits::Request, Instant::now());
-                }
-                Some((id, _)) => {
-                    let id = *id;
-                    return all.remove(&id).is_some();
-                }
-                None => return false,
-            }
-        }
-        false
-    }
-
-    /// Closes connections whose time is over.
-    fn let_go_of_the_late(&self) {
-        let limits = &self.limits;
-        lock(&self.parked).retain(|_, parked| {
-            let waited = parked.since.elapsed();
-            match parked.waits {
-                Waits::Idle => waited < limits.idle_time_max,
-                Waits::Closing => waited < CLOSING_TIME_MAX,
-                Waits::Request => {
-                    let earned = parked.unread as u64 / limits.transfer_bytes_per_second_min.max(1);
-                    if waited >= limits.head_time_max + Duration::from_secs(earned) {
-                        refuse(parked.connection.fd, 408, "the request did not arrive in time");
-                        (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
-                    }
-                    true
-                }
-            }
-        });
     }
 }
 

@@ -1,7 +1,8 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
 use super::held::{Held, guarded};
-use super::{Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME, Waits};
+use super::parking::Waits;
+use super::{Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::crew::{self, Crew};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
 use crate::http::message::{Answer, Method, Request, Response};
@@ -24,17 +25,21 @@ const SENT_AT_ONCE_BYTES_MAX: u64 = 16 << 10;
 const WORKER_STACK_BYTES: usize = 1 << 20;
 
 impl Shared {
-    pub(super) fn queue(self: &Arc<Self>, (connection, head, followed): (Connection, Head, bool)) {
+    /// Queues a task. A request beyond reason is refused; one that was taken on already is not.
+    pub(super) fn queue(self: &Arc<Self>, task: Task) {
         let mut work = self.work();
-        if work.ready.len() >= self.limits.workers_max {
-            drop(work);
-            refuse(connection.fd, 503, "every worker is busy");
-            self.park(connection, Waits::Closing);
-            return;
+        match task {
+            Task::Serve(connection, ..) if work.ready.len() >= self.limits.workers_max => {
+                drop(work);
+                refuse(connection.fd, 503, "every worker is busy");
+                self.parking.park(connection, Waits::Closing, &self.limits);
+            }
+            task @ (Task::Serve(..) | Task::Resume(_)) => {
+                work.ready.push_back(task);
+                drop(work);
+                self.call_worker();
+            }
         }
-        work.ready.push_back(Task::Serve(connection, head, followed));
-        drop(work);
-        self.call_worker();
     }
 
     /// Lets one more worker run when nothing queued has been taken for a while, and later one less again. Returns
@@ -98,13 +103,10 @@ impl Shared {
                 Task::Serve(connection, head, followed) => crew::waiting(|| self.serve(connection, head, followed)),
                 Task::Resume(held) => self.answer_held(held),
             };
-            if let Some(connection) = connection {
-                let id = connection.id;
-                self.park(connection, Waits::Idle);
-                // What arrived before it was parked has told nobody of itself. Its turn comes after the others'.
-                if let Some((connection, head, followed)) = self.look(id, false) {
-                    self.work().ready.push_back(Task::Serve(connection, head, followed));
-                }
+            // The next request, if it is there already; its turn comes after the others'.
+            let next = connection.and_then(|connection| self.parking.park(connection, Waits::Idle, &self.limits));
+            if let Some(task) = next {
+                self.work().ready.push_back(task);
             }
         }
         self.worker_ended.notify_all();
@@ -169,7 +171,7 @@ impl Shared {
         connection.request = Some(request);
         if written.is_ok() && shutdown(connection.fd, Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
-            self.park(connection, Waits::Closing);
+            self.parking.park(connection, Waits::Closing, &self.limits);
         }
         None
     }

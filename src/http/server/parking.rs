@@ -1,0 +1,209 @@
+//! Connections that wait for something, without a thread: for a request, for its rest, for a client to go.
+//!
+//! What must stay true: a connection is in one place at a time, here or with whoever took it; no connection is
+//! read from on the hot path, and none is dropped, under the lock; an event that finds its connection away is not
+//! lost.
+
+use super::{ACCEPTED_MAX, CLOSING_BYTES_MAX, CLOSING_TIME_MAX, Connection, IDLE_TIME_GRANTED, Task, lock};
+use crate::http::gate::Verdict;
+use crate::http::sockets::{Peeked, discard, has_unread, peek, refuse};
+use crate::limits::Limits;
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// The place of every open connection, by its id.
+#[derive(Default)]
+pub(super) struct Parking(Mutex<HashMap<usize, Place>>);
+
+#[derive(Default)]
+struct Place {
+    /// `None`: somebody has taken it.
+    parked: Option<Parked>,
+    /// Whether something happened while it was away,
+    missed: bool,
+    /// and whether the client will send no more.
+    closed: bool,
+}
+
+/// A connection that waits.
+pub(super) struct Parked {
+    connection: Connection,
+    waits: Waits,
+    since: Instant,
+    /// Unread bytes at the last look; of a closing one, those that were dropped.
+    unread: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For the first byte of a request.
+    Idle,
+    /// For the rest of a head or of a small body.
+    Request,
+    /// For the client to fetch a refusal and go.
+    Closing,
+}
+
+/// What a look has shown.
+enum Shown {
+    Complete(Task),
+    Waits(Parked),
+    Over,
+}
+
+impl Parking {
+    /// A connection opens; it is away.
+    pub fn open(&self, id: usize) {
+        lock(&self.0).insert(id, Place::default());
+    }
+
+    /// A connection has closed.
+    pub fn close(&self, id: usize) {
+        let place = lock(&self.0).remove(&id);
+        drop(place);
+    }
+
+    /// Parks a connection. If something arrived while it was away, and that is a complete request, it comes back.
+    pub fn park(&self, connection: Connection, waits: Waits, limits: &Limits) -> Option<Task> {
+        self.settle(Parked { connection, waits, since: Instant::now(), unread: 0 }, limits)
+    }
+
+    /// Something happened on a connection. Takes it out if a request is complete; refuses and closes as the gate
+    /// says.
+    pub fn hear(&self, id: usize, closed: bool, limits: &Limits) -> Option<Task> {
+        let parked = {
+            let mut all = lock(&self.0);
+            let place = all.get_mut(&id)?;
+            place.closed |= closed;
+            let Some(parked) = place.parked.take() else {
+                place.missed = true;
+                return None;
+            };
+            parked
+        };
+        match parked.look(closed, limits) {
+            Shown::Complete(task) => Some(task),
+            Shown::Waits(parked) => self.settle(parked, limits),
+            Shown::Over => None,
+        }
+    }
+
+    fn settle(&self, mut parked: Parked, limits: &Limits) -> Option<Task> {
+        let id = parked.connection.id;
+        loop {
+            let closed = {
+                let mut all = lock(&self.0);
+                let place = all.get_mut(&id)?;
+                if !mem::take(&mut place.missed) {
+                    place.parked = Some(parked);
+                    return None;
+                }
+                place.closed
+            };
+            match parked.look(closed, limits) {
+                Shown::Complete(task) => return Some(task),
+                Shown::Waits(still) => parked = still,
+                Shown::Over => return None,
+            }
+        }
+    }
+
+    /// At the limit of connections, the one that has waited longest makes room: of those that never carried a
+    /// request, or else of those that have been idle for a while. False: there is none.
+    pub fn let_go_of_one(&self) -> bool {
+        let gone = {
+            let mut all = lock(&self.0);
+            // A request that lies unread in the kernel will be heard in a moment: the next one is tried then.
+            (0..ACCEPTED_MAX).find_map(|_| {
+                let first = here(&mut all)
+                    .filter(|(_, parked)| !parked.connection.served || parked.since.elapsed() >= IDLE_TIME_GRANTED)
+                    .min_by_key(|(_, parked)| (parked.connection.served, parked.since));
+                match first {
+                    Some((_, parked)) if parked.waits == Waits::Idle && has_unread(parked.connection.fd) => {
+                        (parked.waits, parked.since) = (Waits::Request, Instant::now());
+                        None
+                    }
+                    Some((id, _)) => Some(take(&mut all, id)),
+                    None => Some(None),
+                }
+            })
+        };
+        matches!(gone, Some(Some(_)))
+    }
+
+    /// Closes connections whose time is over.
+    pub fn let_go_of_the_late(&self, limits: &Limits) {
+        let mut gone = Vec::new();
+        let mut all = lock(&self.0);
+        for (id, parked) in here(&mut all) {
+            let waited = parked.since.elapsed();
+            match parked.waits {
+                Waits::Idle if waited >= limits.idle_time_max => gone.push(id),
+                Waits::Closing if waited >= CLOSING_TIME_MAX => gone.push(id),
+                Waits::Request => {
+                    let earned = parked.unread as u64 / limits.transfer_bytes_per_second_min.max(1);
+                    if waited >= limits.head_time_max + Duration::from_secs(earned) {
+                        refuse(parked.connection.fd, 408, "the request did not arrive in time");
+                        (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
+                    }
+                }
+                Waits::Idle | Waits::Closing => {}
+            }
+        }
+        let gone: Vec<Parked> = gone.into_iter().filter_map(|id| take(&mut all, id)).collect();
+        drop(all);
+        drop(gone);
+    }
+
+    /// Closes all.
+    pub fn clear(&self) {
+        let mut all = lock(&self.0);
+        let gone: Vec<Parked> = all.values_mut().filter_map(|place| place.parked.take()).collect();
+        drop(all);
+        drop(gone);
+    }
+}
+
+/// Those that are parked.
+fn here(all: &mut HashMap<usize, Place>) -> impl Iterator<Item = (usize, &mut Parked)> {
+    all.iter_mut().filter_map(|(id, place)| place.parked.as_mut().map(|parked| (*id, parked)))
+}
+
+fn take(all: &mut HashMap<usize, Place>, id: usize) -> Option<Parked> {
+    all.get_mut(&id).and_then(|place| place.parked.take())
+}
+
+impl Parked {
+    /// Looks at what has arrived. `closed` says that the client will send no more.
+    fn look(mut self, closed: bool, limits: &Limits) -> Shown {
+        if self.waits == Waits::Closing {
+            let taken = discard(self.connection.fd);
+            self.unread += taken.unwrap_or(0);
+            return if taken.is_none() || self.unread > CLOSING_BYTES_MAX { Shown::Over } else { Shown::Waits(self) };
+        }
+        let (unread, verdict) = peek(self.connection.fd, limits);
+        match verdict {
+            Peeked::Nothing => Shown::Waits(self),
+            Peeked::Gone => Shown::Over,
+            Peeked::Judged(Verdict::Incomplete) if closed => Shown::Over,
+            Peeked::Judged(Verdict::Incomplete) => {
+                if self.waits == Waits::Idle {
+                    (self.waits, self.since) = (Waits::Request, Instant::now());
+                }
+                self.unread = unread;
+                Shown::Waits(self)
+            }
+            Peeked::Judged(Verdict::Ready(head)) => {
+                let followed = head.is_followed_by_more(unread);
+                Shown::Complete(Task::Serve(self.connection, head, followed))
+            }
+            Peeked::Judged(Verdict::Refused(status, why)) => {
+                refuse(self.connection.fd, status, why);
+                (self.waits, self.since, self.unread) = (Waits::Closing, Instant::now(), 0);
+                if discard(self.connection.fd).is_none() { Shown::Over } else { Shown::Waits(self) }
+            }
+        }
+    }
+}
