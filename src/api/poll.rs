@@ -53,7 +53,7 @@ struct Poll {
 
 impl Poll {
     fn ask(&self, coordinator: &Coordinator, last_update: Option<&str>, now: Timestamp) -> Result<Claim> {
-        coordinator.claim_build(self.token.as_ref(), self.info.clone(), last_update, now)
+        coordinator.claim_build(self.token.as_ref(), &self.info, last_update, now)
     }
 
     fn response(&self, claim: Claim) -> Response {

@@ -110,13 +110,13 @@ impl Coordinator {
     pub fn claim_build(
         &self,
         token: Option<&Token>,
-        info: RunnerInfo,
+        info: &RunnerInfo,
         last_update: Option<&str>,
         now: Timestamp,
     ) -> Result<Claim> {
         let hash = token.ok_or_else(Error::forbidden)?.hash();
         let step = self.limits().seen_step();
-        if let Some((runner, nothing)) = self.idle.told(hash, &info, step, now) {
+        if let Some((runner, nothing)) = self.idle.told(hash, info, step, now) {
             // Who says nothing of what it knows is owed what other processes queued in this moment, too.
             let is_known = last_update == Some(nothing.last_update.as_str());
             let generation = if is_known { self.store.queue().generation() } else { self.store.look_at_queue()? };
@@ -134,7 +134,7 @@ impl Coordinator {
             if runner.paused {
                 return Ok(Some(Claim::Paused));
             }
-            if is_contact_due(&runner, &info, step, now)
+            if is_contact_due(&runner, info, step, now)
                 || self.profiles.candidate(c, &runner, Seen::Committed)?.is_some()
             {
                 return Ok(None);
@@ -150,6 +150,7 @@ impl Coordinator {
         }
         let room = self.check_room();
         let profiles = Arc::clone(&self.profiles);
+        let info = info.clone();
         self.store.write(move |c| {
             let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {

@@ -4,6 +4,7 @@ use super::build::ProjectId;
 use super::tags::Tags;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -21,7 +22,7 @@ impl fmt::Display for RunnerId {
 /// What a runner says of itself in `info`: name, version, revision, platform, architecture, executor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RunnerInfo(BTreeMap<String, String>);
+pub struct RunnerInfo(BTreeMap<Cow<'static, str>, String>);
 
 impl RunnerInfo {
     /// The fields that are kept; anything else that a runner sends is not.
@@ -29,9 +30,9 @@ impl RunnerInfo {
 
     /// Keeps `value`, cut to 63 characters, if `field` is one of [`RunnerInfo::FIELDS`].
     pub fn set(&mut self, field: &str, value: &str) {
-        if RunnerInfo::FIELDS.contains(&field) {
+        if let Some(field) = RunnerInfo::FIELDS.into_iter().find(|own| *own == field) {
             let text: String = value.chars().filter(|c| !c.is_control()).take(63).collect();
-            self.0.insert(field.to_owned(), text);
+            self.0.insert(Cow::Borrowed(field), text);
         }
     }
 

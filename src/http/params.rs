@@ -136,6 +136,9 @@ impl Params {
     }
 }
 
+/// So much memory a declared length is worth before the body is there.
+const BODY_BYTES_EXPECTED_MAX: u64 = 64 << 10;
+
 /// Reads a whole body into memory.
 ///
 /// # Errors
@@ -144,7 +147,8 @@ pub fn read_body(request: &mut Request<'_>, bytes_max: u64) -> Result<Vec<u8>> {
     if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
         return Err(over(bytes_max));
     }
-    let mut body = Vec::new();
+    let expected = request.body_bytes.unwrap_or(0).min(BODY_BYTES_EXPECTED_MAX);
+    let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
     (&mut *request.body).take(bytes_max + 1).read_to_end(&mut body).map_err(read_error)?;
     if body.len() as u64 > bytes_max { Err(over(bytes_max)) } else { Ok(body) }
 }
