@@ -28,7 +28,7 @@ pub fn handle(coordinator: &Coordinator, request: &Request<'_>, path: &str) -> R
 /// Writes to the database and looks at the disk.
 fn readiness(coordinator: &Coordinator) -> Response {
     let checks = [
-        ("database", coordinator.check_writable().map_err(|error| error.to_string())),
+        ("database", coordinator.check_writable(Timestamp::now()).map_err(|error| error.to_string())),
         ("disk", coordinator.free_disk_bytes().map(drop).map_err(|error| error.to_string())),
     ];
     let ready = checks.iter().all(|(_, result)| result.is_ok());

@@ -4,15 +4,15 @@ use super::Coordinator;
 use crate::domain::build::Status;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use crate::store::{builds, queue};
+use crate::store::builds;
 
 impl Coordinator {
-    /// Makes a durable commit, to see that it can.
+    /// Makes a durable commit, to see that it can: of a new value, since SQLite writes nothing for an old one.
     ///
     /// # Errors
     /// What hinders it.
-    pub fn check_writable(&self) -> Result<()> {
-        self.store.write(queue::probe)
+    pub fn check_writable(&self, now: Timestamp) -> Result<()> {
+        self.say_alive(now)
     }
 
     /// Bytes that the file system of the data directory has left for us.
@@ -46,5 +46,24 @@ impl Coordinator {
     /// The database's.
     pub fn oldest_pending_at(&self) -> Result<Option<Timestamp>> {
         self.store.read(builds::oldest_pending_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::coordinator::Coordinator;
+    use crate::domain::time::Timestamp;
+    use crate::limits::Limits;
+
+    #[test]
+    fn readiness_is_shown_by_a_commit_that_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = Coordinator::open(&dir.path().join("data"), Limits::default()).unwrap();
+        let log_bytes = || dir.path().join("data/baton.db-wal").metadata().unwrap().len();
+        for ms in 1..=3 {
+            let before = log_bytes();
+            coordinator.check_writable(Timestamp(ms)).unwrap();
+            assert!(log_bytes() > before, "{before}");
+        }
     }
 }

@@ -17,15 +17,6 @@ pub fn generation(c: &Connection) -> Result<u64> {
     Ok(c.prepare_cached("SELECT generation FROM queue_state")?.query_row([], |row| row.get(0))?)
 }
 
-/// Writes what is stored already, for those who want to see that writing works.
-///
-/// # Errors
-/// The database's.
-pub fn probe(c: &Connection) -> Result<()> {
-    c.execute("UPDATE queue_state SET generation = generation", [])?;
-    Ok(())
-}
-
 /// What this process knows of the queue without asking the database: the generation after its own last commit,
 /// or at its last look at what other processes have done, whichever is newer.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most jobs in one commit: bounds how long the first of them waits.
@@ -31,7 +31,7 @@ enum Turn {
 
 struct Job {
     run: Run,
-    caller: Sender<Turn>,
+    caller: SyncSender<Turn>,
 }
 
 #[derive(Default)]
@@ -58,7 +58,8 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        let (caller, turn) = channel();
+        // Room for all that a caller is ever told: to lead, and its answer.
+        let (caller, turn) = sync_channel(2);
         let run: Run = Box::new(move |connection| Ok(Box::new(job(connection)?) as Box<dyn Any + Send>));
         let leads = {
             let mut waiting = self.waiting();
@@ -79,29 +80,19 @@ impl Writer {
 
     /// Runs one group, which the caller's own job is part of, and passes the lead on.
     fn lead(&self, turn: &Receiver<Turn>) -> Answer {
-        {
+        let group: Vec<Job> = {
+            let mut waiting = self.waiting();
+            let count = waiting.jobs.len().min(JOBS_PER_COMMIT_MAX);
+            waiting.jobs.drain(..count).collect()
+        };
+        let mut callers = Vec::with_capacity(group.len());
+        let committed = {
             // A panic inside a job is caught in `run_job`, so that a poisoned lock still holds a usable connection.
             let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let group: Vec<Job> = {
-                let mut waiting = self.waiting();
-                let count = waiting.jobs.len().min(JOBS_PER_COMMIT_MAX);
-                waiting.jobs.drain(..count).collect()
-            };
-            self.run_group(&mut connection, group);
-        }
-        let mut waiting = self.waiting();
-        match waiting.jobs.front() {
-            Some(next) if next.caller.send(Turn::Lead).is_ok() => {}
-            // Callers never leave before their answer, so that the send cannot fail.
-            _ => waiting.led = false,
-        }
-        drop(waiting);
-        self.follow(turn)
-    }
-
-    fn run_group(&self, connection: &mut Connection, group: Vec<Job>) {
-        let mut callers = Vec::with_capacity(group.len());
-        let committed = self.commit_group(connection, group, &mut callers);
+            self.commit_group(&mut connection, group, &mut callers)
+        };
+        // Before the answers: the next group need not wait until everybody of this one is awake.
+        self.pass_on();
         for (caller, answer) in callers {
             let answer = match &committed {
                 Ok(()) => answer,
@@ -110,13 +101,24 @@ impl Writer {
             // A caller that is gone needs no answer.
             let _ = caller.send(Turn::Done(answer));
         }
+        self.follow(turn)
+    }
+
+    /// Makes the next one in the queue lead.
+    fn pass_on(&self) {
+        let mut waiting = self.waiting();
+        match waiting.jobs.front() {
+            Some(next) if next.caller.send(Turn::Lead).is_ok() => {}
+            // Callers never leave before their answer, so that the send cannot fail.
+            _ => waiting.led = false,
+        }
     }
 
     fn commit_group(
         &self,
         connection: &mut Connection,
         group: Vec<Job>,
-        callers: &mut Vec<(Sender<Turn>, Answer)>,
+        callers: &mut Vec<(SyncSender<Turn>, Answer)>,
     ) -> Result<()> {
         let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
             Ok(transaction) => transaction,
