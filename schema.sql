@@ -1,4 +1,4 @@
--- Baton's data model, version 1. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 2. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -130,7 +130,7 @@ CREATE INDEX build_needs_by_needs ON build_needs (needs_id);
 -- A build's log: its length here, its bytes in 16 KiB segments, so that an append costs what it appends.
 CREATE TABLE traces (
     build_id INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
-    -- Which segments are this trace's. A replaced trace gets a new number, and the old segments go.
+    -- Which segments are this trace's. A replaced trace gets a new number, and the old one is detached.
     number   INTEGER NOT NULL UNIQUE,
     size     INTEGER NOT NULL,
     -- The end of the log that could be the begin of a secret, unmasked: see src/domain/masking.rs.
@@ -147,6 +147,14 @@ CREATE TABLE trace_numbers (
     next INTEGER NOT NULL
 ) STRICT;
 INSERT INTO trace_numbers (id, next) VALUES (1, 1);
+
+-- Numbers whose segments belong to no build: of traces that were removed, or that are still being written. A
+-- trace may be long, so its segments go a few at a time, and then its number.
+CREATE TABLE detached_traces (
+    number INTEGER PRIMARY KEY
+) STRICT;
+CREATE TRIGGER trace_removed AFTER DELETE ON traces
+BEGIN INSERT INTO detached_traces (number) VALUES (OLD.number); END;
 
 -- One uploaded archive per build. The files lie beside the database, in `artifacts/`.
 CREATE TABLE artifacts (

@@ -13,6 +13,7 @@ mod health;
 mod idle;
 mod projects;
 mod runners;
+mod space;
 mod sweep;
 mod trace;
 mod waiting;

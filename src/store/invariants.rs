@@ -63,7 +63,7 @@ struct Rule {
     sql: &'static str,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         kind: "reference",
         advice: RESTORE,
@@ -89,7 +89,8 @@ const RULES: [Rule; 10] = [
                    UNION ALL SELECT 'runners', max(id) FROM runners) t
               WHERE t.last > coalesce((SELECT max(seq) FROM sqlite_sequence s WHERE s.name = t.name), 0)
               UNION ALL
-              SELECT 'the counter of logs is behind: ' || max(number) || ' is in use' FROM traces
+              SELECT 'the counter of logs is behind: ' || max(number) || ' is in use' FROM
+                  (SELECT number FROM traces UNION ALL SELECT number FROM detached_traces)
               HAVING max(number) >= (SELECT max(next) FROM trace_numbers)",
     },
     Rule {
@@ -109,6 +110,7 @@ const RULES: [Rule; 10] = [
               FROM trace_segments s
               WHERE NOT EXISTS (SELECT 1 FROM traces t WHERE t.number = (s.id >> :bits)
                                 AND (s.id & ((1 << :bits) - 1)) < (t.size + :bytes - 1) / :bytes)
+                AND NOT EXISTS (SELECT 1 FROM detached_traces d WHERE d.number = (s.id >> :bits))
               GROUP BY s.id >> :bits",
     },
     Rule {
@@ -116,6 +118,13 @@ const RULES: [Rule; 10] = [
         advice: RETRY,
         sql: "SELECT 'a part of the log of build ' || t.build_id || ' is ' || length(s.data) || ' bytes long'
               FROM trace_segments s JOIN traces t ON t.number = (s.id >> :bits) WHERE length(s.data) > :bytes",
+    },
+    // Its parts would be taken away under it.
+    Rule {
+        kind: "trace",
+        advice: RESTORE,
+        sql: "SELECT 'the log of build ' || build_id || ' is marked as removed'
+              FROM traces JOIN detached_traces USING (number)",
     },
     Rule {
         kind: "build",

@@ -13,10 +13,14 @@ use std::collections::BTreeSet;
 const APPLICATION_ID: i32 = 0x4261_746e;
 
 /// Statements that lead from version N to N + 1, from 1 on. `schema.sql` is what a new file gets at once.
-const STEPS: [&str; 0] = [];
+const STEPS: [&str; 1] = ["CREATE TABLE detached_traces (
+    number INTEGER PRIMARY KEY
+) STRICT;
+CREATE TRIGGER trace_removed AFTER DELETE ON traces
+BEGIN INSERT INTO detached_traces (number) VALUES (OLD.number); END;"];
 
 /// The version that this program writes: one more than there are steps.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Makes the schema in an empty file, or brings an older one up to date.
 ///
@@ -115,49 +119,103 @@ fn check_ours(connection: &Connection, newest: i32) -> Result<Option<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::traces;
 
     #[test]
     fn each_step_makes_a_version() {
         assert_eq!(VERSION as usize, STEPS.len() + 1);
     }
 
+    /// A file as version 1 made it.
+    fn version_1(path: &std::path::Path) -> Connection {
+        let old = super::super::open(path, super::super::Access::Write).unwrap();
+        old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;").unwrap();
+        old.execute_batch(include_str!("../../tests/fixtures/schema-1.sql")).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old
+    }
+
+    /// Every statement that the schema consists of.
+    fn schema(c: &Connection) -> Vec<String> {
+        let mut statement = c.prepare("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(|row| without_comments(row.unwrap())).collect()
+    }
+
+    fn without_comments(sql: String) -> String {
+        let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+        code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+    }
+
+    fn version(c: &Connection) -> i32 {
+        c.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
     #[test]
     fn a_new_file_gets_the_schema_and_a_second_opening_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("baton.db");
-        let schema = |c: &Connection| -> Vec<String> {
-            let mut statement = c.prepare("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name").unwrap();
-            statement.query_map([], |row| row.get(0)).unwrap().map(|row| row.unwrap()).collect()
-        };
         let mut first = super::super::open(&path, super::super::Access::Write).unwrap();
         migrate(&mut first).unwrap();
         let before = schema(&first);
         assert!(before.iter().any(|sql| sql.contains("CREATE TABLE builds")));
         migrate(&mut first).unwrap();
         assert_eq!(schema(&first), before);
-        let version: i32 = first.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, VERSION);
+        assert_eq!(version(&first), VERSION);
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_brought_up_to_what_a_new_one_is_and_keeps_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut new = super::super::open(&dir.path().join("new.db"), super::super::Access::Write).unwrap();
+        migrate(&mut new).unwrap();
+        let path = dir.path().join("baton.db");
+        let mut old = version_1(&path);
+        assert_ne!(schema(&old), schema(&new));
+        old.execute_batch(
+            "INSERT INTO settings (id, registration_token, queue_key, created_at) VALUES (1, 't', zeroblob(16), 1);
+             INSERT INTO projects (name, ci_token, ci_token_hash, timeout_s, created_at)
+             VALUES ('p', 'c', zeroblob(32), 60, 1);
+             INSERT INTO tag_sets (tags) VALUES ('[]');
+             INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at)
+             VALUES (1, 'success', 1, 60, 1, 2);
+             INSERT INTO build_specs (build_id, name, stage, ref, is_tag, commands, allow_git_fetch, options, variables)
+             VALUES (1, 'n', 's', 'r', 0, 'true', 1, '{}', '[]');
+             INSERT INTO traces (build_id, number, size) VALUES (1, 1, 3);
+             INSERT INTO trace_segments (id, data) VALUES (1 << 20, CAST('log' AS BLOB));
+             UPDATE trace_numbers SET next = 2;",
+        )
+        .unwrap();
+        migrate(&mut old).unwrap();
+        assert_eq!((version(&old), schema(&old)), (VERSION, schema(&new)));
+        drop(old);
+        let store = super::super::Store::open(&path).unwrap();
+        let id = crate::domain::build::BuildId(1);
+        let read = |c: &Connection| traces::read(c, &traces::of_build(c, id)?, 0, 99);
+        assert_eq!(store.read(read).unwrap(), b"log");
+        assert_eq!(store.read(crate::store::invariants::examine).unwrap(), []);
+        store.write(move |c| traces::remove(c, id)).unwrap();
+        assert_eq!(store.read(crate::store::invariants::examine).unwrap(), []);
     }
 
     #[test]
     fn steps_are_taken_all_or_none_and_end_at_the_newest_version() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("baton.db");
-        drop(super::super::Store::open(&path).unwrap());
+        drop(version_1(&path));
         let open = || super::super::open(&path, super::super::Access::Write).unwrap();
-        let version = |c: &Connection| -> i32 { c.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap() };
         let before = std::fs::read(&path).unwrap();
-        let add = "ALTER TABLE settings ADD COLUMN motto TEXT";
+        let add = "ALTER TABLE trace_numbers ADD COLUMN motto TEXT";
         let mut connection = open();
-        migrate_by(&mut connection, &[add, "UPDATE settings SET mottto = 'x'"], 3).unwrap_err();
+        migrate_by(&mut connection, &[add, "UPDATE trace_numbers SET mottto = 'x'"], 3).unwrap_err();
         assert_eq!(version(&connection), 1);
         drop(connection);
         assert!(std::fs::read(&path).unwrap() == before, "a step that fails undoes those before it");
         let mut connection = open();
-        migrate_by(&mut connection, &[add, "UPDATE settings SET motto = 'x'"], 3).unwrap();
-        let motto: String = connection.query_row("SELECT motto FROM settings", [], |row| row.get(0)).unwrap();
+        migrate_by(&mut connection, &[add, "UPDATE trace_numbers SET motto = 'x'"], 3).unwrap();
+        let motto: String = connection.query_row("SELECT motto FROM trace_numbers", [], |row| row.get(0)).unwrap();
         assert_eq!((version(&connection), motto.as_str()), (3, "x"));
-        migrate_by(&mut connection, &[add, "x", "UPDATE settings SET motto = 'y'"], 4).unwrap();
+        migrate_by(&mut connection, &[add, "x", "UPDATE trace_numbers SET motto = 'y'"], 4).unwrap();
         assert_eq!(version(&connection), 4, "steps that were taken before are not taken again");
         assert!(migrate(&mut connection).unwrap_err().message.contains("newer baton"));
     }

@@ -4,6 +4,9 @@
 //! filled in place, full ones are inserted whole. The size changes in the same transaction, and reads stop
 //! at it. A replaced trace is written under a new number, so that a reader in between sees the old one or
 //! the new one, never a mixture.
+//!
+//! A removal costs the same, whatever the log's length: it takes the row away, whereupon a trigger puts the
+//! number among the detached ones. Their segments are removed by [`collect`], a few at a time.
 
 use crate::domain::build::BuildId;
 use crate::error::{Error, Result};
@@ -64,16 +67,51 @@ pub fn replace(c: &Connection, id: BuildId, data: &[u8], carry: &[u8]) -> Result
     write(c, id, &TraceRow::default(), 0, data, carry)
 }
 
-/// Removes the trace.
+/// Removes the trace; its segments are left to [`collect`].
 ///
 /// # Errors
 /// The database's.
 pub fn remove(c: &Connection, id: BuildId) -> Result<()> {
-    let trace = of_build(c, id)?;
-    let (first, end) = (trace.number << SEGMENT_BITS, (trace.number + 1) << SEGMENT_BITS);
     c.prepare_cached("DELETE FROM traces WHERE build_id = ?1")?.execute([id.0])?;
-    c.prepare_cached("DELETE FROM trace_segments WHERE id >= ?1 AND id < ?2")?.execute([first, end])?;
     Ok(())
+}
+
+/// Whether [`collect`] has something to do.
+///
+/// # Errors
+/// The database's.
+pub fn is_any_detached(c: &Connection) -> Result<bool> {
+    Ok(c.prepare_cached("SELECT EXISTS (SELECT 1 FROM detached_traces)")?.query_row([], |row| row.get(0))?)
+}
+
+/// Removes up to `steps_max` segments and numbers of detached traces. Returns how many segments.
+///
+/// # Errors
+/// The database's.
+pub fn collect(c: &Connection, steps_max: usize) -> Result<usize> {
+    let numbers: Vec<i64> = c
+        .prepare_cached("SELECT number FROM detached_traces ORDER BY number LIMIT ?1")?
+        .query_map([steps_max], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let (mut left, mut removed) = (steps_max, 0);
+    for number in numbers {
+        let segments = c
+            .prepare_cached(
+                "DELETE FROM trace_segments WHERE id IN
+                     (SELECT id FROM trace_segments WHERE id >= :first AND id < :end ORDER BY id LIMIT :left)",
+            )?
+            .execute(named_params! {
+                ":first": number << SEGMENT_BITS, ":end": (number + 1) << SEGMENT_BITS, ":left": left,
+            })?;
+        removed += segments;
+        left -= segments;
+        if left == 0 {
+            break;
+        }
+        c.prepare_cached("DELETE FROM detached_traces WHERE number = ?1")?.execute([number])?;
+        left -= 1;
+    }
+    Ok(removed)
 }
 
 /// Gives back the unused end of the last segment and forgets the carry, when the build has ended.
@@ -172,35 +210,39 @@ mod tests {
     use crate::domain::tags::Tags;
     use crate::domain::time::Timestamp;
     use crate::domain::token::Token;
-    use crate::store::{Store, builds, projects};
+    use crate::store::{Store, builds, invariants, projects};
 
     fn store_with_build() -> (tempfile::TempDir, Store, BuildId) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("baton.db")).unwrap();
         let id = store
             .write(|c| {
-                let project: ProjectId = projects::insert(c, "p", None, &Token::new_secret()?, 60, Timestamp(1))?;
-                let new = NewBuild {
-                    project: "p".into(),
-                    name: "n".into(),
-                    stage: "s".into(),
-                    ref_: "r".into(),
-                    sha: None,
-                    before_sha: None,
-                    is_tag: false,
-                    repo_url: None,
-                    commands: "true".into(),
-                    allow_git_fetch: true,
-                    options: serde_json::Map::new(),
-                    variables: vec![],
-                    tags: Tags::default(),
-                    needs: vec![],
-                    timeout_s: None,
-                };
-                builds::insert(c, &new, project, 60, Status::Pending, Timestamp(1))
+                projects::insert(c, "p", None, &Token::new_secret()?, 60, Timestamp(1))?;
+                insert_build(c)
             })
             .unwrap();
         (dir, store, id)
+    }
+
+    fn insert_build(c: &Connection) -> Result<BuildId> {
+        let new = NewBuild {
+            project: "p".into(),
+            name: "n".into(),
+            stage: "s".into(),
+            ref_: "r".into(),
+            sha: None,
+            before_sha: None,
+            is_tag: false,
+            repo_url: None,
+            commands: "true".into(),
+            allow_git_fetch: true,
+            options: serde_json::Map::new(),
+            variables: vec![],
+            tags: Tags::default(),
+            needs: vec![],
+            timeout_s: None,
+        };
+        builds::insert(c, &new, ProjectId(1), 60, Status::Pending, Timestamp(1))
     }
 
     #[test]
@@ -246,21 +288,63 @@ mod tests {
         check("when grown after the end", &model);
     }
 
+    fn count(store: &Store, what: &str) -> usize {
+        store.read(|c| Ok(c.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0))?)).unwrap()
+    }
+
+    fn expect_sound(store: &Store) {
+        assert_eq!(store.read(invariants::examine).unwrap(), []);
+    }
+
+    fn all(store: &Store, id: BuildId) -> Vec<u8> {
+        store.read(|c| read(c, &of_build(c, id)?, 0, u64::MAX)).unwrap()
+    }
+
     #[test]
-    fn a_replaced_trace_leaves_nothing_of_the_old_one() {
+    fn a_replaced_trace_leaves_nothing_of_the_old_one_but_what_is_collected() {
         let (_dir, store, id) = store_with_build();
         store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
         store.write(move |c| replace(c, id, b"new", b"")).unwrap();
-        let (text, segments): (Vec<u8>, i64) = store
-            .read(|c| {
-                let text = read(c, &of_build(c, id)?, 0, 99)?;
-                Ok((text, c.query_row("SELECT count(*) FROM trace_segments", [], |row| row.get(0))?))
-            })
-            .unwrap();
-        assert_eq!((text.as_slice(), segments), (b"new".as_slice(), 1));
+        assert_eq!((all(&store, id).as_slice(), count(&store, "trace_segments")), (b"new".as_slice(), 8));
+        store.write(|c| collect(c, 100)).unwrap();
+        assert_eq!((all(&store, id).as_slice(), count(&store, "trace_segments")), (b"new".as_slice(), 1));
         store.write(move |c| remove(c, id)).unwrap();
-        let left: i64 =
-            store.read(|c| Ok(c.query_row("SELECT count(*) FROM trace_segments", [], |row| row.get(0))?)).unwrap();
-        assert_eq!(left, 0);
+        store.write(|c| collect(c, 100)).unwrap();
+        assert_eq!((count(&store, "trace_segments"), count(&store, "detached_traces")), (0, 0));
+    }
+
+    #[test]
+    fn what_is_removed_goes_a_few_segments_at_a_time_and_nothing_else_does() {
+        let (_dir, store, id) = store_with_build();
+        let other = store.write(insert_build).unwrap();
+        store.write(move |c| replace(c, other, &[b'o'; 50_000], b"")).unwrap();
+        for _ in 0..5 {
+            store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
+        }
+        store.write(move |c| remove(c, id)).unwrap();
+        expect_sound(&store);
+        let (mut segments, mut slices) = (count(&store, "trace_segments"), 0);
+        assert_eq!((segments, count(&store, "detached_traces")), (4 + 5 * 7, 5));
+        while store.read(is_any_detached).unwrap() {
+            let removed = store.write(|c| collect(c, 3)).unwrap();
+            let left = count(&store, "trace_segments");
+            assert!(removed <= 3 && left + removed == segments);
+            (segments, slices) = (left, slices + 1);
+            expect_sound(&store);
+        }
+        assert_eq!((segments, slices), (4, (5 * 7 + 5_usize).div_ceil(3)), "a number costs as much as a segment");
+        assert_eq!(all(&store, other), [b'o'; 50_000]);
+        assert_eq!(store.write(|c| collect(c, 3)).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_trace_of_a_build_that_goes_is_collected_too() {
+        let (_dir, store, id) = store_with_build();
+        store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
+        store.write(move |c| Ok(c.execute("DELETE FROM builds WHERE id = ?1", [id.0])?)).unwrap();
+        assert_eq!((count(&store, "traces"), count(&store, "detached_traces")), (0, 1));
+        expect_sound(&store);
+        store.write(|c| collect(c, 100)).unwrap();
+        assert_eq!(count(&store, "trace_segments"), 0);
     }
 }

@@ -229,7 +229,7 @@ fn a_check_names_each_damage_in_one_line() {
             .unwrap();
         data.join("artifacts").join(path)
     }
-    let damages: [(&str, &str, Damage); 22] = [
+    let damages: [(&str, &str, Damage); 23] = [
         ("artifacts_damaged", "of build 2", |data| {
             let file = fs::OpenOptions::new().write(true).open(artifact(data)).unwrap();
             file.write_at(b"!", 77).unwrap();
@@ -277,6 +277,9 @@ fn a_check_names_each_damage_in_one_line() {
         }),
         ("trace", "the log numbered 1 has 1 parts", |data| {
             run(data, "INSERT INTO trace_segments (id, data) VALUES ((1 << 20) + 3, x'00')");
+        }),
+        ("trace", "the log of build 1 is marked as removed", |data| {
+            run(data, "INSERT INTO detached_traces (number) VALUES (1)");
         }),
         ("trace", "the log of build 1 is 20000 bytes long", |data| {
             run(data, "UPDATE trace_segments SET data = zeroblob(20000) WHERE id = 1 << 20");

@@ -45,6 +45,7 @@ mod recovery;
 mod register;
 mod runners;
 mod secrets;
+mod space;
 mod supervisor;
 mod tokens;
 mod trace;

@@ -65,7 +65,8 @@ fn expect_sound(database: &Connection) {
     let none = [
         ("SELECT count(*) FROM pragma_foreign_key_check", "rows that name a missing row"),
         (
-            "SELECT count(*) FROM trace_segments WHERE id >> 20 NOT IN (SELECT number FROM traces)",
+            "SELECT count(*) FROM trace_segments WHERE id >> 20 NOT IN
+                (SELECT number FROM traces UNION ALL SELECT number FROM detached_traces)",
             "segments of no trace",
         ),
         (
