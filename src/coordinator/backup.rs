@@ -285,32 +285,14 @@ fn sync_dir(dir: &Path) -> Result<()> {
 mod tests {
     use super::super::{Coordinator, Queued, check};
     use super::*;
-    use crate::domain::build::{ArtifactsFile, NewBuild};
-    use crate::domain::tags::Tags;
+    use crate::domain::build::ArtifactsFile;
     use crate::domain::time::Timestamp;
     use std::time::Duration;
 
     const NOW: Timestamp = Timestamp(1);
 
     fn new_build() -> Queued {
-        let new = NewBuild {
-            project: "p".into(),
-            name: "n".into(),
-            stage: "s".into(),
-            ref_: "r".into(),
-            sha: None,
-            before_sha: None,
-            is_tag: false,
-            repo_url: None,
-            commands: "true".into(),
-            allow_git_fetch: true,
-            options: serde_json::Map::new(),
-            variables: vec![],
-            tags: Tags::default(),
-            needs: vec![],
-            timeout_s: None,
-        };
-        Queued { new, needs_names: vec![] }
+        Queued { new: crate::store::traces::tests::new_build(), needs_names: vec![] }
     }
 
     /// Stores these bytes as the build's artifacts, in the place of earlier ones, whose files go.

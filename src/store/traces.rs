@@ -8,6 +8,8 @@
 //! A removal costs the same, whatever the log's length: it takes the row away, whereupon a trigger puts the
 //! number among the detached ones. Their segments are removed by [`collect`], a few at a time.
 
+pub mod room;
+
 use crate::domain::build::BuildId;
 use crate::error::{Error, Result};
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, named_params};
@@ -204,7 +206,7 @@ fn index(bytes: u64) -> Option<usize> {
 
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, reason = "small numbers made here")]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::build::{NewBuild, ProjectId, Status};
     use crate::domain::tags::Tags;
@@ -224,8 +226,9 @@ mod tests {
         (dir, store, id)
     }
 
-    fn insert_build(c: &Connection) -> Result<BuildId> {
-        let new = NewBuild {
+    /// The build that tests want, of project `p`.
+    pub fn new_build() -> NewBuild {
+        NewBuild {
             project: "p".into(),
             name: "n".into(),
             stage: "s".into(),
@@ -241,8 +244,11 @@ mod tests {
             tags: Tags::default(),
             needs: vec![],
             timeout_s: None,
-        };
-        builds::insert(c, &new, ProjectId(1), 60, Status::Pending, Timestamp(1))
+        }
+    }
+
+    fn insert_build(c: &Connection) -> Result<BuildId> {
+        builds::insert(c, &new_build(), ProjectId(1), 60, Status::Pending, Timestamp(1))
     }
 
     #[test]

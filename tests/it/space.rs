@@ -27,3 +27,21 @@ fn a_server_collects_what_is_left_of_an_erased_log() {
     baton.erase(build.id);
     wait_until("nobody collects", || count(&baton, "trace_segments") + count(&baton, "detached_traces") == 0);
 }
+
+#[test]
+fn a_server_gives_the_room_of_an_erased_log_back_to_the_file_system() {
+    let baton = Baton::with_project();
+    let (_, build) = baton.running();
+    baton.append(&build, 0, &"a line of the log\n".repeat((30 << 20) / 18));
+    baton.finish(&build, "success");
+    baton.erase(build.id);
+    let (_, other) = baton.running();
+    baton.append(&other, 0, "before\n");
+    let bytes = |name: &str| std::fs::metadata(baton.data().join(name)).unwrap().len();
+    assert!(bytes("baton.db") + bytes("baton.db-wal") > 30 << 20);
+    wait_until("the file stays long", || bytes("baton.db") < 10 << 20 && count(&baton, "detached_traces") == 0);
+    assert!(bytes("baton.db-wal") <= 64 << 20);
+    baton.append(&other, 7, "after\n");
+    assert_eq!(baton.trace_text(other.id), "before\nafter\n");
+    assert!(baton::coordinator::check(baton.data()).unwrap().problems.is_empty());
+}
