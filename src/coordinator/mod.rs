@@ -11,6 +11,7 @@ mod check;
 mod claim;
 mod health;
 mod idle;
+mod maskers;
 mod projects;
 mod runners;
 mod space;
@@ -48,6 +49,7 @@ pub struct Coordinator {
     profiles: Arc<claim::Profiles>,
     idle: idle::Idle,
     waiting: waiting::WaitingRoom,
+    maskers: Arc<maskers::Maskers>,
     limits: Limits,
 }
 
@@ -72,6 +74,7 @@ impl Coordinator {
             artifacts,
             queue_key,
             profiles: Arc::default(),
+            maskers: Arc::default(),
             idle: idle::Idle::default(),
             waiting: waiting::WaitingRoom::default(),
             store,

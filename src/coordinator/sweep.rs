@@ -64,8 +64,9 @@ impl Coordinator {
     pub fn sweep(&self, now: Timestamp) -> Result<Swept> {
         let mut swept = Swept::default();
         let verdict = |running: &Running| verdict(running, self.limits(), now);
-        let late =
-            self.store.read(builds::running)?.into_iter().filter_map(|running| Some((running.id, verdict(&running)?)));
+        let running = self.store.read(builds::running)?;
+        self.maskers.retain(&running.iter().map(|running| running.id).collect());
+        let late = running.into_iter().filter_map(|running| Some((running.id, verdict(&running)?)));
         for (id, reason) in late {
             let ended = self.store.write(move |c| match builds::state(c, id)? {
                 Some(build) if build.status == Status::Running => {

@@ -13,6 +13,7 @@ use crate::store::builds;
 use crate::store::builds::BuildState;
 use crate::store::traces::{self, TraceRow};
 use rusqlite::Connection;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What became of a patch.
@@ -67,6 +68,7 @@ impl Coordinator {
     ) -> Result<Patched> {
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
         let room = self.check_room();
+        let maskers = Arc::clone(&self.maskers);
         self.store.write(move |c| {
             let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
             if build.status != Status::Running {
@@ -90,7 +92,7 @@ impl Coordinator {
                 if let Err(error) = room {
                     return Ok(Patched::Refused(error));
                 }
-                append(c, id, &trace, &mut data)?;
+                append(c, id, &trace, &*maskers.of_build(c, id)?, &mut data)?;
             }
             Ok(Patched::Stored { status: Status::Running, size })
         })
@@ -132,6 +134,7 @@ impl Coordinator {
         };
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
         let room = self.check_room();
+        let maskers = Arc::clone(&self.maskers);
         self.store.write(move |c| {
             let build = build_for_put(c, id, token.as_ref())?;
             let too_large = trace.as_ref().is_some_and(|trace| trace.len() as u64 > bytes_max);
@@ -140,7 +143,7 @@ impl Coordinator {
                 Status::Canceled if build.runner_id.is_some() && build.erased_at.is_none() => {
                     // The runner has not heard of it yet: its last words are kept, and it is told to stop.
                     if let Some(trace) = trace.filter(|_| !too_large) {
-                        put_trace(c, id, trace)?;
+                        put_trace(c, id, &*maskers.of_build(c, id)?, trace)?;
                         traces::finish(c, id)?;
                     }
                     return Ok(Updated::Gone);
@@ -165,7 +168,7 @@ impl Coordinator {
                 // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
                 match room {
                     Err(error) if end.is_none() => return Ok(Updated::Refused(error)),
-                    Ok(()) | Err(_) => put_trace(c, id, trace)?,
+                    Ok(()) | Err(_) => put_trace(c, id, &*maskers.of_build(c, id)?, trace)?,
                 }
             }
             if let Some((status, reason)) = end {
@@ -216,8 +219,8 @@ fn carry(trace: &TraceRow) -> Result<Carry> {
     Carry::from_bytes(&trace.carry).ok_or_else(|| Error::new(Kind::Internal, "a trace's carry is damaged"))
 }
 
-fn append(c: &Connection, id: BuildId, trace: &TraceRow, data: &mut [u8]) -> Result<()> {
-    let appended = Masker::new(builds::secrets(c, id)?).mask_append(&carry(trace)?, data);
+fn append(c: &Connection, id: BuildId, trace: &TraceRow, masker: &Masker, data: &mut [u8]) -> Result<()> {
+    let appended = masker.mask_append(&carry(trace)?, data);
     let kept = appended.carry.to_bytes();
     match appended.tail {
         None => traces::write(c, id, trace, trace.size, data, &kept),
@@ -234,8 +237,8 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Makes `data`, masked, the whole trace. What is stored already is not written again: runners repeat the
 /// whole log with their last report (protocol 5).
-fn put_trace(c: &Connection, id: BuildId, mut data: Vec<u8>) -> Result<()> {
-    let appended = Masker::new(builds::secrets(c, id)?).mask_append(&Carry::default(), &mut data);
+fn put_trace(c: &Connection, id: BuildId, masker: &Masker, mut data: Vec<u8>) -> Result<()> {
+    let appended = masker.mask_append(&Carry::default(), &mut data);
     let kept = appended.carry.to_bytes();
     let trace = traces::of_build(c, id)?;
     // The held-back end may be masked by now; up to it the stored bytes are final.

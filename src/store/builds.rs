@@ -413,20 +413,43 @@ pub fn oldest_pending_at(c: &Connection) -> Result<Option<Timestamp>> {
     Ok(c.prepare_cached(sql)?.query_row([], |row| row.get(0).map(Timestamp)).optional()?)
 }
 
-/// What must be masked in this build's trace: its token while it runs, its project's CI token, and the
-/// values of secret variables of at least 8 bytes; shorter ones would turn ordinary words into `x`.
+/// The tokens that must be masked in a build's trace. Has no `Debug`.
+#[derive(Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// The build's own, while it runs.
+    build: Option<String>,
+    /// Its project's CI token.
+    project: String,
+}
+
+impl Tokens {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = String> {
+        [self.build.clone(), Some(self.project.clone())].into_iter().flatten()
+    }
+}
+
+/// The tokens that must be masked in this build's trace.
 ///
 /// # Errors
 /// The database's.
-pub fn secrets(c: &Connection, id: BuildId) -> Result<Vec<String>> {
+pub fn tokens(c: &Connection, id: BuildId) -> Result<Tokens> {
     let mut statement = c.prepare_cached(
-        "SELECT b.token, p.ci_token, s.variables FROM builds b
-         JOIN projects p ON p.id = b.project_id JOIN build_specs s ON s.build_id = b.id WHERE b.id = ?1",
+        "SELECT b.token, p.ci_token FROM builds b JOIN projects p ON p.id = b.project_id WHERE b.id = ?1",
     )?;
-    let (token, ci_token, variables): (Option<String>, String, Vec<Variable>) =
-        statement.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, super::from_json(row, 2)?)))?;
+    Ok(statement.query_row([id.0], |row| Ok(Tokens { build: row.get(0)?, project: row.get(1)? }))?)
+}
+
+/// What else must be masked in this build's trace: the values of secret variables of at least 8 bytes; shorter ones
+/// would turn ordinary words into `x`. They never change.
+///
+/// # Errors
+/// The database's.
+pub fn secret_values(c: &Connection, id: BuildId) -> Result<Vec<String>> {
+    let mut statement = c.prepare_cached("SELECT variables FROM build_specs WHERE build_id = ?1")?;
+    let variables: Vec<Variable> = statement.query_row([id.0], |row| super::from_json(row, 0))?;
     let secret = |v: Variable| (!v.public && v.value.len() >= SECRET_BYTES_MIN).then_some(v.value);
-    Ok(token.into_iter().chain([ci_token]).chain(variables.into_iter().filter_map(secret)).collect())
+    Ok(variables.into_iter().filter_map(secret).collect())
 }
 
 /// Shortest secret variable that is masked, in bytes.

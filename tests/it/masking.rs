@@ -123,6 +123,22 @@ fn short_secrets_and_public_values_stay_readable() {
     assert_eq!(baton.trace_text(build.id), log);
 }
 
+/// What is known of a build's secrets is kept from patch to patch.
+#[test]
+fn a_ci_token_that_changes_while_a_build_runs_is_masked() {
+    let baton = Baton::start();
+    let old = baton.project("demo");
+    let (_, build, _) = with_secrets(&baton, &old);
+    let first = format!("{old}\n");
+    baton.append(&build, 0, &first);
+    let new = baton.operator().project_token("demo", true).unwrap();
+    assert_ne!(new, old);
+    baton.append(&build, first.len(), &format!("{new} {}", SECRETS[0]));
+    baton.finish(&build, "success");
+    let x = |secret: &str| "x".repeat(secret.len());
+    assert_eq!(baton.trace_text(build.id), format!("{}\n{} {}", x(&old), x(&new), x(SECRETS[0])));
+}
+
 /// A canceled build's last trace is kept, and its token is as secret as before.
 #[test]
 fn the_last_trace_of_a_canceled_build_is_masked_too() {
