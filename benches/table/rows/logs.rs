@@ -1,0 +1,167 @@
+//! Runners append to logs, 4 KiB at a time.
+
+use super::CLIENTS;
+use crate::Scale;
+use crate::client::{Client, ask_once};
+use crate::data::{Data, PATCH_BYTES, Running, claim_each, log_text};
+use crate::floors::sqlite;
+use crate::load::{self, Load, Script};
+use crate::procs::{Served, baton};
+use crate::report::{Row, Samples, Target, Unit, alternate, median_latency};
+use crate::wire::{Connections, Head, finish};
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// A runner that appends to its build's log as fast as it is let.
+struct Writer {
+    build: Running,
+    data: Vec<u8>,
+}
+
+impl Script for Writer {
+    fn ask(&mut self, out: &mut Vec<u8>) -> bool {
+        *out = self.build.patch(&self.data);
+        true
+    }
+
+    fn hear(&mut self, head: &Head, _: &[u8]) {
+        assert_eq!(head.status, 202);
+    }
+}
+
+/// A server with so many running builds, and those that write their logs. The logs may grow without bound.
+fn server_with_writers(data: &Data, count: usize) -> (Served, Vec<Writer>) {
+    data.queue(count);
+    let runners = data.runners(count);
+    let server = Served::baton(data.path(), &["--max-trace-size", "100G"]);
+    let data = log_text(PATCH_BYTES);
+    let writers = claim_each(server.address, &runners).into_iter().map(|build| Writer { build, data: data.clone() });
+    let writers = writers.collect();
+    (server, writers)
+}
+
+fn write(address: SocketAddr, writers: &mut [Writer], time: Duration) -> Load {
+    load::run(address, writers, Connections::Kept, Some(time))
+}
+
+/// The latency of one client's patches; the floor is a commit of the same bytes.
+pub fn one_client(scale: &Scale) -> Vec<Row> {
+    let data = Data::new();
+    let (server, mut writers) = server_with_writers(&data, 1);
+    let mut client = Client::new(server.address);
+    let Writer { build, data: text } = &mut writers[0];
+    let floor_dir = tempfile::tempdir().unwrap();
+    let connection = sqlite::patches(&floor_dir.path().join("floor.db"));
+    let mut floor = || median_latency(scale.patches, || sqlite::patch(&connection, text));
+    let mut baton = || median_latency(scale.patches, || drop(client.ask(&build.patch(text)).expect(202)));
+    let [baton, floor] = alternate(scale.rounds, [&mut baton, &mut floor]);
+    vec![Row::compared("trace patch of 4 KiB, 1 client", Unit::Time, &baton, &floor, Target::AtMost(1.5))]
+}
+
+/// The rate of 64 clients on 64 builds; the floor is commits of 64 patches, and what one client reaches.
+pub fn many_clients(scale: &Scale) -> Vec<Row> {
+    let data = Data::new();
+    let (server, mut writers) = server_with_writers(&data, CLIENTS + 1);
+    let mut one = writers.split_off(CLIENTS);
+    let text = one[0].data.clone();
+    let floor_dir = tempfile::tempdir().unwrap();
+    let connection = sqlite::patches(&floor_dir.path().join("floor.db"));
+    let mut least = u64::MAX;
+    let mut baton = || {
+        let load = write(server.address, &mut writers, scale.round);
+        least = least.min(load.least());
+        load.fair_rate()
+    };
+    let [baton, floor, single] = alternate(
+        scale.rounds,
+        [&mut baton, &mut || sqlite::patches_per_second(&connection, &text, scale.round), &mut || {
+            write(server.address, &mut one, scale.round).rate()
+        }],
+    );
+    let row = |work, floor, target| Row::compared(work, Unit::PerSecond, &baton, floor, Target::AtLeast(target));
+    vec![
+        row("trace patch of 4 KiB, 64 clients on 64 builds", &floor, 0.7)
+            .note(format!("all clients are served; the least in a round got {least} answers")),
+        row("the same, floor the rate of 1 client", &single, 5.0),
+    ]
+}
+
+/// How long single patches take while 64 clients write for seconds: checkpoints must not stall them.
+pub fn tail(scale: &Scale) -> Vec<Row> {
+    let data = Data::new();
+    let (server, mut writers) = server_with_writers(&data, CLIENTS);
+    write(server.address, &mut writers, scale.round);
+    let load = write(server.address, &mut writers, scale.tail);
+    let latencies = Samples(load.latencies.iter().map(Duration::as_secs_f64).collect());
+    let quantile = |name: &str, part| {
+        let work = format!("trace patch among 64 clients, {name}");
+        Row::alone(&work, Unit::Time, latencies.quantile(part), Target::None)
+    };
+    let patches = load.latencies.len();
+    vec![
+        quantile("p50", 0.5).note(format!("{patches} patches in {:?}", scale.tail)),
+        quantile("p99", 0.99),
+        quantile("p99.9", 0.999),
+        quantile("longest", 1.0),
+    ]
+}
+
+/// Bytes of the patches that make a log long.
+const LARGE_PATCH_BYTES: usize = 1 << 20;
+
+/// Makes a build's log so long.
+fn lengthen(address: SocketAddr, build: &mut Running, bytes: u64) {
+    let (text, mut client) = (log_text(LARGE_PATCH_BYTES), Client::new(address));
+    while (build.size as u64) < bytes {
+        client.ask(&build.patch(&text)).expect(202);
+    }
+}
+
+/// Patches at the end of a long log; the floor is patches at the begin of one.
+pub fn long_log(scale: &Scale) -> Vec<Row> {
+    let data = Data::new();
+    let (server, mut writers) = server_with_writers(&data, 2);
+    let text = writers[0].data.clone();
+    let (mut short, mut long) = (writers.remove(0).build, writers.remove(0).build);
+    lengthen(server.address, &mut long, scale.log_bytes);
+    let patches = |build: &mut Running| {
+        let mut client = Client::new(server.address);
+        median_latency(scale.patches / 2, || drop(client.ask(&build.patch(&text)).expect(202)))
+    };
+    let [long, short] = alternate(scale.rounds, [&mut || patches(&mut long), &mut || patches(&mut short)]);
+    let size = Unit::Bytes.show(scale.log_bytes as f64);
+    let work = format!("trace patch at {size} of log, floor the first patches of a log");
+    vec![Row::compared(&work, Unit::Time, &long, &short, Target::AtMost(1.2))]
+}
+
+/// `baton build log` of a long log; the floor is the same bytes from SQLite in a loop. The start of the program
+/// counts.
+pub fn download(scale: &Scale) -> Vec<Row> {
+    let data = Data::new();
+    let (server, mut writers) = server_with_writers(&data, 1);
+    let build = &mut writers[0].build;
+    lengthen(server.address, build, scale.log_bytes);
+    ask_once(server.address, &finish(build.id, &build.token)).expect(200);
+    drop(server);
+    let (id, size) = (build.id.to_string(), build.size);
+    let whole = baton(data.path()).args(["build", "log", &id]).output().unwrap();
+    assert!(whole.stdout.chunks(LARGE_PATCH_BYTES).all(|piece| piece == log_text(LARGE_PATCH_BYTES)));
+    assert_eq!(whole.stdout.len(), size);
+    let floor_dir = tempfile::tempdir().unwrap();
+    let floor = floor_dir.path().join("floor.db");
+    sqlite::store_log(&sqlite::patches(&floor), &whole.stdout);
+    let rate = |work: &dyn Fn()| {
+        let started = Instant::now();
+        work();
+        size as f64 / started.elapsed().as_secs_f64()
+    };
+    let print = || {
+        let status = baton(data.path()).args(["build", "log", &id]).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success());
+    };
+    let [baton, floor] =
+        alternate(scale.rounds, [&mut || rate(&print), &mut || rate(&|| assert_eq!(sqlite::read_log(&floor), size))]);
+    let work = format!("log download of {}, `baton build log`", Unit::Bytes.show(size as f64));
+    vec![Row::compared(&work, Unit::Throughput, &baton, &floor, Target::AtLeast(0.8))]
+}

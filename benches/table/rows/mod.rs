@@ -1,0 +1,38 @@
+//! The rows of the table, one file a subject.
+
+mod artifacts;
+mod builds;
+mod footprint;
+mod holds;
+mod logs;
+mod polls;
+mod queue;
+
+use crate::Scale;
+use crate::report::Row;
+
+type Measure = fn(&Scale) -> Vec<Row>;
+
+/// Name and measurement, in the order of the table. Some share a set-up and make several rows.
+pub const ALL: [(&str, Measure); 17] = [
+    ("empty poll, keep-alive", polls::keep_alive),
+    ("empty poll, connection per request", polls::connection_per_request),
+    ("empty poll, database accesses", polls::database_accesses),
+    ("claim and finish", builds::claim_and_finish),
+    ("trace patch, 1 client", logs::one_client),
+    ("trace patch, 64 clients", logs::many_clients),
+    ("trace patch, tail", logs::tail),
+    ("trace patch, long log", logs::long_log),
+    ("long queue: claim, empty poll, start", queue::long_queue),
+    ("artifact upload", artifacts::upload_large),
+    ("artifact download", artifacts::download_large),
+    ("log download", logs::download),
+    ("held poll, wake", holds::wake),
+    ("held polls, cost", holds::crowd),
+    ("memory, idle", footprint::idle_memory),
+    ("memory, uploads", artifacts::uploads_memory),
+    ("release binary", footprint::binary_size),
+];
+
+/// Clients, wherever there are many.
+pub const CLIENTS: usize = 64;
