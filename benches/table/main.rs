@@ -40,14 +40,16 @@ use std::time::{Duration, Instant};
 
 /// How long and how large: the full table or the quick one.
 pub struct Scale {
-    /// Measurements of each side, in alternation.
+    /// Measurements of each side, in alternation, of what takes seconds.
     pub rounds: usize,
-    /// How long each of them takes, where time is what is given.
+    /// The same of what takes less: many short rounds see the same weather.
+    pub short_rounds: usize,
+    /// How long a short round takes, where time is what is given.
     pub round: Duration,
+    /// Calls in a short round of latencies.
+    pub calls: usize,
     /// Builds that are claimed and finished in a round.
     pub builds: usize,
-    /// Single patches whose latency is taken in a round.
-    pub patches: usize,
     /// How long 64 clients write while the tail of their latencies is looked at.
     pub tail: Duration,
     /// Bytes of a long log.
@@ -64,9 +66,10 @@ pub struct Scale {
 
 const FULL: Scale = Scale {
     rounds: 5,
-    round: Duration::from_millis(1000),
+    short_rounds: 15,
+    round: Duration::from_millis(400),
+    calls: 200,
     builds: 10_000,
-    patches: 1000,
     tail: Duration::from_secs(10),
     log_bytes: 100 << 20,
     many_builds: 1_000_000,
@@ -77,9 +80,10 @@ const FULL: Scale = Scale {
 
 const QUICK: Scale = Scale {
     rounds: 3,
-    round: Duration::from_millis(250),
+    short_rounds: 5,
+    round: Duration::from_millis(200),
+    calls: 100,
     builds: 2000,
-    patches: 200,
     tail: Duration::from_secs(1),
     log_bytes: 20 << 20,
     many_builds: 50_000,

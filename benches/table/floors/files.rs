@@ -26,6 +26,12 @@ pub fn sync(path: &Path) {
     File::open(path).unwrap().sync_all().unwrap();
 }
 
+/// Lets the disk finish what others have left to it.
+pub fn settle() {
+    let status = std::process::Command::new("sync").status().unwrap();
+    assert!(status.success());
+}
+
 /// What a write of 4 KiB to the end of a file and its fdatasync take, in seconds.
 pub fn sync_latency() -> f64 {
     let mut file = tempfile::tempfile().unwrap();

@@ -1,6 +1,7 @@
 //! The same bytes through SQLite with the same durability, from one loop in one thread, without HTTP, JSON, tokens or
 //! locks of ours.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Params, named_params};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant};
 /// Jobs in one commit: as many as there are clients, which is the most that the server could gather.
 const GROUP: usize = 64;
 
-/// Opens a database as `src/store/mod.rs` does, with the same pragmas.
-pub fn open(path: &Path) -> Connection {
+/// Opens a database as `src/store/mod.rs` does, with the same pragmas. QPSG on: else SQLite, built with STAT4 as
+/// rusqlite builds it, prepares most statements anew each time that the cache hands them out.
+fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(10)).unwrap();
     connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
     connection
         .execute_batch(
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
@@ -25,16 +28,32 @@ pub fn open(path: &Path) -> Connection {
     connection
 }
 
-/// Claims and finishes so many queued builds of a data directory: a commit of 64 claims, then one of their 64 ends.
-pub fn claim_and_finish(connection: &Connection, builds: usize, runner_tokens: &[String]) {
-    let runners: Vec<[u8; 32]> = runner_tokens.iter().map(|token| Sha256::digest(token).into()).collect();
-    let mut left = builds;
-    while left > 0 {
-        let count = left.min(GROUP);
-        let mut claimed = Vec::with_capacity(count);
-        group(connection, count, |c, index| claimed.push(claim(c, &runners[index % runners.len()])));
-        group(connection, count, |c, index| finish(c, claimed[index]));
-        left -= count;
+/// The database of a data directory, as the server opens it.
+pub struct Builds {
+    writer: Connection,
+    /// Sees only what is committed.
+    reader: Connection,
+}
+
+impl Builds {
+    pub fn open(path: &Path) -> Builds {
+        Builds { writer: open(path), reader: open(path) }
+    }
+
+    /// Claims and finishes so many queued builds: a commit of 64 claims, then one of their 64 ends.
+    pub fn claim_and_finish(&self, builds: usize, runner_tokens: &[String]) {
+        let runners: Vec<[u8; 32]> = runner_tokens.iter().map(|token| Sha256::digest(token).into()).collect();
+        let mut left = builds;
+        while left > 0 {
+            let count = left.min(GROUP);
+            let mut claimed = Vec::with_capacity(count);
+            for index in 0..count {
+                look(&self.reader, &runners[index % runners.len()]);
+            }
+            group(&self.writer, count, |c, index| claimed.push(claim(c, &runners[index % runners.len()])));
+            group(&self.writer, count, |c, index| finish(c, claimed[index]));
+            left -= count;
+        }
     }
 }
 
@@ -49,15 +68,28 @@ fn group(connection: &Connection, count: usize, mut job: impl FnMut(&Connection,
     run(connection, "COMMIT", []);
 }
 
-/// The statements of `Coordinator::claim_build` once it writes, in its order. What it reads before, to see whether
-/// there is anything to write, is no part of the floor.
-fn claim(c: &Connection, runner_token: &[u8; 32]) -> i64 {
-    const RUNNER: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
-            r.project_id, p.name, r.info, r.contacted_at
-        FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
-    let runner = value(c, &format!("{RUNNER} WHERE r.token_hash = ?1"), [runner_token]);
+const RUNNER: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
+        r.project_id, p.name, r.info, r.contacted_at
+    FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
+
+/// What `Coordinator::claim_build` reads to see whether there is anything to write.
+fn look(c: &Connection, runner_token: &[u8; 32]) {
+    run(c, "BEGIN", []);
+    value(c, &format!("{RUNNER} WHERE r.token_hash = ?1"), [runner_token]);
+    value(c, "SELECT generation FROM queue_state", []);
+    oldest_pending(c);
+    run(c, "COMMIT", []);
+}
+
+fn oldest_pending(c: &Connection) -> i64 {
     let set = value(c, "SELECT coalesce(max(id), 0) FROM tag_sets", []);
-    let id = value(c, "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1", [set]);
+    value(c, "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1", [set])
+}
+
+/// The statements of `Coordinator::claim_build` when it writes, in its order.
+fn claim(c: &Connection, runner_token: &[u8; 32]) -> i64 {
+    let runner = value(c, &format!("{RUNNER} WHERE r.token_hash = ?1"), [runner_token]);
+    let id = oldest_pending(c);
     run(
         c,
         "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,

@@ -104,6 +104,7 @@ pub fn upload_large(scale: &Scale) -> Vec<Row> {
     let build = &builds[0];
     let nginx = Nginx::start();
     let timed = |work: &dyn Fn(), clear: &dyn Fn()| {
+        files::settle();
         let started = Instant::now();
         work();
         let rate = archive.rate(started.elapsed());

@@ -76,10 +76,10 @@ pub fn claim_and_finish(scale: &Scale) -> Vec<Row> {
     };
     let mut floor = || {
         let (data, runners) = queued();
-        let connection = sqlite::open(&data.database());
-        sqlite::claim_and_finish(&connection, warm_up, &runners);
+        let floor = sqlite::Builds::open(&data.database());
+        floor.claim_and_finish(warm_up, &runners);
         let started = Instant::now();
-        sqlite::claim_and_finish(&connection, scale.builds, &runners);
+        floor.claim_and_finish(scale.builds, &runners);
         scale.builds as f64 / started.elapsed().as_secs_f64()
     };
     let [baton, floor] = alternate(scale.rounds, [&mut baton, &mut floor]);

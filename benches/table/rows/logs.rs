@@ -53,9 +53,9 @@ pub fn one_client(scale: &Scale) -> Vec<Row> {
     let Writer { build, data: text } = &mut writers[0];
     let floor_dir = tempfile::tempdir().unwrap();
     let connection = sqlite::patches(&floor_dir.path().join("floor.db"));
-    let mut floor = || median_latency(scale.patches, || sqlite::patch(&connection, text));
-    let mut baton = || median_latency(scale.patches, || drop(client.ask(&build.patch(text)).expect(202)));
-    let [baton, floor] = alternate(scale.rounds, [&mut baton, &mut floor]);
+    let mut floor = || median_latency(scale.calls, || sqlite::patch(&connection, text));
+    let mut baton = || median_latency(scale.calls, || drop(client.ask(&build.patch(text)).expect(202)));
+    let [baton, floor] = alternate(scale.short_rounds, [&mut baton, &mut floor]);
     vec![Row::compared("trace patch of 4 KiB, 1 client", Unit::Time, &baton, &floor, Target::AtMost(1.5))]
 }
 
@@ -74,7 +74,7 @@ pub fn many_clients(scale: &Scale) -> Vec<Row> {
         load.fair_rate()
     };
     let [baton, floor, single] = alternate(
-        scale.rounds,
+        scale.short_rounds,
         [&mut baton, &mut || sqlite::patches_per_second(&connection, &text, scale.round), &mut || {
             write(server.address, &mut one, scale.round).rate()
         }],
@@ -127,9 +127,9 @@ pub fn long_log(scale: &Scale) -> Vec<Row> {
     lengthen(server.address, &mut long, scale.log_bytes);
     let patches = |build: &mut Running| {
         let mut client = Client::new(server.address);
-        median_latency(scale.patches / 2, || drop(client.ask(&build.patch(&text)).expect(202)))
+        median_latency(scale.calls, || drop(client.ask(&build.patch(&text)).expect(202)))
     };
-    let [long, short] = alternate(scale.rounds, [&mut || patches(&mut long), &mut || patches(&mut short)]);
+    let [long, short] = alternate(scale.short_rounds, [&mut || patches(&mut long), &mut || patches(&mut short)]);
     let size = Unit::Bytes.show(scale.log_bytes as f64);
     let work = format!("trace patch at {size} of log, floor the first patches of a log");
     vec![Row::compared(&work, Unit::Time, &long, &short, Target::AtMost(1.2))]

@@ -65,7 +65,7 @@ pub fn keep_alive(scale: &Scale) -> Vec<Row> {
     let mut floor_scripts = pollers(&runners, None, Connections::Kept);
     let mut bare_scripts = pollers(&runners, None, Connections::Kept);
     let [search, known, floor, bare] = alternate(
-        scale.rounds,
+        scale.short_rounds,
         [
             &mut || round(baton.address, &mut searching),
             &mut || round(baton.address, &mut knowing),
@@ -92,7 +92,7 @@ pub fn connection_per_request(scale: &Scale) -> Vec<Row> {
         load::run(address, &mut scripts, Connections::Fresh, Some(scale.round)).fair_rate()
     };
     let [polls, floor, bare] = alternate(
-        scale.rounds,
+        scale.short_rounds,
         [&mut || round(baton.address), &mut || round(floor.address), &mut || round(bare.address)],
     );
     let row = |work, floor, target| Row::compared(work, Unit::PerSecond, &polls, floor, target);

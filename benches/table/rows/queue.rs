@@ -95,11 +95,11 @@ fn fill(data: &Data, count: u64, status: &str) {
 /// Claims and empty polls among many waiting builds; the floor is the same among few. Then, how soon a server that
 /// stores them answers.
 pub fn long_queue(scale: &Scale) -> Vec<Row> {
-    let calls = (scale.patches / 2).max(100);
-    let own = calls * (scale.rounds + 1);
+    let calls = scale.calls / 2;
+    let own = calls * (scale.short_rounds + 1);
     let (many, few) = (Crowded::new(scale.many_builds, own), Crowded::new(1000, own));
     let [claim_many, claim_few, poll_many, poll_few, hard_many, hard_few] = alternate(
-        scale.rounds,
+        scale.short_rounds,
         [
             &mut || many.latency(calls, &many.claims, 201),
             &mut || few.latency(calls, &few.claims, 201),
