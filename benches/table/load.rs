@@ -1,11 +1,12 @@
 //! The load generator: many connections in one thread, since it shares the processors with what it measures.
 //!
 //! One `read` and one `write` a request, prebuilt requests where the work allows it, and no more of HTTP than the
-//! answer's head. It counts per client, so that a server cannot shine by serving some of them only.
+//! answer's head.
 
 use crate::wire::{Connections, Head, parse_head};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -38,17 +39,28 @@ impl Load {
     pub fn rate(&self) -> f64 {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64()
     }
+}
 
-    /// The same, after making sure that every client was served: none less than a fifth of what is usual.
-    pub fn fair_rate(&self) -> f64 {
-        let (least, mean) = (self.least(), self.latencies.len() as u64 / self.answers.len() as u64);
-        assert!(least * 5 >= mean && least > 0, "a client starves: {least} answers, while the mean is {mean}");
-        self.rate()
+/// Answers of each client over several runs: a server cannot shine by serving some of them only.
+#[derive(Default)]
+pub struct Tally(Cell<Vec<u64>>);
+
+impl Tally {
+    /// Counts a run; its answers a second.
+    pub fn rate(&self, load: &Load) -> f64 {
+        let mut all = self.0.take();
+        all.resize(load.answers.len(), 0);
+        all.iter_mut().zip(&load.answers).for_each(|(sum, count)| *sum += count);
+        self.0.set(all);
+        load.rate()
     }
 
-    /// Answers of the client that got the fewest.
-    pub fn least(&self) -> u64 {
-        self.answers.iter().copied().min().unwrap_or(0)
+    /// Says how the clients were served. Stops if one was not: if it got less than a fifth of what is usual.
+    pub fn note(&self) -> String {
+        let all = self.0.take();
+        let (least, mean) = (all.iter().copied().min().unwrap_or(0), all.iter().sum::<u64>() / all.len() as u64);
+        assert!(least > 0 && least * 5 >= mean, "a client starves: {least} answers, while the mean is {mean}");
+        format!("all {} clients are served: {mean} answers on average, at least {least}", all.len())
     }
 }
 

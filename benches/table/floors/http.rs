@@ -28,7 +28,7 @@ pub fn serve(name: &str) {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &limits).unwrap();
     let address = listener.local_addr().unwrap();
     let _server = match name {
-        OWN_LOOP => Some(HttpServer::start(listener, limits, Box::new(|_| Response::empty(204))).unwrap()),
+        OWN_LOOP => Some(HttpServer::start(listener, limits, Box::new(|_| Response::empty(204).into())).unwrap()),
         BARE => {
             listener.set_nonblocking(false).unwrap();
             thread::spawn(move || thread_per_connection(&listener.into()));

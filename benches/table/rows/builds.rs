@@ -3,7 +3,7 @@
 use super::CLIENTS;
 use crate::Scale;
 use crate::data::Data;
-use crate::floors::sqlite;
+use crate::floors::sqlite::builds as floors;
 use crate::load::{self, Script};
 use crate::procs::Served;
 use crate::report::{Row, Target, Unit, alternate};
@@ -76,11 +76,13 @@ pub fn claim_and_finish(scale: &Scale) -> Vec<Row> {
     };
     let mut floor = || {
         let (data, runners) = queued();
-        let floor = sqlite::Builds::open(&data.database());
+        let (floor, runners) = (floors::Builds::open(&data.database()), floors::hashes(&runners));
         floor.claim_and_finish(warm_up, &runners);
         let started = Instant::now();
         floor.claim_and_finish(scale.builds, &runners);
-        scale.builds as f64 / started.elapsed().as_secs_f64()
+        let rate = scale.builds as f64 / started.elapsed().as_secs_f64();
+        assert_eq!(floor.succeeded() as usize, warm_up + scale.builds);
+        rate
     };
     let [baton, floor] = alternate(scale.rounds, [&mut baton, &mut floor]);
     let work = "claim and finish, 64 clients, builds";

@@ -5,13 +5,12 @@ use crate::Scale;
 use crate::client::Client;
 use crate::data::{Data, last_update};
 use crate::floors::http;
-use crate::load::{self, Script};
+use crate::load::{self, Script, Tally};
 use crate::procs::{Served, serve_has};
 use crate::report::{Row, Target, Unit, alternate};
 use crate::wire::{Connections, Head, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -56,27 +55,22 @@ pub fn keep_alive(scale: &Scale) -> Vec<Row> {
     let current = last_updates(baton.address, &runners);
     let mut searching = pollers(&runners, None, Connections::Kept);
     let mut knowing = pollers(&runners, Some(&current), Connections::Kept);
-    let least = Cell::new(u64::MAX);
-    let round = |address, scripts: &mut [Poller]| {
-        let load = load::run(address, scripts, Connections::Kept, Some(scale.round));
-        least.set(least.get().min(load.least()));
-        load.fair_rate()
-    };
+    let tally = Tally::default();
+    let load = |address, scripts: &mut [Poller]| load::run(address, scripts, Connections::Kept, Some(scale.round));
     let mut floor_scripts = pollers(&runners, None, Connections::Kept);
     let mut bare_scripts = pollers(&runners, None, Connections::Kept);
     let [search, known, floor, bare] = alternate(
         scale.short_rounds,
         [
-            &mut || round(baton.address, &mut searching),
-            &mut || round(baton.address, &mut knowing),
-            &mut || round(floor.address, &mut floor_scripts),
-            &mut || round(bare.address, &mut bare_scripts),
+            &mut || tally.rate(&load(baton.address, &mut searching)),
+            &mut || tally.rate(&load(baton.address, &mut knowing)),
+            &mut || load(floor.address, &mut floor_scripts).rate(),
+            &mut || load(bare.address, &mut bare_scripts).rate(),
         ],
     );
     let row = |work, samples, floor, target| Row::compared(work, Unit::PerSecond, samples, floor, target);
     vec![
-        row("empty poll, 64 keep-alive clients", &search, &floor, Target::AtLeast(0.75))
-            .note(format!("all clients are served; the least in a round got {} answers", least.get())),
+        row("empty poll, 64 keep-alive clients", &search, &floor, Target::AtLeast(0.75)).note(tally.note()),
         row("the same with a current `last_update`", &known, &floor, Target::AtLeast(0.75)),
         row("for information: the same, floor a bare tiny_http thread per connection", &search, &bare, Target::None),
     ]
@@ -87,17 +81,20 @@ pub fn connection_per_request(scale: &Scale) -> Vec<Row> {
     let data = Data::new();
     let (baton, runners) = idle_server(&data);
     let (floor, bare) = (http::start(http::OWN_LOOP), http::start(http::BARE));
-    let round = |address| {
+    let tally = Tally::default();
+    let load = |address| {
         let mut scripts = pollers(&runners, None, Connections::Fresh);
-        load::run(address, &mut scripts, Connections::Fresh, Some(scale.round)).fair_rate()
+        load::run(address, &mut scripts, Connections::Fresh, Some(scale.round))
     };
     let [polls, floor, bare] = alternate(
         scale.short_rounds,
-        [&mut || round(baton.address), &mut || round(floor.address), &mut || round(bare.address)],
+        [&mut || tally.rate(&load(baton.address)), &mut || load(floor.address).rate(), &mut || {
+            load(bare.address).rate()
+        }],
     );
     let row = |work, floor, target| Row::compared(work, Unit::PerSecond, &polls, floor, target);
     vec![
-        row("empty poll, a connection per request", &floor, Target::AtLeast(0.85)),
+        row("empty poll, a connection per request", &floor, Target::AtLeast(0.85)).note(tally.note()),
         row("for information: the same, floor a bare tiny_http thread per connection", &bare, Target::None),
     ]
 }
