@@ -116,11 +116,11 @@ pub fn upload_large(scale: &Scale) -> Vec<Row> {
         timed(&|| upload(server.address, build, &archive.path, framing, |_| {}), &clear)
     };
     let copied = archive.path_beside("copy");
-    let [with_length, chunked, copy, put] = alternate(
+    let [chunked, with_length, copy, put] = alternate(
         scale.rounds.min(3),
         [
-            &mut || baton(Framing::Length),
             &mut || baton(Framing::Chunked),
+            &mut || baton(Framing::Length),
             &mut || timed(&|| files::copy(&archive.path, &copied), &|| std::fs::remove_file(&copied).unwrap()),
             &mut || match &nginx {
                 Ok(nginx) => {
