@@ -45,15 +45,17 @@ pub struct Row {
     notes: Vec<String>,
 }
 
-/// Measures the sides in alternation, each `rounds` times, after a round of each that does not count.
+/// Measures the sides in alternation, each `rounds` times, after a round of each that does not count. Every other
+/// round goes backwards, so that no side always bears what the same other has left behind.
 pub fn alternate<const N: usize>(rounds: usize, mut sides: [&mut dyn FnMut() -> f64; N]) -> [Samples; N] {
     let mut all = [const { Samples(Vec::new()) }; N];
     for side in &mut sides {
         side();
     }
-    for _ in 0..rounds {
-        for (side, samples) in sides.iter_mut().zip(&mut all) {
-            samples.0.push(side());
+    for round in 0..rounds {
+        for turn in 0..N {
+            let index = if round % 2 == 0 { turn } else { N - 1 - turn };
+            all[index].0.push(sides[index]());
         }
     }
     all

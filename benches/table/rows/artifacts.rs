@@ -117,7 +117,7 @@ pub fn upload_large(scale: &Scale) -> Vec<Row> {
     };
     let copied = archive.path_beside("copy");
     let [chunked, with_length, copy, put] = alternate(
-        scale.rounds.min(3),
+        scale.rounds,
         [
             &mut || baton(Framing::Chunked),
             &mut || baton(Framing::Length),
