@@ -92,6 +92,8 @@ const QUICK: Scale = Scale {
     held_polls: 200,
 };
 
+const USAGE: &str = "cargo bench [-- [--quick] [FILTER]...]: measures the rows whose name contains a FILTER:";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [first, floor] = arguments.as_slice()
@@ -107,10 +109,10 @@ fn main() -> ExitCode {
     let options: Vec<&str> = arguments.iter().map(String::as_str).filter(|it| *it != "--bench").collect();
     let quick = options.contains(&"--quick");
     let filters: Vec<&str> = options.iter().copied().filter(|it| *it != "--quick").collect();
-    if let Some(unknown) = filters.iter().find(|it| it.starts_with('-')) {
-        eprintln!("unknown option {unknown}: there are `--quick` and filters, parts of these names:");
-        rows::ALL.iter().for_each(|(name, _)| eprintln!("  {name}"));
-        return ExitCode::from(2);
+    if let Some(option) = filters.iter().find(|it| it.starts_with('-')) {
+        println!("{USAGE}");
+        rows::ALL.iter().for_each(|(name, _)| println!("  {name}"));
+        return ExitCode::from(if *option == "--help" { 0 } else { 2 });
     }
     run(if quick { &QUICK } else { &FULL }, &filters)
 }

@@ -170,7 +170,7 @@ impl Row {
             work: work.to_owned(),
             baton: baton.show(unit),
             floor: floor.show(unit),
-            ratio: format!("{ratio:.2}"),
+            ratio: format!("{ratio:.3}"),
             target: target.show(|limit| limit.to_string()),
             verdict: target.verdict(ratio).to_owned(),
             notes: Vec::new(),

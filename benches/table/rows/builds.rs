@@ -56,7 +56,7 @@ fn finish_builds(address: SocketAddr, runners: &[String], quota: usize) -> (Vec<
 /// Trivial builds, claimed and finished by 64 runners; the floor is the same statements in a loop, 64 jobs a commit.
 /// Each round has a data directory of its own, with all builds queued before; the first of them warm both sides up.
 pub fn claim_and_finish(scale: &Scale) -> Vec<Row> {
-    let warm_up = scale.builds / 10 / CLIENTS * CLIENTS;
+    let warm_up = scale.builds / 4 / CLIENTS * CLIENTS;
     let least = Cell::new(0);
     let queued = || {
         let data = Data::new();

@@ -45,14 +45,31 @@ fn write(address: SocketAddr, writers: &mut [Writer], time: Duration) -> Load {
     load::run(address, writers, Connections::Kept, Some(time))
 }
 
-/// The latency of one client's patches; the floor is a commit of the same bytes.
+/// Bytes of the patches that make a log long.
+const LARGE_PATCH_BYTES: usize = 1 << 20;
+
+/// Makes a build's log so long.
+fn lengthen(address: SocketAddr, build: &mut Running, bytes: u64) {
+    let (text, mut client) = (log_text(LARGE_PATCH_BYTES), Client::new(address));
+    while (build.size as u64) < bytes {
+        client.ask(&build.patch(&text)).expect(202);
+    }
+}
+
+/// The latency of one client's patches; the floor is a commit of the same bytes. Both have written enough before for
+/// their write-ahead logs to be overwritten from now on, as they are most of the time: growing ones cost twice as much.
 pub fn one_client(scale: &Scale) -> Vec<Row> {
+    const WARM_UP_BYTES: u64 = 32 << 20;
     let data = Data::new();
     let (server, mut writers) = server_with_writers(&data, 1);
-    let mut client = Client::new(server.address);
     let Writer { build, data: text } = &mut writers[0];
+    lengthen(server.address, build, WARM_UP_BYTES);
     let floor_dir = tempfile::tempdir().unwrap();
     let connection = floors::patches(&floor_dir.path().join("floor.db"));
+    for _ in 0..WARM_UP_BYTES / LARGE_PATCH_BYTES as u64 {
+        floors::patch(&connection, &log_text(LARGE_PATCH_BYTES));
+    }
+    let mut client = Client::new(server.address);
     let mut floor = || median_latency(scale.calls, || floors::patch(&connection, text));
     let mut baton = || median_latency(scale.calls, || drop(client.ask(&build.patch(text)).expect(202)));
     let [baton, floor] = alternate(scale.short_rounds, [&mut baton, &mut floor]);
@@ -112,17 +129,6 @@ pub fn tail(scale: &Scale) -> Vec<Row> {
         quantile("p99.9", 0.999),
         quantile("longest", 1.0),
     ]
-}
-
-/// Bytes of the patches that make a log long.
-const LARGE_PATCH_BYTES: usize = 1 << 20;
-
-/// Makes a build's log so long.
-fn lengthen(address: SocketAddr, build: &mut Running, bytes: u64) {
-    let (text, mut client) = (log_text(LARGE_PATCH_BYTES), Client::new(address));
-    while (build.size as u64) < bytes {
-        client.ask(&build.patch(&text)).expect(202);
-    }
 }
 
 /// Patches at the end of a long log; the floor is patches at the begin of one.
