@@ -180,27 +180,33 @@ pub fn download_large(scale: &Scale) -> Vec<Row> {
     vec![Row::compared(&work, Unit::Throughput, &baton, &floor, Target::AtLeast(1.0))]
 }
 
-/// Waits until every client has come so far.
-fn wait_for_all(arrived: &AtomicUsize) {
-    arrived.fetch_add(1, Ordering::AcqRel);
+/// Waits until `is_true`, in vain for at most two minutes.
+fn wait_until(complaint: &str, is_true: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
-    while arrived.load(Ordering::Acquire) < CLIENTS {
-        assert!(Instant::now() < deadline, "an upload does not get as far as the others");
-        thread::sleep(Duration::from_millis(5));
+    while !is_true() {
+        assert!(Instant::now() < deadline, "{complaint}");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Memory while 64 uploads are under way. Nobody sends the last half of a file before all have sent the first.
+/// Bytes after which an upload waits for the others. Not much more: the server ends uploads that stand still for
+/// half a minute, and a slow disk may be the reason why the others have not come so far.
+const STEP_BYTES: u64 = 4 << 20;
+
+/// Memory while 64 uploads are under way, which keep step, so that they all are until the end.
 pub fn uploads_memory(scale: &Scale) -> Vec<Row> {
     let archive = Archive::new(scale.small_artifact_bytes);
     let (_data, server, builds) = server_with_builds(CLIENTS);
-    let (half_way, near_end) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let steps_of_all = AtomicUsize::new(0);
     let upload_one = |build| {
+        let mut steps = 0;
         upload(server.address, build, &archive.path, Framing::Chunked, |sent| {
-            if sent * 2 == archive.bytes {
-                wait_for_all(&half_way);
-            } else if sent == archive.bytes {
-                wait_for_all(&near_end);
+            if sent.is_multiple_of(STEP_BYTES) {
+                steps += 1;
+                steps_of_all.fetch_add(1, Ordering::AcqRel);
+                wait_until("an upload does not get as far as the others", || {
+                    steps_of_all.load(Ordering::Acquire) >= steps * CLIENTS
+                });
             }
         });
     };
