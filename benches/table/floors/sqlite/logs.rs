@@ -61,12 +61,7 @@ const SEGMENT_BYTES: usize = 16 << 10;
 
 fn append(c: &Connection, (id, size): &mut (i64, usize), data: &[u8]) {
     run(c, "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at FROM builds WHERE id = ?1", [*id]);
-    run(
-        c,
-        "SELECT b.token, p.ci_token, s.variables FROM builds b
-         JOIN projects p ON p.id = b.project_id JOIN build_specs s ON s.build_id = b.id WHERE b.id = ?1",
-        [*id],
-    );
+    run(c, "SELECT b.token, p.ci_token FROM builds b JOIN projects p ON p.id = b.project_id WHERE b.id = ?1", [*id]);
     run(c, "SELECT number, size, carry FROM traces WHERE build_id = ?1", [*id]);
     if *size == 0 {
         run(c, "INSERT INTO traces (build_id, number, size, carry) VALUES (?1, ?1, 0, x'')", [*id]);

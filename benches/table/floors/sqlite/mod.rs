@@ -12,8 +12,7 @@ use std::time::Duration;
 /// Jobs in one commit: as many as there are clients, which is the most that the server could gather.
 pub const GROUP: usize = 64;
 
-/// Opens a database as `src/store/mod.rs` does, with the same pragmas. QPSG on: else SQLite, built with STAT4 as
-/// rusqlite builds it, prepares most statements anew each time that the cache hands them out.
+/// Opens a database as `src/store/mod.rs` does, with the same settings.
 pub fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(10)).unwrap();
