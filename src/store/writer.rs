@@ -12,8 +12,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Most jobs in one commit: bounds how long the first of them waits.
 const JOBS_PER_COMMIT_MAX: usize = 256;
@@ -31,7 +30,31 @@ enum Turn {
 
 struct Job {
     run: Run,
-    caller: SyncSender<Turn>,
+    caller: Arc<Seat>,
+}
+
+/// Where a caller waits for its turn. A channel would spin before it sleeps, which costs more than the sleep.
+#[derive(Default)]
+struct Seat {
+    turn: Mutex<Option<Turn>>,
+    given: Condvar,
+}
+
+impl Seat {
+    fn give(&self, turn: Turn) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);
+        self.given.notify_one();
+    }
+
+    fn wait(&self) -> Turn {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match turn.take() {
+                Some(turn) => return turn,
+                None => turn = self.given.wait(turn).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -58,28 +81,26 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        // Room for all that a caller is ever told: to lead, and its answer.
-        let (caller, turn) = sync_channel(2);
+        let seat = Arc::new(Seat::default());
         let run: Run = Box::new(move |connection| Ok(Box::new(job(connection)?) as Box<dyn Any + Send>));
         let leads = {
             let mut waiting = self.waiting();
-            waiting.jobs.push_back(Job { run, caller });
+            waiting.jobs.push_back(Job { run, caller: Arc::clone(&seat) });
             !std::mem::replace(&mut waiting.led, true)
         };
-        let answer = crew::waiting(|| if leads { self.lead(&turn) } else { self.follow(&turn) })?;
+        let answer = crew::waiting(|| if leads { self.lead(&seat) } else { self.follow(&seat) })?;
         answer.downcast().map(|answer| *answer).map_err(|_| Error::internal("a job answered with another type"))
     }
 
-    fn follow(&self, turn: &Receiver<Turn>) -> Answer {
-        match turn.recv() {
-            Ok(Turn::Done(answer)) => answer,
-            Ok(Turn::Lead) => self.lead(turn),
-            Err(_) => Err(Error::internal("the write was dropped")),
+    fn follow(&self, seat: &Seat) -> Answer {
+        match seat.wait() {
+            Turn::Done(answer) => answer,
+            Turn::Lead => self.lead(seat),
         }
     }
 
     /// Runs one group, which the caller's own job is part of, and passes the lead on.
-    fn lead(&self, turn: &Receiver<Turn>) -> Answer {
+    fn lead(&self, seat: &Seat) -> Answer {
         let group: Vec<Job> = {
             let mut waiting = self.waiting();
             let count = waiting.jobs.len().min(JOBS_PER_COMMIT_MAX);
@@ -96,21 +117,20 @@ impl Writer {
         for (caller, answer) in callers {
             let answer = match &committed {
                 Ok(()) => answer,
-                Err(error) => answer.and(Err(Error::new(error.kind, error.message.clone()))),
+                // Nothing of the group is stored, whatever the job itself says.
+                Err(error) => Err(Error::new(error.kind, error.message.clone())),
             };
-            // A caller that is gone needs no answer.
-            let _ = caller.send(Turn::Done(answer));
+            caller.give(Turn::Done(answer));
         }
-        self.follow(turn)
+        self.follow(seat)
     }
 
     /// Makes the next one in the queue lead.
     fn pass_on(&self) {
         let mut waiting = self.waiting();
         match waiting.jobs.front() {
-            Some(next) if next.caller.send(Turn::Lead).is_ok() => {}
-            // Callers never leave before their answer, so that the send cannot fail.
-            _ => waiting.led = false,
+            Some(next) => next.caller.give(Turn::Lead),
+            None => waiting.led = false,
         }
     }
 
@@ -118,9 +138,9 @@ impl Writer {
         &self,
         connection: &mut Connection,
         group: Vec<Job>,
-        callers: &mut Vec<(SyncSender<Turn>, Answer)>,
+        callers: &mut Vec<(Arc<Seat>, Answer)>,
     ) -> Result<()> {
-        let mut transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
             Ok(transaction) => transaction,
             Err(error) => {
                 let error = Error::from(error);
@@ -130,9 +150,19 @@ impl Writer {
                 return Err(error);
             }
         };
+        let mut lost = None;
         for job in group {
-            let answer = run_job(&mut transaction, job.run);
+            let answer =
+                if lost.is_none() { run_job(&transaction, job.run) } else { Err(Error::internal("not tried")) };
+            if lost.is_none() && transaction.is_autocommit() {
+                // A full disk and the like end the whole transaction; the next savepoint would begin another.
+                lost = answer.as_ref().err().map(|error| Error::new(error.kind, error.message.clone()));
+                lost.get_or_insert_with(|| Error::internal("a write ended the transaction"));
+            }
             callers.push((job.caller, answer));
+        }
+        if let Some(error) = lost {
+            return Err(error);
         }
         let generation = queue::generation(&transaction)?;
         transaction.commit()?;
@@ -146,16 +176,15 @@ impl Writer {
 }
 
 /// Runs one job under a savepoint, so that its failure harms none of the others.
-fn run_job(transaction: &mut rusqlite::Transaction<'_>, run: Run) -> Answer {
-    let savepoint = transaction.savepoint()?;
-    let answer = catch_unwind(AssertUnwindSafe(|| run(&savepoint)))
+fn run_job(transaction: &Connection, run: Run) -> Answer {
+    let execute = |sql| Ok::<_, Error>(transaction.prepare_cached(sql)?.execute([])?);
+    execute("SAVEPOINT job")?;
+    let answer = catch_unwind(AssertUnwindSafe(|| run(transaction)))
         .unwrap_or_else(|_| Err(Error::internal("a write panicked; it was undone")));
-    if answer.is_ok() {
-        savepoint.commit()?;
-    } else {
-        // Dropping a savepoint undoes it.
-        drop(savepoint);
+    if answer.is_err() {
+        execute("ROLLBACK TO job")?;
     }
+    execute("RELEASE job")?;
     answer
 }
 
@@ -185,5 +214,25 @@ mod tests {
         });
         let kept: i64 = store.read(|c| Ok(c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).unwrap();
         assert_eq!(kept, 48);
+    }
+
+    #[test]
+    fn a_job_that_ends_the_transaction_takes_its_group_along_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("baton.db")).unwrap());
+        store.write(|c| Ok(c.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)")?)).unwrap();
+        let done: usize = std::thread::scope(|scope| {
+            let insert = |n: i64| {
+                store.write(move |c| {
+                    c.execute("INSERT INTO t VALUES (?1)", [n])?;
+                    if n % 8 == 0 { Ok(c.execute_batch("ROLLBACK")?) } else { Ok(()) }
+                })
+            };
+            let threads: Vec<_> = (0..64).map(|n| scope.spawn(move || insert(n).is_ok())).collect();
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+        });
+        let kept: usize = store.read(|c| Ok(c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)).unwrap();
+        assert_eq!(kept, done, "what was answered is stored, and nothing else");
+        store.write(|c| Ok(c.execute("INSERT INTO t VALUES (100)", [])?)).unwrap();
     }
 }
