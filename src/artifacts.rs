@@ -8,16 +8,26 @@
 use crate::domain::build::BuildId;
 use crate::domain::token::{hex, random};
 use crate::error::{Error, Kind, Result};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::statvfs;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
 
 /// Bytes that are read from the network and written to the disk at a time.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Pieces that may be stored before they are hashed. With those in both threads' hands: 256 KiB an upload.
+const PIECES_AHEAD: usize = 2;
+
+/// After so many bytes the disk begins to write.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 /// Prefix of files that are still being received.
 pub const INCOMING: &str = "incoming-";
@@ -91,21 +101,17 @@ impl Artifacts {
             sha256: [0; 32],
         };
         let path = self.dir.join(&received.name);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let mut hash = Sha256::new();
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            let filled = fill(from, &mut piece).map_err(read_error)?;
-            let Some(bytes) = piece.get(..filled).filter(|bytes| !bytes.is_empty()) else { break };
-            received.size += bytes.len() as u64;
-            check_size(received.size, bytes_below)?;
-            self.check_room(reserve_bytes)?;
-            hash.update(bytes);
-            file.write_all(bytes)?;
-        }
-        check_size(received.size, bytes_below)?;
-        file.sync_all()?;
-        received.sha256 = hash.finalize().into();
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut storing = Storing { artifacts: self, file, size: 0, bytes_below, reserve_bytes };
+        let mut first = vec![0; PIECE_BYTES];
+        let filled = fill(from, &mut first).map_err(read_error)?;
+        first.truncate(filled);
+        storing.store(&first)?;
+        received.sha256 =
+            if filled < PIECE_BYTES { Sha256::digest(&first).into() } else { storing.store_and_hash(first, from)? };
+        check_size(storing.size, bytes_below)?;
+        storing.file.sync_all()?;
+        received.size = storing.size;
         Ok(received)
     }
 
@@ -145,6 +151,66 @@ impl Artifacts {
         self.remove(&orphans);
         Ok(orphans.len())
     }
+}
+
+/// A file that is being written.
+struct Storing<'a> {
+    artifacts: &'a Artifacts,
+    file: File,
+    size: u64,
+    bytes_below: u64,
+    reserve_bytes: u64,
+}
+
+impl Storing<'_> {
+    fn store(&mut self, bytes: &[u8]) -> Result<()> {
+        let before = self.size;
+        self.size += bytes.len() as u64;
+        check_size(self.size, self.bytes_below)?;
+        self.artifacts.check_room(self.reserve_bytes)?;
+        self.file.write_all(bytes)?;
+        if self.size / WRITE_BACK_BYTES > before / WRITE_BACK_BYTES {
+            start_write_back(&self.file, self.size);
+        }
+        Ok(())
+    }
+
+    /// Stores all that `from` delivers, while another thread makes the checksum, of that and of `first`, which is
+    /// stored already.
+    fn store_and_hash(&mut self, first: Vec<u8>, from: &mut dyn Read) -> Result<[u8; 32]> {
+        thread::scope(|scope| {
+            let (stored, to_hash) = sync_channel::<Vec<u8>>(PIECES_AHEAD);
+            let (hashed, empty) = channel();
+            let beside = thread::Builder::new().name("checksum".to_owned()).spawn_scoped(scope, move || {
+                let mut hash = Sha256::new();
+                for piece in to_hash {
+                    hash.update(&piece);
+                    // The other side may have come to its end.
+                    let _ = hashed.send(piece);
+                }
+                hash.finalize().into()
+            })?;
+            let mut piece = first;
+            while !piece.is_empty() {
+                stored.send(piece).map_err(|_| Error::internal("nobody makes the checksum"))?;
+                piece = empty.try_recv().unwrap_or_default();
+                piece.resize(PIECE_BYTES, 0);
+                let filled = fill(from, &mut piece).map_err(read_error)?;
+                piece.truncate(filled);
+                self.store(&piece)?;
+            }
+            drop(stored);
+            beside.join().map_err(|_| Error::internal("the thread that makes a checksum panicked"))
+        })
+    }
+}
+
+/// Has the kernel begin to write what a file has up to `end`, so that the last sync finds little left to do. To
+/// say that these pages will not be needed is the one way to ask for that without waiting. Only an advice.
+fn start_write_back(file: &File, end: u64) {
+    let from = i64::try_from(end.saturating_sub(WRITE_BACK_BYTES)).unwrap_or(0);
+    let length = i64::try_from(WRITE_BACK_BYTES).unwrap_or(0);
+    let _ = posix_fadvise(file.as_raw_fd(), from, length, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
 /// Whether a file is smaller than the limit.
