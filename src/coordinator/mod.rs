@@ -18,6 +18,7 @@ mod space;
 mod sweep;
 mod trace;
 mod waiting;
+mod whole_trace;
 
 pub use crate::store::invariants::Problem;
 pub use artifacts::{Download, Upload};
@@ -50,6 +51,7 @@ pub struct Coordinator {
     idle: idle::Idle,
     waiting: waiting::WaitingRoom,
     maskers: Arc<maskers::Maskers>,
+    spared: whole_trace::SparedNumbers,
     limits: Limits,
 }
 
@@ -77,6 +79,7 @@ impl Coordinator {
             maskers: Arc::default(),
             idle: idle::Idle::default(),
             waiting: waiting::WaitingRoom::default(),
+            spared: whole_trace::SparedNumbers::default(),
             store,
             limits,
         })

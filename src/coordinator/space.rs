@@ -51,10 +51,11 @@ impl Coordinator {
     /// Removes some segments of removed traces. False: there were none.
     fn collect_some(&self) -> Result<bool> {
         // An idle server does not write.
-        if !self.store.read(traces::is_any_detached)? {
+        if !self.store.read(|c| traces::is_any_detached(c, &self.spared.all()))? {
             return Ok(false);
         }
-        self.store.write(|c| traces::collect(c, SEGMENTS_PER_COMMIT_MAX))?;
+        let spared = self.spared.clone();
+        self.store.write(move |c| traces::collect(c, &spared.all(), SEGMENTS_PER_COMMIT_MAX))?;
         Ok(true)
     }
 
@@ -145,6 +146,30 @@ mod tests {
         let trace = coordinator.read_trace(stays, 0, u64::MAX).unwrap().0;
         assert!(trace.iter().all(|byte| *byte == b'x') && trace.len() > 1_600_000);
         assert!(crate::coordinator::check(dir.path()).unwrap().problems.is_empty());
+    }
+
+    #[test]
+    fn others_write_after_every_few_segments_of_a_removal() {
+        let (_dir, coordinator) = unserved();
+        let (gone, stays) = (BuildId(1), BuildId(2));
+        append(&coordinator, gone, 30 << 20);
+        coordinator.store.write(move |c| traces::remove(c, gone)).unwrap();
+        let count = || {
+            let count = |c: &rusqlite::Connection| {
+                Ok(c.query_row("SELECT count(*) FROM trace_segments WHERE id >> 20 = 1", [], |row| row.get(0))?)
+            };
+            coordinator.store.read(count).unwrap()
+        };
+        let mut left: usize = count();
+        let mut steps = 0;
+        while coordinator.collect_some().unwrap() {
+            let now = count();
+            assert!(left - now <= SEGMENTS_PER_COMMIT_MAX, "{left} to {now}");
+            append(&coordinator, stays, 1000);
+            (left, steps) = (now, steps + 1);
+        }
+        assert!(left == 0 && steps >= 1920 / SEGMENTS_PER_COMMIT_MAX, "{left} left after {steps}");
+        assert_eq!(coordinator.read_trace(stays, 0, u64::MAX).unwrap().0.len(), 1000 * steps);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::Coordinator;
 use super::auth::{Purpose, build_for, build_for_put};
 use super::builds::finish;
+use super::whole_trace::{Continuation, PIECE_BYTES_MAX, Ready};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::content_range::ContentRange;
-use crate::domain::masking::{Carry, Masker};
+use crate::domain::masking::Carry;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
@@ -55,6 +56,7 @@ pub enum Updated {
 
 impl Coordinator {
     /// Appends `data` to a running build's trace (protocol 1.3). `range` is the request's, `None` if it has none.
+    /// A long patch is stored like several short ones.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`]. Whoever passes those lives, whatever becomes of the patch.
@@ -66,8 +68,34 @@ impl Coordinator {
         mut data: Vec<u8>,
         now: Timestamp,
     ) -> Result<Patched> {
+        let mut start = fitting(range, data.len() as u64).map(|range| range.start);
+        loop {
+            let rest = data.split_off(data.len().min(PIECE_BYTES_MAX));
+            let piece = Piece { start, data, follow: rest.len() as u64 };
+            let patched = self.append_piece(id, token.clone(), piece, self.check_room(), now)?;
+            match patched {
+                Patched::Stored { size, .. } if !rest.is_empty() => (start, data) = (Ok(size), rest),
+                Patched::Stored { .. }
+                | Patched::Elsewhere { .. }
+                | Patched::NotRunning { .. }
+                | Patched::Refused(_) => return Ok(patched),
+            }
+        }
+    }
+
+    /// Appends a piece of a patch. `room` says whether there is some.
+    ///
+    /// # Errors
+    /// As [`Coordinator::append_trace`].
+    pub(super) fn append_piece(
+        &self,
+        id: BuildId,
+        token: Option<Token>,
+        piece: Piece,
+        room: Result<()>,
+        now: Timestamp,
+    ) -> Result<Patched> {
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
-        let room = self.check_room();
         let maskers = Arc::clone(&self.maskers);
         self.store.write(move |c| {
             let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
@@ -76,23 +104,24 @@ impl Coordinator {
             }
             touch(c, &build, step, now)?;
             let trace = traces::of_build(c, id)?;
-            let range = match fitting(range, data.len() as u64) {
-                Ok(range) => range,
+            let start = match piece.start {
+                Ok(start) => start,
                 Err(error) => return Ok(Patched::Refused(error)),
             };
-            if range.start != trace.size {
+            if start != trace.size {
                 return Ok(Patched::Elsewhere { size: trace.size });
             }
-            if trace.size + data.len() as u64 > bytes_max {
+            let size = trace.size + piece.data.len() as u64;
+            if size + piece.follow > bytes_max {
                 finish(c, &build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
                 return Ok(Patched::NotRunning { status: Status::Failed });
             }
-            let size = trace.size + data.len() as u64;
-            if !data.is_empty() {
+            if !piece.data.is_empty() {
                 if let Err(error) = room {
                     return Ok(Patched::Refused(error));
                 }
-                append(c, id, &trace, &*maskers.of_build(c, id)?, &mut data)?;
+                let masker = maskers.of_build(c, id)?;
+                Continuation::new(&masker, &carry(&trace)?, trace.size, piece.data).write(c, id, &trace)?;
             }
             Ok(Patched::Stored { status: Status::Running, size })
         })
@@ -132,50 +161,25 @@ impl Coordinator {
             Some("failed") => Some((Status::Failed, Some(FailureReason::ScriptFailure))),
             _ => None,
         };
-        let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
-        let room = self.check_room();
-        let maskers = Arc::clone(&self.maskers);
-        self.store.write(move |c| {
-            let build = build_for_put(c, id, token.as_ref())?;
-            let too_large = trace.as_ref().is_some_and(|trace| trace.len() as u64 > bytes_max);
-            match build.status {
-                Status::Running => {}
-                Status::Canceled if build.runner_id.is_some() && build.erased_at.is_none() => {
-                    // The runner has not heard of it yet: its last words are kept, and it is told to stop.
-                    if let Some(trace) = trace.filter(|_| !too_large) {
-                        put_trace(c, id, &*maskers.of_build(c, id)?, trace)?;
-                        traces::finish(c, id)?;
-                    }
-                    return Ok(Updated::Gone);
-                }
-                // The answer to this very report was lost on its way.
-                status if end.is_some_and(|(end, _)| end == status) && build.erased_at.is_none() => {
-                    return Ok(Updated::Accepted);
-                }
-                Status::Created
-                | Status::Pending
-                | Status::Success
-                | Status::Failed
-                | Status::Canceled
-                | Status::Skipped => return Ok(Updated::Gone),
+        let too_large = trace.as_ref().is_some_and(|trace| trace.len() as u64 > self.limits().trace_bytes_max);
+        for _ in 0..TRIES_MAX {
+            let room = self.check_room();
+            // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
+            let has_room = room.is_ok() || end.is_some();
+            let trace = match &trace {
+                None => None,
+                Some(_) if too_large => Some(Ready::Not),
+                Some(data) => Some(self.ready(id, token.as_ref(), data, has_room, now)?),
+            };
+            let room = if has_room { Ok(()) } else { room };
+            let update = Update { id, end, trace, too_large, room, step: self.limits().seen_step(), now };
+            let token = token.clone();
+            let updated = self.store.write(move |c| update.run(c, &build_for_put(c, id, token.as_ref())?))?;
+            if let Some(updated) = updated {
+                return Ok(updated);
             }
-            if too_large {
-                finish(c, &build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
-                return Ok(Updated::TraceTooLarge);
-            }
-            touch(c, &build, step, now)?;
-            if let Some(trace) = trace {
-                // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
-                match room {
-                    Err(error) if end.is_none() => return Ok(Updated::Refused(error)),
-                    Ok(()) | Err(_) => put_trace(c, id, &*maskers.of_build(c, id)?, trace)?,
-                }
-            }
-            if let Some((status, reason)) = end {
-                finish(c, &build, status, reason, now)?;
-            }
-            Ok(Updated::Accepted)
-        })
+        }
+        Err(Error::new(Kind::Busy, "somebody else writes to the trace at the same time"))
     }
 
     /// Up to `bytes_max` bytes of a build's trace from `offset` on, with its state at that moment. Of a running
@@ -194,6 +198,69 @@ impl Coordinator {
         })
     }
 }
+
+/// A part of a patch.
+pub struct Piece {
+    /// Where it begins, or what is wrong with what the patch says of that.
+    pub start: Result<u64>,
+    /// Its bytes.
+    pub data: Vec<u8>,
+    /// How many more bytes the patch has.
+    pub follow: u64,
+}
+
+/// A report, with all that was found out beforehand.
+struct Update {
+    id: BuildId,
+    end: Option<(Status, Option<FailureReason>)>,
+    trace: Option<Ready>,
+    too_large: bool,
+    room: Result<()>,
+    step: Duration,
+    now: Timestamp,
+}
+
+impl Update {
+    /// Does what is reported. `None`: what was found out does not hold any more; only a sign of life was noted.
+    fn run(self, c: &Connection, build: &BuildState) -> Result<Option<Updated>> {
+        let Update { id, end, now, .. } = self;
+        if build.has_last_words() {
+            // The runner has not heard of it yet: its last words are kept, and it is told to stop.
+            if let Some(trace) = self.trace.filter(|_| !self.too_large) {
+                if !trace.take(c, id)? {
+                    return Ok(None);
+                }
+                traces::finish(c, id)?;
+            }
+            return Ok(Some(Updated::Gone));
+        }
+        if build.status != Status::Running {
+            // Maybe the answer to this very report was lost on its way.
+            let is_repeated = end.is_some_and(|(end, _)| end == build.status) && build.erased_at.is_none();
+            return Ok(Some(if is_repeated { Updated::Accepted } else { Updated::Gone }));
+        }
+        if self.too_large {
+            finish(c, build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
+            return Ok(Some(Updated::TraceTooLarge));
+        }
+        touch(c, build, self.step, now)?;
+        if let Some(trace) = self.trace {
+            if let Err(error) = self.room {
+                return Ok(Some(Updated::Refused(error)));
+            }
+            if !trace.take(c, id)? {
+                return Ok(None);
+            }
+        }
+        if let Some((status, reason)) = end {
+            finish(c, build, status, reason, now)?;
+        }
+        Ok(Some(Updated::Accepted))
+    }
+}
+
+/// How often a report is looked at anew, since somebody else writes to the same trace.
+const TRIES_MAX: usize = 5;
 
 /// The range, if there is one and it fits so many bytes.
 fn fitting(range: Option<ContentRange>, bytes: u64) -> Result<ContentRange> {
@@ -215,48 +282,10 @@ pub fn is_due(build: &BuildState, step: Duration, now: Timestamp) -> bool {
     build.status == Status::Running && build.seen_at.is_none_or(|at| now.since(at) >= step)
 }
 
-fn carry(trace: &TraceRow) -> Result<Carry> {
+/// What must be carried on from the end of this trace.
+///
+/// # Errors
+/// [`Kind::Internal`] if it is damaged.
+pub fn carry(trace: &TraceRow) -> Result<Carry> {
     Carry::from_bytes(&trace.carry).ok_or_else(|| Error::new(Kind::Internal, "a trace's carry is damaged"))
-}
-
-fn append(c: &Connection, id: BuildId, trace: &TraceRow, masker: &Masker, data: &mut [u8]) -> Result<()> {
-    let appended = masker.mask_append(&carry(trace)?, data);
-    let kept = appended.carry.to_bytes();
-    match appended.tail {
-        None => traces::write(c, id, trace, trace.size, data, &kept),
-        Some(mut tail) => {
-            let offset = trace.size.saturating_sub(tail.len() as u64);
-            tail.extend_from_slice(data);
-            traces::write(c, id, trace, offset, &tail, &kept)
-        }
-    }
-}
-
-/// Bytes that are compared at a time.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// Makes `data`, masked, the whole trace. What is stored already is not written again: runners repeat the
-/// whole log with their last report (protocol 5).
-fn put_trace(c: &Connection, id: BuildId, masker: &Masker, mut data: Vec<u8>) -> Result<()> {
-    let appended = masker.mask_append(&Carry::default(), &mut data);
-    let kept = appended.carry.to_bytes();
-    let trace = traces::of_build(c, id)?;
-    // The held-back end may be masked by now; up to it the stored bytes are final.
-    let mut same = 0;
-    for piece in data.chunks(PIECE_BYTES) {
-        let stored = traces::read(c, &trace, same as u64, piece.len() as u64)?;
-        let equal = stored.iter().zip(piece).take_while(|(a, b)| a == b).count();
-        same += equal;
-        if equal < piece.len() {
-            break;
-        }
-    }
-    let final_bytes = trace.size.saturating_sub(carry(&trace)?.len() as u64);
-    if (data.len() as u64) < trace.size || (same as u64) < final_bytes {
-        return traces::replace(c, id, &data, &kept);
-    }
-    if data.len() as u64 == trace.size && same == data.len() && kept == trace.carry {
-        return Ok(());
-    }
-    traces::write(c, id, &trace, same as u64, data.get(same..).unwrap_or_default(), &kept)
 }

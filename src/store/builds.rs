@@ -27,6 +27,14 @@ pub struct BuildState {
     pub erased_at: Option<Timestamp>,
 }
 
+impl BuildState {
+    /// Whether it was canceled under its runner, who has maybe not heard of it yet: what it sends is kept.
+    #[must_use]
+    pub fn has_last_words(&self) -> bool {
+        self.status == Status::Canceled && self.runner_id.is_some() && self.erased_at.is_none()
+    }
+}
+
 /// What only the runner gets.
 pub struct Spec {
     /// Shell commands.

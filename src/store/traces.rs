@@ -6,13 +6,16 @@
 //! the new one, never a mixture.
 //!
 //! A removal costs the same, whatever the log's length: it takes the row away, whereupon a trigger puts the
-//! number among the detached ones. Their segments are removed by [`collect`], a few at a time.
+//! number among the detached ones. Their segments are removed by [`collect`], a few at a time. The other way
+//! round, a long trace is written under a detached number, a part at a time, and then attached: readers see
+//! all of it or nothing, and what a crash leaves of it is collected.
 
 pub mod room;
 
 use crate::domain::build::BuildId;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, named_params};
+use std::collections::BTreeSet;
 
 /// Bytes in a segment (measured: 16 to 64 KiB write least and stay flat to 100 MB).
 pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
@@ -21,13 +24,21 @@ pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
 pub(super) const SEGMENT_BITS: u32 = 20;
 
 /// Where a build's trace is.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub struct TraceRow {
     number: i64,
     /// Stored bytes.
     pub size: u64,
     /// What the masking must remember of the end; see `crate::domain::masking`.
     pub carry: Vec<u8>,
+}
+
+impl TraceRow {
+    /// Whether this is what `earlier` may have grown to.
+    #[must_use]
+    pub fn continues(&self, earlier: &TraceRow) -> bool {
+        self.number == earlier.number && self.size >= earlier.size
+    }
 }
 
 /// The build's trace; an empty one if nothing was stored yet.
@@ -50,8 +61,7 @@ pub fn write(c: &Connection, id: BuildId, trace: &TraceRow, offset: u64, data: &
     let end = offset + data.len() as u64;
     if trace.number == 0 {
         let number = next_number(c)?;
-        c.prepare_cached("INSERT INTO traces (build_id, number, size, carry) VALUES (:id, :number, :size, :carry)")?
-            .execute(named_params! {":id": id.0, ":number": number, ":size": end, ":carry": carry})?;
+        insert(c, id, number, end, carry)?;
         return write_segments(c, number, 0, offset, data);
     }
     let size = end.max(trace.size);
@@ -78,25 +88,57 @@ pub fn remove(c: &Connection, id: BuildId) -> Result<()> {
     Ok(())
 }
 
+/// A new number that no build has. It is collected unless it is spared, or attached.
+///
+/// # Errors
+/// The database's.
+pub fn new_detached(c: &Connection) -> Result<i64> {
+    let number = next_number(c)?;
+    c.prepare_cached("INSERT INTO detached_traces (number) VALUES (?1)")?.execute([number])?;
+    Ok(number)
+}
+
+/// Writes `data` at `offset` of a detached trace of `size` bytes; `offset` lies inside the trace or at its end.
+///
+/// # Errors
+/// The database's; a trace beyond 16 GiB.
+pub fn write_detached(c: &Connection, number: i64, size: u64, offset: u64, data: &[u8]) -> Result<()> {
+    write_segments(c, number, size, offset, data)
+}
+
+/// Makes a detached trace, of which `size` bytes were written, the build's, in the place of the one that it has.
+///
+/// # Errors
+/// The database's; [`Kind::Busy`] if the trace was not spared.
+pub fn attach(c: &Connection, id: BuildId, number: i64, size: u64, carry: &[u8]) -> Result<()> {
+    remove(c, id)?;
+    let taken = c.prepare_cached("DELETE FROM detached_traces WHERE number = ?1")?.execute([number])?;
+    // The collector begins with the first segment, and ends with the number.
+    let is_whole: bool = c
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM trace_segments WHERE id = ?1)")?
+        .query_row([segment_id(number, 0)?], |row| row.get(0))?;
+    if taken == 0 || !is_whole {
+        return Err(Error::new(Kind::Busy, "another process collects traces that this one writes"));
+    }
+    insert(c, id, number, size, carry)
+}
+
 /// Whether [`collect`] has something to do.
 ///
 /// # Errors
 /// The database's.
-pub fn is_any_detached(c: &Connection) -> Result<bool> {
-    Ok(c.prepare_cached("SELECT EXISTS (SELECT 1 FROM detached_traces)")?.query_row([], |row| row.get(0))?)
+pub fn is_any_detached(c: &Connection, spared: &BTreeSet<i64>) -> Result<bool> {
+    Ok(!detached(c, spared, 1)?.is_empty())
 }
 
-/// Removes up to `steps_max` segments and numbers of detached traces. Returns how many segments.
+/// Removes up to `steps_max` segments and numbers of detached traces that are not `spared`. Returns how many
+/// segments.
 ///
 /// # Errors
 /// The database's.
-pub fn collect(c: &Connection, steps_max: usize) -> Result<usize> {
-    let numbers: Vec<i64> = c
-        .prepare_cached("SELECT number FROM detached_traces ORDER BY number LIMIT ?1")?
-        .query_map([steps_max], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+pub fn collect(c: &Connection, spared: &BTreeSet<i64>, steps_max: usize) -> Result<usize> {
     let (mut left, mut removed) = (steps_max, 0);
-    for number in numbers {
+    for number in detached(c, spared, steps_max)? {
         let segments = c
             .prepare_cached(
                 "DELETE FROM trace_segments WHERE id IN
@@ -152,6 +194,23 @@ pub fn read(c: &Connection, trace: &TraceRow, offset: u64, bytes_max: u64) -> Re
         at += until - start;
     }
     Ok(data)
+}
+
+/// The first detached numbers that are not `spared`.
+fn detached(c: &Connection, spared: &BTreeSet<i64>, count_max: usize) -> Result<Vec<i64>> {
+    let mut numbers: Vec<i64> = c
+        .prepare_cached("SELECT number FROM detached_traces ORDER BY number LIMIT ?1")?
+        .query_map([count_max + spared.len()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    numbers.retain(|number| !spared.contains(number));
+    numbers.truncate(count_max);
+    Ok(numbers)
+}
+
+fn insert(c: &Connection, id: BuildId, number: i64, size: u64, carry: &[u8]) -> Result<()> {
+    c.prepare_cached("INSERT INTO traces (build_id, number, size, carry) VALUES (:id, :number, :size, :carry)")?
+        .execute(named_params! {":id": id.0, ":number": number, ":size": size, ":carry": carry})?;
+    Ok(())
 }
 
 fn write_segments(c: &Connection, number: i64, size: u64, offset: u64, data: &[u8]) -> Result<()> {
@@ -294,6 +353,8 @@ pub(crate) mod tests {
         check("when grown after the end", &model);
     }
 
+    const NONE: BTreeSet<i64> = BTreeSet::new();
+
     fn count(store: &Store, what: &str) -> usize {
         store.read(|c| Ok(c.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0))?)).unwrap()
     }
@@ -312,10 +373,10 @@ pub(crate) mod tests {
         store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
         store.write(move |c| replace(c, id, b"new", b"")).unwrap();
         assert_eq!((all(&store, id).as_slice(), count(&store, "trace_segments")), (b"new".as_slice(), 8));
-        store.write(|c| collect(c, 100)).unwrap();
+        store.write(|c| collect(c, &NONE, 100)).unwrap();
         assert_eq!((all(&store, id).as_slice(), count(&store, "trace_segments")), (b"new".as_slice(), 1));
         store.write(move |c| remove(c, id)).unwrap();
-        store.write(|c| collect(c, 100)).unwrap();
+        store.write(|c| collect(c, &NONE, 100)).unwrap();
         assert_eq!((count(&store, "trace_segments"), count(&store, "detached_traces")), (0, 0));
     }
 
@@ -331,8 +392,8 @@ pub(crate) mod tests {
         expect_sound(&store);
         let (mut segments, mut slices) = (count(&store, "trace_segments"), 0);
         assert_eq!((segments, count(&store, "detached_traces")), (4 + 5 * 7, 5));
-        while store.read(is_any_detached).unwrap() {
-            let removed = store.write(|c| collect(c, 3)).unwrap();
+        while store.read(|c| is_any_detached(c, &NONE)).unwrap() {
+            let removed = store.write(|c| collect(c, &NONE, 3)).unwrap();
             let left = count(&store, "trace_segments");
             assert!(removed <= 3 && left + removed == segments);
             (segments, slices) = (left, slices + 1);
@@ -340,7 +401,7 @@ pub(crate) mod tests {
         }
         assert_eq!((segments, slices), (4, (5 * 7 + 5_usize).div_ceil(3)), "a number costs as much as a segment");
         assert_eq!(all(&store, other), [b'o'; 50_000]);
-        assert_eq!(store.write(|c| collect(c, 3)).unwrap(), 0);
+        assert_eq!(store.write(|c| collect(c, &NONE, 3)).unwrap(), 0);
     }
 
     #[test]
@@ -350,7 +411,7 @@ pub(crate) mod tests {
         store.write(move |c| Ok(c.execute("DELETE FROM builds WHERE id = ?1", [id.0])?)).unwrap();
         assert_eq!((count(&store, "traces"), count(&store, "detached_traces")), (0, 1));
         expect_sound(&store);
-        store.write(|c| collect(c, 100)).unwrap();
+        store.write(|c| collect(c, &NONE, 100)).unwrap();
         assert_eq!(count(&store, "trace_segments"), 0);
     }
 }

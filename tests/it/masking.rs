@@ -123,6 +123,36 @@ fn short_secrets_and_public_values_stay_readable() {
     assert_eq!(baton.trace_text(build.id), log);
 }
 
+/// Long traces are masked and written a piece at a time.
+#[test]
+fn secrets_in_long_traces_are_masked_wherever_they_stand() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    for shift in [0, 7, 21, 22] {
+        let (runner, build, secrets) = with_secrets(&baton, &ci_token);
+        let mut log = String::new();
+        while log.len() < (5 << 20) / 2 {
+            // A secret ends `shift` bytes after each 256 KiB.
+            let bytes = (log.len() / (256 << 10) + 1) * (256 << 10) + shift - secrets[0].len();
+            log.push_str(&"-".repeat(bytes - log.len()));
+            log.push_str(&secrets[0]);
+        }
+        let expected = log.replace(&secrets[0], &"x".repeat(secrets[0].len()));
+        let put = |state: &str, trace: &str| {
+            let body = json!({"token": runner.token, "state": state, "trace": trace});
+            baton.send(Request::put(&format!("builds/{}.json", build.id)).json(&body)).expect(200);
+            assert!(baton.trace_text(build.id) == expected[..trace.len()], "{} bytes, {shift}", trace.len());
+        };
+        put("running", &log);
+        put("running", &log[..100_000]);
+        baton.append(&build, 100_000, &log[100_000..]);
+        assert!(baton.trace_text(build.id) == expected, "after a long patch, {shift}");
+        put("running", &log[..200_000]);
+        put("running", &log);
+        put("success", &log);
+    }
+}
+
 /// What is known of a build's secrets is kept from patch to patch.
 #[test]
 fn a_ci_token_that_changes_while_a_build_runs_is_masked() {

@@ -249,6 +249,23 @@ fn a_patch_of_many_mebibytes_is_taken() {
     assert!(baton.trace(build.id) == log, "the trace is not what was sent");
 }
 
+/// It is stored like several patches.
+#[test]
+fn a_long_patch_is_stored_whole_or_if_it_passes_the_limit_not_at_all() {
+    let baton = Baton::with_limits(Limits { trace_bytes_max: 5 << 20, ..Limits::default() });
+    baton.project("demo");
+    let (_, build) = baton.running();
+    let log = "a line of the log\n".repeat(200_000);
+    let response = baton.append(&build, 0, &log);
+    assert_eq!(response.header("Range"), Some(format!("0-{}", log.len()).as_str()));
+    assert!(baton.trace_text(build.id) == log, "the trace is not the log");
+    baton.send(patch(&build, log.len() - 1, log.as_bytes())).expect_error(416);
+    baton.send(patch(&build, log.len(), log.as_bytes())).expect_error(403);
+    let shown = baton.show(build.id);
+    assert_eq!((shown.status, shown.failure_reason), (Status::Failed, Some(FailureReason::TraceTooLarge)));
+    assert_eq!(shown.trace_size, log.len() as u64);
+}
+
 #[test]
 fn a_trace_over_the_limit_fails_the_build_and_the_runner_is_told() {
     let baton = Baton::with_limits(Limits { trace_bytes_max: 1000, ..Limits::default() });
