@@ -3,11 +3,12 @@
 //!
 //! [`model`] is what they know: every fact that was acknowledged, and for each runner the one request that it got no
 //! answer to. [`process`] starts and kills, [`runner`] and [`operator`] work, [`check`] compares the data with the model
-//! after each restart. [`order`] looks at the order of system calls, which decides what a loss of power leaves.
+//! after each restart. [`long`] kills while long logs are written and removed. [`order`] looks at the order of system calls, which decides what a loss of power leaves.
 
 mod check;
 mod client;
 mod dice;
+mod long;
 mod model;
 mod operator;
 mod order;
