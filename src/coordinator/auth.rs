@@ -35,12 +35,12 @@ pub fn build_for(c: &Connection, id: BuildId, token: Option<&Token>, purpose: Pu
 }
 
 /// Whether `token` is the build's own, its project's CI token, or that of the runner that has or had it.
-/// Tokens are found and compared by their hashes, so that time tells nothing about them.
+/// Tokens are found and compared by their hashes, so that time tells nothing about them; those that may be meant are
+/// asked for by their ids, since all of a runner or project is dear to read.
 fn holds(c: &Connection, build: &BuildState, token: &Token) -> Result<bool> {
     let hash = token.hash();
-    Ok(build.token_hash == Some(hash)
-        || projects::by_ci_token(c, hash)?.is_some_and(|project| project.id == build.project_id)
-        || (build.runner_id.is_some() && runners::by_token(c, hash)?.map(|runner| runner.id) == build.runner_id))
+    let is_runners = || build.runner_id.map_or(Ok(false), |runner| runners::has_token(c, runner, hash));
+    Ok(build.token_hash == Some(hash) || is_runners()? || projects::has_ci_token(c, build.project_id, hash)?)
 }
 
 /// The build for a `PUT`: the token is judged before the id is looked at, since runners verify themselves with

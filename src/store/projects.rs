@@ -74,6 +74,15 @@ pub fn by_name(c: &Connection, name: &str) -> Result<Option<Project>> {
     Ok(c.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([name], project).optional()?)
 }
 
+/// Whether the CI token of this project has this hash.
+///
+/// # Errors
+/// The database's.
+pub fn has_ci_token(c: &Connection, id: ProjectId, token: TokenHash) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT ci_token_hash = ?2 FROM projects WHERE id = ?1")?;
+    Ok(statement.query_row(rusqlite::params![id.0, token.0], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
 /// The project whose CI token has this hash.
 ///
 /// # Errors

@@ -88,6 +88,17 @@ pub fn insert(c: &Connection, new: &NewRunner, token: TokenHash, now: Timestamp)
     Ok(RunnerId(c.last_insert_rowid()))
 }
 
+/// Whether the token of this runner has this hash; a removed runner's has none.
+///
+/// # Errors
+/// The database's.
+pub fn has_token(c: &Connection, id: RunnerId, token: TokenHash) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT token_hash = ?2 FROM runners WHERE id = ?1")?;
+    let is_same =
+        statement.query_row(rusqlite::params![id.0, token.0], |row| row.get::<_, Option<bool>>(0)).optional()?;
+    Ok(is_same.flatten().unwrap_or(false))
+}
+
 /// The runner that holds the token of this hash.
 ///
 /// # Errors
