@@ -181,7 +181,7 @@ pub fn finish(c: &Connection, id: BuildId) -> Result<()> {
 /// The database's; a trace with a hole, which only damage can make.
 pub fn read(c: &Connection, trace: &TraceRow, offset: u64, bytes_max: u64) -> Result<Vec<u8>> {
     let end = trace.size.min(offset.saturating_add(bytes_max));
-    let mut data = Vec::new();
+    let mut data = Vec::with_capacity(index(end.saturating_sub(offset)).unwrap_or(0));
     let mut at = offset;
     let mut statement = c.prepare_cached("SELECT data FROM trace_segments WHERE id = ?1")?;
     while at < end {
