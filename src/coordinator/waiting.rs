@@ -49,6 +49,9 @@ pub struct Waiting {
     number: u64,
 }
 
+/// One that waits: its number, who it is, and whether it was woken.
+type Candidate = (u64, RunnerId, bool);
+
 /// What decides which builds a runner may take, apart from their state.
 type Profile = (i64, bool, Option<ProjectId>);
 
@@ -57,16 +60,19 @@ impl WaitingRoom {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes one that still waits. Not under the lock: whoever is woken may leave at once.
-    fn wake(&self, number: u64) {
+    /// Wakes one, unless that was done before; false: it has left. Not under the lock: whoever is woken may leave
+    /// at once.
+    fn wake(&self, number: u64) -> bool {
         let wake = match self.lock().waiters.get_mut(&number) {
             Some(waiter) if !waiter.woken => {
                 waiter.woken = true;
                 Arc::clone(&waiter.wake)
             }
-            Some(_) | None => return,
+            Some(_) => return true,
+            None => return false,
         };
         wake();
+        true
     }
 }
 
@@ -105,10 +111,17 @@ impl Coordinator {
         Waiting { coordinator: Arc::clone(self), number }
     }
 
+    /// How many wait, those included that were woken and have not left yet.
+    #[must_use]
+    pub fn count_waiting(&self) -> usize {
+        self.waiting.lock().waiters.len()
+    }
+
     /// Wakes those that wait, as builds come, until `stop`.
     pub fn watch_queue(&self, stop: &AtomicBool) {
         let queue = self.store.queue();
-        let mut seen = queue.generation();
+        // None that there is: some may wait already, for what came before this began.
+        let mut seen = 0;
         while !stop.load(Ordering::Acquire) {
             let mut newest = queue.wait(seen, FOREIGN_CHANGES_EVERY);
             if newest == seen {
@@ -133,30 +146,37 @@ impl Coordinator {
 
     /// Wakes as many of those that wait as there are builds for them.
     fn wake_waiting(&self) -> Result<()> {
-        let waiting: Vec<(u64, RunnerId)> = {
+        let waiting: Vec<Candidate> = {
             let all = self.waiting.lock();
-            all.waiters.iter().filter(|(_, waiter)| !waiter.woken).map(|(number, w)| (*number, w.runner)).collect()
+            let candidate = |(number, waiter): (&u64, &Waiter)| (*number, waiter.runner, waiter.woken);
+            all.waiters.iter().map(candidate).collect()
         };
-        if waiting.is_empty() {
+        if waiting.iter().all(|(_, _, woken)| *woken) {
             return Ok(());
         }
-        let chosen = self.store.read(|c| self.choose(c, &waiting))?;
-        chosen.into_iter().for_each(|number| self.waiting.wake(number));
+        for number in self.store.read(|c| self.choose(c, &waiting))? {
+            if !self.waiting.wake(number) {
+                // What it was chosen for is left for another, whom nobody has looked at for that.
+                self.waiting.look_again.store(true, Ordering::Release);
+                self.store.queue().nudge();
+            }
+        }
         Ok(())
     }
 
-    /// Those for whom asking again makes sense.
-    fn choose(&self, c: &Connection, waiting: &[(u64, RunnerId)]) -> Result<Vec<u64>> {
+    /// Those for whom asking again makes sense. Those that were woken and have not left yet are about to take a build:
+    /// it is not another's, too.
+    fn choose(&self, c: &Connection, waiting: &[Candidate]) -> Result<Vec<u64>> {
         let mut known: HashMap<RunnerId, Option<Runner>> = HashMap::new();
         let mut builds_left: HashMap<Profile, usize> = HashMap::new();
         let mut chosen = Vec::new();
-        for (number, id) in waiting {
+        for (number, id, woken) in waiting {
             if !known.contains_key(id) {
                 known.insert(*id, runners::by_id(c, *id)?);
             }
             let Some(runner) = known.get(id).and_then(Option::as_ref).filter(|runner| !runner.paused) else {
                 // Removed or paused: it is to hear of that.
-                chosen.push(*number);
+                chosen.extend((!woken).then_some(number));
                 continue;
             };
             let project = runner.project.as_ref().map(|(id, _)| *id);
@@ -174,7 +194,7 @@ impl Coordinator {
             };
             if *left > 0 {
                 *left -= 1;
-                chosen.push(*number);
+                chosen.extend((!woken).then_some(number));
             }
         }
         Ok(chosen)

@@ -37,6 +37,7 @@ mod encodings;
 mod fixtures;
 mod full_disk;
 mod harness;
+mod hold;
 mod last_update;
 mod masking;
 mod needs;

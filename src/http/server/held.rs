@@ -2,11 +2,16 @@
 
 use super::{Connection, Shared, Task, lock};
 use crate::http::message::{Later, Response, Wake};
-use crate::http::sockets::is_at_end;
+use crate::http::sockets::{Peeked, peek};
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::io;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A request that waits for its answer.
 pub(super) struct Held {
@@ -19,14 +24,14 @@ pub(super) struct Held {
 }
 
 impl Shared {
-    /// Whether one more may be held: half of all connections stay free for those who want an answer now.
+    /// Whether one more may be held: half of all connections, at least, stay free for those who want an answer now.
     pub(super) fn may_hold(&self) -> bool {
-        !self.stopping.load(Ordering::Acquire) && lock(&self.held).len() < self.limits.connections_max.div_ceil(2)
+        !self.stopping.load(Ordering::Acquire) && lock(&self.held).len() < self.limits.connections_max / 2
     }
 
     /// Keeps a request until it is woken, its time is over, its client leaves, or the server stops.
     pub(super) fn hold(self: &Arc<Self>, mut held: Held) {
-        let (id, fd) = (held.connection.id, held.connection.fd);
+        let id = held.connection.id;
         let woken = Arc::new(AtomicBool::new(false));
         let wake = {
             let (shared, woken) = (Arc::downgrade(self), Arc::clone(&woken));
@@ -42,8 +47,13 @@ impl Shared {
         // What happened before it was there has found nobody.
         if woken.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst) {
             self.resume(id);
-        } else if is_at_end(fd) {
-            self.let_go_of_held(id);
+        } else {
+            let mut all = lock(&self.held);
+            // Asked under the lock, while the connection is known to be alive.
+            let has_left = all.get(&id).is_some_and(|held| self.has_left(&held.connection));
+            let gone = has_left.then(|| all.remove(&id));
+            drop(all);
+            drop(gone);
         }
     }
 
@@ -54,6 +64,16 @@ impl Shared {
         drop(gone);
     }
 
+    /// Whether a client has closed its side. It may have done so in the middle of a request, before its connection
+    /// was held and the poller's word of it meant something.
+    fn has_left(&self, connection: &Connection) -> bool {
+        match peek(connection.fd, &self.limits).1 {
+            Peeked::Nothing => false,
+            Peeked::Gone => true,
+            Peeked::Judged(_) => is_closed_behind_unread(connection.fd).unwrap_or(false),
+        }
+    }
+
     /// Gives a worker another look at a held request.
     pub(super) fn resume(self: &Arc<Self>, id: usize) {
         let held = lock(&self.held).remove(&id);
@@ -62,9 +82,13 @@ impl Shared {
         }
     }
 
-    /// Resumes those whose time is over.
+    /// Resumes those whose time is over, and drops those whose clients have left without the poller's knowledge: it
+    /// may not know of connections that carry one request only.
     pub(super) fn resume_the_due(self: &Arc<Self>) {
         let now = Instant::now();
+        let has_left = |held: &Held| !held.keep && self.has_left(&held.connection);
+        let gone: Vec<_> = lock(&self.held).extract_if(|_, held| has_left(held)).collect();
+        drop(gone);
         let due = |held: &Held| held.later.until() <= now;
         let ids: Vec<usize> = lock(&self.held).iter().filter(|(_, held)| due(held)).map(|(id, _)| *id).collect();
         ids.into_iter().for_each(|id| self.resume(id));
@@ -78,7 +102,7 @@ impl Shared {
 
     /// Answers a held request, or holds it again. Returns the connection if it may carry another request.
     pub(super) fn answer_held(self: &Arc<Self>, mut held: Held) -> Option<Connection> {
-        if is_at_end(held.connection.fd) {
+        if self.has_left(&held.connection) {
             return None;
         }
         let last = held.later.until() <= Instant::now() || !self.may_hold();
@@ -91,6 +115,15 @@ impl Shared {
         let request = connection.request.take()?;
         self.send(connection, request, response, with_body, keep)
     }
+}
+
+/// Whether the client has closed its side behind bytes that lie unread: only then does its end not show in them.
+fn is_closed_behind_unread(fd: RawFd) -> io::Result<bool> {
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
+    let mut events = Events::with_capacity(1);
+    poll.poll(&mut events, Some(Duration::ZERO))?;
+    Ok(events.iter().any(Event::is_read_closed))
 }
 
 /// What `handler` returns; a 500 if it panics.

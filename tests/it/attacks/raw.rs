@@ -1,7 +1,7 @@
 //! A connection for clients that misbehave: whatever happens to it is a value, not a panic.
 
 use crate::harness::http::Response;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -63,6 +63,16 @@ impl Raw {
 
     pub fn end_sending(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Leaves without a farewell: the server's next read or write fails.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// The own end.
+    pub fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
     }
 
     /// The next answer; `None`: the server closed before its first byte. Interim answers are counted and skipped.

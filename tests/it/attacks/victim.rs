@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -86,6 +86,12 @@ impl Victim {
 
     fn supervisor(&self) -> i32 {
         i32::try_from(self.process.id()).unwrap()
+    }
+
+    /// Tells it to stop, as operators do, and waits for its end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        kill(Pid::from_raw(self.supervisor()), Signal::SIGTERM).unwrap();
+        self.process.wait().unwrap()
     }
 
     /// The process that serves: the child of a supervisor, or the program itself.

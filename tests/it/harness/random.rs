@@ -18,6 +18,11 @@ impl Random {
         Random { seed, state: seed }
     }
 
+    /// Another one, for another thread.
+    pub fn fork(&mut self) -> Random {
+        Random { seed: self.seed, state: self.next() }
+    }
+
     pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
