@@ -68,6 +68,9 @@ const ACCEPTED_MAX: usize = 16;
 /// Workers that may run at a time, however few processors there are: some may wait and not say so.
 const RUNNING_MIN: usize = 4;
 
+/// So many queued tasks are worth another worker.
+const TASKS_PER_WORKER: usize = 16;
+
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
@@ -125,6 +128,11 @@ struct Work {
 impl Work {
     fn running(&self) -> usize {
         self.threads.saturating_sub(self.idle.len() + self.waiting)
+    }
+
+    /// How many may run: more for a crowd, so that nobody stands behind all of it.
+    fn may_run(&self) -> usize {
+        self.running_max.max(self.ready.len() / TASKS_PER_WORKER)
     }
 }
 

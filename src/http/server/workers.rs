@@ -69,7 +69,7 @@ impl Shared {
     /// too many stay idle and end, or a new one.
     pub(super) fn call_worker(self: &Arc<Self>) {
         let mut work = self.work();
-        if work.ready.is_empty() || work.running() >= work.running_max {
+        if work.ready.is_empty() || work.running() >= work.may_run() {
             return;
         }
         if let Some(idle) = work.idle.pop() {
@@ -118,7 +118,7 @@ impl Shared {
         let mut work = self.work();
         loop {
             work.idle.retain(|idle| idle.id() != own.id());
-            if work.running() <= work.running_max
+            if work.running() <= work.may_run()
                 && let Some(task) = work.ready.pop_front()
             {
                 work.taken += 1;
