@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// Identifies a runner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
@@ -57,6 +58,54 @@ impl RunnerInfo {
     /// Takes over what `newer` says; fields that it does not name stay.
     pub fn update(&mut self, newer: RunnerInfo) {
         self.0.extend(newer.0);
+    }
+}
+
+/// Whether a runner is to be counted on, as operators see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunnerState {
+    /// It has called lately.
+    Online,
+    /// It has called, but not lately.
+    Stale,
+    /// It gets no builds until it is resumed, whether or not it calls.
+    Paused,
+    /// It has never called.
+    NeverSeen,
+}
+
+/// A runner that lives calls more often than this, as far as is stored: a request for work is held for at most 50
+/// seconds, runners ask again within seconds (those that are busy report on their builds instead, at least every
+/// half minute), and the time of a call is stored once a minute. That makes two minutes; the third one is for
+/// slow networks and long pauses between requests.
+const ONLINE_TIME: Duration = Duration::from_secs(180);
+
+impl RunnerState {
+    /// Every state.
+    pub const ALL: [RunnerState; 4] =
+        [RunnerState::Online, RunnerState::Stale, RunnerState::Paused, RunnerState::NeverSeen];
+
+    /// The state of a runner whose last call, be it for work ([`Runner::contacted_at`]) or for a build that it runs,
+    /// is stored as `called_at`.
+    #[must_use]
+    pub fn of(paused: bool, called_at: Option<Timestamp>, now: Timestamp) -> RunnerState {
+        match called_at {
+            _ if paused => RunnerState::Paused,
+            None => RunnerState::NeverSeen,
+            Some(at) if now.since(at) <= ONLINE_TIME => RunnerState::Online,
+            Some(_) => RunnerState::Stale,
+        }
+    }
+
+    /// Its word, for people and machines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunnerState::Online => "online",
+            RunnerState::Stale => "stale",
+            RunnerState::Paused => "paused",
+            RunnerState::NeverSeen => "never_seen",
+        }
     }
 }
 
@@ -171,6 +220,24 @@ mod tests {
         assert!(!r.takes_project(ProjectId(1)));
         r.project = Some((ProjectId(1), "p".into()));
         assert!(r.takes_project(ProjectId(1)) && !r.takes_project(ProjectId(2)));
+    }
+
+    #[test]
+    fn a_runner_is_online_for_three_minutes_after_a_call_unless_it_is_paused() {
+        use RunnerState::{NeverSeen, Online, Paused, Stale};
+        for (paused, called_s, now_s, expected) in [
+            (false, None, 1000, NeverSeen),
+            (true, None, 1000, Paused),
+            (false, Some(820), 1000, Online),
+            (false, Some(819), 1000, Stale),
+            (true, Some(1000), 1000, Paused),
+            // A clock that went back.
+            (false, Some(1100), 1000, Online),
+        ] {
+            let called_at = called_s.map(|s: i64| Timestamp(s * 1000));
+            let state = RunnerState::of(paused, called_at, Timestamp(now_s * 1000));
+            assert_eq!(state, expected, "{paused} {called_s:?} {now_s}");
+        }
     }
 
     #[test]
