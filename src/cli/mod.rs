@@ -16,6 +16,7 @@ mod project;
 mod run;
 mod runner;
 mod serve;
+mod settings;
 mod signals;
 mod trace;
 mod words;
@@ -28,6 +29,7 @@ use crate::domain::tags::Tags;
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use argh::{ArgsInfo, FromArgs};
+use settings::Variables;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -97,7 +99,7 @@ type Done<T = ()> = Result<T, Stop>;
 /// and its refusal on standard error.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let stop = match parse(arguments).and_then(dispatch) {
+    let stop = match parse(arguments, &Variables::of(std::env::vars_os())).and_then(dispatch) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Stop::Answer(text)) => match print::out(&text) {
             Ok(()) => return ExitCode::SUCCESS,
@@ -118,16 +120,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Done<Baton> {
+fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -> Done<Baton> {
     let arguments: Vec<String> = arguments
         .into_iter()
         .map(|word| word.into_string().map_err(|_| Stop::Usage("an argument is not UTF-8".to_owned())))
         .collect::<Done<_>>()?;
-    let words = Words::read(&arguments, &Baton::get_args_info())?;
+    let words = Words::read(&arguments, variables, &Baton::get_args_info())?;
     let args: Vec<&str> = words.args.iter().map(String::as_str).collect();
     let baton = Baton::from_args(&["baton"], &args).map_err(|exit| match exit.status {
         Ok(()) => Stop::Answer(exit.output),
-        Err(()) => words.usage(&in_our_words(&exit.output, &args)),
+        Err(()) => words.usage(&in_our_words(&exit.output, &args, &words)),
     })?;
     if words.path == ["build", "add"]
         && words.given.contains(&"--from")
@@ -141,13 +143,13 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Done<Baton> {
     Ok(baton)
 }
 
-/// argh's errors in one line: which option, its value, what is wrong.
-fn in_our_words(error: &str, args: &[&str]) -> String {
+/// argh's errors in one line: which option or variable, its value, what is wrong.
+fn in_our_words(error: &str, args: &[&str], words: &Words) -> String {
     let of_value = |begin: &str| {
         let (name, rest) = error.trim_end().strip_prefix(begin)?.split_once("' with value '")?;
         let (value, message) =
             args.iter().find_map(|value| Some((value, rest.strip_prefix(value)?.strip_prefix("': ")?)))?;
-        Some(format!("{name} {value:?}: {message}"))
+        Some(format!("{} {value:?}: {message}", words.source(name)))
     };
     let missing = || {
         let names = error.strip_prefix("Required positional arguments not provided:")?;
@@ -160,8 +162,7 @@ fn in_our_words(error: &str, args: &[&str]) -> String {
 }
 
 fn dispatch(baton: Baton) -> Done {
-    let from_environment = || std::env::var_os("BATON_DATA").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let data = baton.data.map(PathBuf::from).or_else(from_environment).unwrap_or_else(|| "baton-data".into());
+    let data = PathBuf::from(baton.data.unwrap_or_else(|| "baton-data".to_owned()));
     let open = || {
         Coordinator::open(&data, Limits::default()).map_err(|error| {
             Stop::from(Error::new(error.kind, format!("data directory {}: {}", data.display(), error.message)))
@@ -240,8 +241,14 @@ fn tags(text: &str) -> Result<Tags, String> {
 mod tests {
     use super::*;
 
+    /// A command line that was read, beside these variables.
+    pub(super) fn parsed_with(line: &[&str], variables: &[(&str, &str)]) -> Done<Baton> {
+        let variables = variables.iter().map(|&(name, value)| (name.into(), value.into()));
+        parse(line.iter().map(OsString::from), &Variables::of(variables))
+    }
+
     fn parsed(line: &[&str]) -> Done<Baton> {
-        parse(line.iter().map(OsString::from))
+        parsed_with(line, &[])
     }
 
     fn usage(line: &[&str]) -> String {

@@ -10,13 +10,13 @@ use crate::supervisor::{self, Supervisor};
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Where the server listens unless it is told.
-const LISTEN: &str = "127.0.0.1:8080";
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Descriptors that a connection takes: tiny_http has one for each direction.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Usual time limits of proxies are 60 seconds.
@@ -25,16 +25,15 @@ const HOLD_TIME_MAX: Duration = Duration::from_secs(50);
 const OTHER_DESCRIPTORS: u64 = 256;
 
 /// Run the server that runners ask for builds.
-#[derive(FromArgs, ArgsInfo, Default)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "serve",
     usage = "[--listen ADDR:PORT] [options]",
     example = "{command_name}\n{command_name} --listen 0.0.0.0:8080 --max-artifact-size 2G --runner-timeout 30min",
     note = "\
-        Each option may also be given as an environment variable: BATON_LISTEN, BATON_MAX_CONNECTIONS,\n\
-        BATON_MAX_ARTIFACT_SIZE, BATON_MAX_TRACE_SIZE, BATON_RUNNER_TIMEOUT, BATON_HOLD, BATON_RESERVE;\n\
-        options win.\n\
+        Each option may also be given as an environment variable, as in BATON_MAX_CONNECTIONS=500 for\n\
+        --max-connections; options win.\n\
         SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
         RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer.",
     error_code(0, "Stopped by a signal."),
@@ -42,43 +41,46 @@ const OTHER_DESCRIPTORS: u64 = 256;
 )]
 pub struct Serve {
     /// where to listen; port 0 takes a free one; default: 127.0.0.1:8080
-    #[argh(option, arg_name = "ADDR:PORT")]
-    listen: Option<String>,
+    #[argh(option, arg_name = "ADDR:PORT", from_str_fn(address), default = "LISTEN")]
+    listen: SocketAddr,
 
     /// most connections at a time; then the one that has waited longest makes room; default: 10000
-    #[argh(option, arg_name = "N")]
-    max_connections: Option<String>,
+    #[argh(option, arg_name = "N", from_str_fn(count))]
+    max_connections: Option<usize>,
 
     /// artifacts must be smaller, as in 100M or 2G (powers of 1024); default: 1G
-    #[argh(option, arg_name = "SIZE")]
-    max_artifact_size: Option<String>,
+    #[argh(option, arg_name = "SIZE", from_str_fn(size))]
+    max_artifact_size: Option<u64>,
 
     /// a build whose log grows larger fails, as in 100M (powers of 1024); default: 100M
-    #[argh(option, arg_name = "SIZE")]
-    max_trace_size: Option<String>,
+    #[argh(option, arg_name = "SIZE", from_str_fn(size))]
+    max_trace_size: Option<u64>,
 
     /// a running build without a sign of life for so long has failed, as in 30min or 3600 (seconds); default: 1h
-    #[argh(option, arg_name = "DURATION")]
-    runner_timeout: Option<String>,
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
+    runner_timeout: Option<Duration>,
 
     /// how long a runner that asks for work waits for some, at most 50s; 0: it asks again by itself; default: 30s
-    #[argh(option, arg_name = "DURATION")]
-    hold: Option<String>,
+    #[argh(option, arg_name = "DURATION", from_str_fn(hold_time))]
+    hold: Option<Duration>,
 
     /// with less room on the disk, nothing new is taken on, as in 64M (powers of 1024); default: 64M
-    #[argh(option, arg_name = "SIZE")]
-    reserve: Option<String>,
+    #[argh(option, arg_name = "SIZE", from_str_fn(size_or_none))]
+    reserve: Option<u64>,
+
+    /// no option for operators, who have no reason to change it; tests have
+    #[argh(option, arg_name = "SIZE", from_str_fn(size), hidden_help)]
+    memory_limit: Option<u64>,
 }
 
 impl Serve {
     /// Runs the server on `data` until a signal comes.
     pub fn run(self, data: PathBuf) -> Done {
-        let environment = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
-        let limits = self.limits(environment)?;
+        let limits = self.limits();
         if supervisor::is_child() {
             return self.serve(data, limits);
         }
-        let supervisor = Supervisor::new(bind(self.address(environment)?, &limits)?, limits);
+        let supervisor = Supervisor::new(bind(self.listen, &limits)?, limits);
         signals::each(supervisor.signals())?;
         supervisor.run(|address| match print::out(&format!("baton listening on http://{address}\n")) {
             // The server serves, whether or not somebody reads where.
@@ -122,41 +124,26 @@ impl Serve {
         }
     }
 
-    fn address(&self, environment: impl Fn(&str) -> Option<String>) -> Done<SocketAddr> {
-        given(self.listen.as_deref(), "--listen", environment)
-            .unwrap_or_else(|| Given { text: LISTEN.to_owned(), source: "--listen".to_owned() })
-            .read(address)
-    }
-
-    fn limits(&self, environment: impl Fn(&str) -> Option<String>) -> Done<Limits> {
-        let given = |option: &Option<String>, name| given(option.as_deref(), name, &environment);
+    fn limits(&self) -> Limits {
         let mut limits = Limits::default();
-        if let Some(connections) = given(&self.max_connections, "--max-connections") {
-            limits.connections_max = connections.read(count)?;
-        }
-        if let Some(bytes) = given(&self.max_artifact_size, "--max-artifact-size") {
-            limits.artifacts_bytes_max = bytes.read(size)?;
-        }
-        if let Some(bytes) = given(&self.max_trace_size, "--max-trace-size") {
-            limits.trace_bytes_max = bytes.read(size)?;
-            // A runner's last report repeats the whole trace, encoded: it must stay possible.
-            let encoded = limits.trace_bytes_max.saturating_add(limits.trace_bytes_max / 4);
-            limits.put_bytes_max = limits.put_bytes_max.max(encoded);
-        }
-        if let Some(timeout) = given(&self.runner_timeout, "--runner-timeout") {
-            limits.runner_timeout = timeout.read::<Duration>(duration)?;
-        }
-        if let Some(time) = given(&self.hold, "--hold") {
-            limits.hold_time_max = time.read(hold_time)?;
-        }
-        if let Some(bytes) = given(&self.reserve, "--reserve") {
-            limits.disk_reserve_bytes = bytes.read(|text| parse_size(text).map_err(|error| error.to_string()))?;
-        }
-        // BATON_MEMORY_LIMIT; not an option: an operator has no reason to change it, a test has.
-        if let Some(bytes) = given(&None, "--memory-limit") {
-            limits.memory_bytes_max = bytes.read(size)?;
-        }
-        Ok(limits)
+        set(&mut limits.connections_max, self.max_connections);
+        set(&mut limits.artifacts_bytes_max, self.max_artifact_size);
+        set(&mut limits.trace_bytes_max, self.max_trace_size);
+        set(&mut limits.runner_timeout, self.runner_timeout);
+        set(&mut limits.hold_time_max, self.hold);
+        set(&mut limits.disk_reserve_bytes, self.reserve);
+        set(&mut limits.memory_bytes_max, self.memory_limit);
+        // A runner's last report repeats the whole trace, encoded: it must stay possible.
+        let encoded = limits.trace_bytes_max.saturating_add(limits.trace_bytes_max / 4);
+        limits.put_bytes_max = limits.put_bytes_max.max(encoded);
+        limits
+    }
+}
+
+/// An option or its variable in place of the default.
+fn set<T>(limit: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *limit = given;
     }
 }
 
@@ -175,30 +162,6 @@ fn connections_that_fit(descriptors: u64) -> usize {
     usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
 }
 
-/// An option wins over its environment variable; `None` is for the default.
-fn given(option: Option<&str>, name: &str, environment: impl Fn(&str) -> Option<String>) -> Option<Given> {
-    if let Some(text) = option {
-        return Some(Given { text: text.to_owned(), source: name.to_owned() });
-    }
-    let variable = format!("BATON_{}", name.trim_start_matches('-').replace('-', "_").to_uppercase());
-    let text = environment(&variable).filter(|text| !text.is_empty())?;
-    Some(Given { text, source: variable })
-}
-
-/// A setting, and where it comes from.
-struct Given {
-    text: String,
-    source: String,
-}
-
-impl Given {
-    fn read<T>(self, parse: impl Fn(&str) -> Result<T, String>) -> Done<T> {
-        let wrong =
-            |error| Stop::Usage(format!("{} {:?}: {error}; `baton serve --help` explains", self.source, self.text));
-        parse(&self.text).map_err(wrong)
-    }
-}
-
 fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = "it must be an address and a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned();
     if let Ok(address) = text.parse() {
@@ -214,22 +177,27 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    match parse_size(text) {
-        Ok(0) => Err("it must be at least one byte".to_owned()),
-        Ok(bytes) => Ok(bytes),
-        Err(error) => Err(error.to_string()),
+    match size_or_none(text)? {
+        0 => Err("it must be at least one byte".to_owned()),
+        bytes => Ok(bytes),
     }
+}
+
+fn size_or_none(text: &str) -> Result<u64, String> {
+    parse_size(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::parsed_with;
+    use super::super::{Command, Stop};
     use super::*;
 
-    fn settings(line: &[&str], environment: &[(&str, &str)]) -> Done<(String, Limits)> {
-        let serve = Serve::from_args(&["baton", "serve"], line).map_err(|exit| exit.output).unwrap();
-        let look_up =
-            |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Ok((serve.address(look_up)?.to_string(), serve.limits(look_up)?))
+    fn settings(line: &[&str], variables: &[(&str, &str)]) -> Done<(String, Limits)> {
+        match parsed_with(&[&["serve"], line].concat(), variables)?.command {
+            Some(Command::Serve(serve)) => Ok((serve.listen.to_string(), serve.limits())),
+            _ => panic!("{line:?}"),
+        }
     }
 
     #[test]
@@ -244,7 +212,7 @@ mod tests {
             ("BATON_RESERVE", "1G"),
         ];
         let (listen, limits) = settings(&[], &[("BATON_LISTEN", "")]).unwrap();
-        assert_eq!(listen, LISTEN);
+        assert_eq!(listen, "127.0.0.1:8080");
         assert_eq!(format!("{limits:?}"), format!("{:?}", Limits::default()));
         let (listen, limits) = settings(&[], &variables).unwrap();
         assert_eq!(listen, "127.0.0.1:1");
@@ -286,6 +254,8 @@ mod tests {
             (&[], &[("BATON_RUNNER_TIMEOUT", "0")], "at least one second"),
             (&["--hold", "2min"], &[], "at most 50s"),
             (&["--reserve", "much"], &[], "--reserve \"much\""),
+            (&["--hold", "1s"], &[("BATON_RESERVE", "much")], "BATON_RESERVE \"much\""),
+            (&[], &[("BATON_HOLDS", "1s")], "BATON_HOLD?"),
         ] {
             match settings(line, variables).err() {
                 Some(Stop::Usage(message)) => assert!(message.contains(part), "{message}"),

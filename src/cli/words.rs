@@ -1,6 +1,7 @@
 //! Reads the words of a command line before argh does: argh knows neither `--option=value` nor near words, and
 //! repeats whole words in its errors, which might be secrets.
 
+use super::settings::{Variables, has_variables, takes_value, variable};
 use super::{Done, Stop};
 use crate::domain::near::nearest;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
@@ -14,6 +15,8 @@ pub struct Words {
     pub path: Vec<&'static str>,
     /// The options that were given, with their dashes.
     pub given: Vec<&'static str>,
+    /// The options that variables have given, with their dashes.
+    from_variables: Vec<&'static str>,
     globals: Vec<String>,
     options: Vec<String>,
     positionals: Vec<String>,
@@ -21,11 +24,12 @@ pub struct Words {
 }
 
 impl Words {
-    /// Reads `arguments`, without the program's name, of the program that `root` describes.
+    /// Reads `arguments`, without the program's name, of the program that `root` describes; `variables` add options
+    /// that are not among them.
     ///
     /// The first `--` ends the options, also where a value is expected. It stands before the words of a greedy
     /// positional argument, always.
-    pub fn read(arguments: &[String], root: &CommandInfoWithArgs) -> Done<Words> {
+    pub fn read(arguments: &[String], variables: &Variables, root: &CommandInfoWithArgs) -> Done<Words> {
         let mut words = Words::default();
         let mut command = root;
         let mut parts = arguments.splitn(2, |word| word == "--");
@@ -53,8 +57,33 @@ impl Words {
         if !command.commands.is_empty() && !words.wants_help && !is_version {
             return Err(words.usage(&format!("a command is missing: {}", names(command).join(", "))));
         }
+        if !words.wants_help && !is_version {
+            words.add(variables, command, root)?;
+        }
         words.arrange();
         Ok(words)
+    }
+
+    /// What the environment says and the command line does not.
+    fn add(&mut self, variables: &Variables, command: &CommandInfoWithArgs, root: &CommandInfoWithArgs) -> Done {
+        variables.check(root)?;
+        let of_program = root.flags.iter().filter(|flag| takes_value(flag)).map(|flag| (flag, true));
+        let of_command = command.flags.iter().filter(|_| has_variables(&self.path)).map(|flag| (flag, false));
+        let all: Vec<_> = of_program.chain(of_command).filter(|(flag, _)| !self.given.contains(&flag.long)).collect();
+        for (flag, is_global) in all {
+            let mut words = variables.words(flag)?;
+            if !words.is_empty() {
+                self.from_variables.push(flag.long);
+            }
+            let target = if is_global { &mut self.globals } else { &mut self.options };
+            target.append(&mut words);
+        }
+        Ok(())
+    }
+
+    /// Where the value of an option comes from: its name, or that of its variable.
+    pub fn source(&self, option: &str) -> String {
+        if self.from_variables.contains(&option) { variable(option) } else { option.to_owned() }
     }
 
     /// Wrong usage of the command that was read so far.
@@ -233,7 +262,7 @@ mod tests {
             ("--help name x", "name --help"),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let read = Words::read(&words, &Top::get_args_info()).unwrap();
+            let read = Words::read(&words, &Variables::default(), &Top::get_args_info()).unwrap();
             assert_eq!(read.args.join(" "), arranged, "{line}");
         }
     }
@@ -250,7 +279,7 @@ mod tests {
             ("--data d", "a command is missing: go, name"),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            match Words::read(&words, &Top::get_args_info()) {
+            match Words::read(&words, &Variables::default(), &Top::get_args_info()) {
                 Err(Stop::Usage(message)) => assert!(message.contains(part), "{line}: {message}"),
                 other => panic!("{line}: {other:?}"),
             }

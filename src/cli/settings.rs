@@ -1,0 +1,199 @@
+//! Settings from the environment: an option of `serve`, or of the program, may be given as a variable instead.
+//!
+//! What must stay true: a variable's name follows from its option's, and which there are from the options that argh
+//! knows, so that a new option needs no word here; an option wins over its variable; a variable that begins like ours
+//! and is none is most likely misspelt and therefore an error, which never shows its value.
+
+use super::{Done, Stop};
+use crate::api::ops::RESTARTS_VARIABLE;
+use crate::domain::near::nearest;
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+/// What our variables begin with.
+const PREFIX: &str = "BATON_";
+
+/// The command whose options have variables.
+const COMMAND: &str = "serve";
+
+/// Variables that stand for no option: what the supervisor tells its child, and the seed of the project's own tests,
+/// which start this program.
+const OTHERS: [&str; 2] = [RESTARTS_VARIABLE, "BATON_SEED"];
+
+/// More of those tests begin so.
+const OF_TESTS: &str = "BATON_TEST_";
+
+/// The variables of a process whose names begin with `BATON_`, by name.
+#[derive(Debug, Default)]
+pub struct Variables(BTreeMap<String, OsString>);
+
+impl Variables {
+    /// Those among `environment`; empty ones are as good as absent.
+    pub fn of(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Variables {
+        let ours = |(name, value): (OsString, OsString)| {
+            let name = name.to_string_lossy().into_owned();
+            name.starts_with(PREFIX).then_some((name, value))
+        };
+        Variables(environment.into_iter().filter_map(ours).collect())
+    }
+
+    /// Refuses a variable that means nothing to the program that `root` describes.
+    pub fn check(&self, root: &CommandInfoWithArgs) -> Done {
+        let of_command = root.commands.iter().filter(|known| known.name == COMMAND).flat_map(|it| it.command.flags);
+        let options = of_command.chain(root.flags.iter().filter(|flag| takes_value(flag)));
+        let options: Vec<&FlagInfo<'_>> = options.filter(|flag| flag.long != "--help").collect();
+        let is_option = |name: &str| options.iter().any(|flag| variable(flag.long) == name);
+        let is_known = |name: &str| is_option(name) || OTHERS.contains(&name) || name.starts_with(OF_TESTS);
+        let stray = |(name, value): &(&String, &OsString)| !is_known(name) && !tells_of_a_service(name, value);
+        let Some((name, _)) = self.0.iter().find(stray) else { return Ok(()) };
+        let shown = options.iter().filter(|flag| !flag.hidden);
+        let known: Vec<String> = shown.map(|flag| variable(flag.long)).collect();
+        // What all have in common would make all look near.
+        let ends = known.iter().filter_map(|own| own.strip_prefix(PREFIX));
+        let hint = match nearest(name.trim_start_matches(PREFIX), ends) {
+            Some(near) => format!("did you mean {PREFIX}{near}?"),
+            None => format!("there are {}", known.join(", ")),
+        };
+        Err(Stop::Usage(format!("the environment has a variable {name}, which means nothing to baton; {hint}")))
+    }
+
+    /// The words that the variable of `flag` stands for on the command line; none if it is not set.
+    pub fn words(&self, flag: &FlagInfo<'_>) -> Done<Vec<String>> {
+        let name = variable(flag.long);
+        let Some(value) = self.0.get(&name).filter(|value| !value.is_empty()) else { return Ok(Vec::new()) };
+        let value = value.to_str().ok_or_else(|| Stop::Usage(format!("the value of {name} is not UTF-8")))?;
+        let option = flag.long.to_owned();
+        if takes_value(flag) {
+            return Ok(vec![option, value.to_owned()]);
+        }
+        match value.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" => Ok(vec![option]),
+            "0" | "false" | "no" => Ok(Vec::new()),
+            _ => Err(Stop::Usage(format!("{name} must be 1, true or yes, or 0, false or no"))),
+        }
+    }
+}
+
+/// Whether the options of the command at `path` have variables.
+pub fn has_variables(path: &[&str]) -> bool {
+    path == [COMMAND]
+}
+
+/// The variable of an option, as in `BATON_MAX_CONNECTIONS` for `--max-connections`.
+pub fn variable(option: &str) -> String {
+    format!("{PREFIX}{}", option.trim_start_matches('-').replace('-', "_").to_uppercase())
+}
+
+/// Whether a flag is followed by a value.
+pub fn takes_value(flag: &FlagInfo<'_>) -> bool {
+    matches!(flag.kind, FlagInfoKind::Option { .. })
+}
+
+/// Whether Kubernetes has set this variable, as it does in every container for each service beside it, one named
+/// `baton` among them: `BATON_SERVICE_HOST`, `BATON_SERVICE_PORT_HTTP`, `BATON_PORT=tcp://...`, `BATON_PORT_80_TCP`.
+fn tells_of_a_service(name: &str, value: &OsString) -> bool {
+    let is_address = value.to_str().is_some_and(|value| value.contains("://"));
+    let has_number = || {
+        let after = name.split_once("_PORT_").map(|(_, rest)| rest.split('_').next().unwrap_or_default());
+        after.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && is_address)
+        || has_number()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::parsed_with;
+    use super::super::{Command, Stop};
+    use super::*;
+
+    fn usage(line: &[&str], variables: &[(&str, &str)]) -> String {
+        match parsed_with(line, variables).err() {
+            Some(Stop::Usage(message)) => message,
+            other => panic!("{line:?} {variables:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_unknown_variable_is_wrong_usage_of_every_command_and_suggests_the_near_one() {
+        for (line, name, part) in [
+            (&["serve"][..], "BATON_LISTN", "did you mean BATON_LISTEN?"),
+            (&["runner", "list"], "BATON_MAX_CONECTIONS", "did you mean BATON_MAX_CONNECTIONS?"),
+            (&["build", "list"], "BATON_DIR", "there are BATON_LISTEN, "),
+            (&["check"], "BATON_DTA", "did you mean BATON_DATA?"),
+            (&["check"], "BATON_VERSION", "which means nothing"),
+            (&["serve"], "BATON_HELP", "which means nothing"),
+            (&["check"], "BATON_", "which means nothing"),
+            (&["check"], "BATON_PORT", "which means nothing"),
+        ] {
+            for value in ["hunter2", ""] {
+                let message = usage(line, &[(name, value)]);
+                assert!(message.contains(name) && message.contains(part), "{message}");
+                assert!(!message.contains("hunter2") && !message.contains('\n'), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn variables_that_are_not_for_us_or_are_no_options_do_no_harm() {
+        for (name, value) in [
+            ("BATONS", "1"),
+            ("baton_listen", "1"),
+            ("BATON_SEED", "1"),
+            ("BATON_TEST_SMALL_DISK", "1"),
+            (RESTARTS_VARIABLE, "1"),
+            ("BATON_SERVICE_HOST", "10.0.0.1"),
+            ("BATON_SERVICE_PORT", "80"),
+            ("BATON_WEB_SERVICE_PORT_HTTP", "80"),
+            ("BATON_PORT", "tcp://10.0.0.1:80"),
+            ("BATON_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ] {
+            assert!(parsed_with(&["check"], &[(name, value)]).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn help_is_there_however_wrong_a_variable_is() {
+        for line in [&["serve", "--help"][..], &["--version"]] {
+            let answer = parsed_with(line, &[("BATON_LISTN", "x"), ("BATON_LISTEN", "x")]).err();
+            assert!(matches!(answer, Some(Stop::Answer(_))), "{line:?}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn the_data_directory_is_an_option_else_a_variable() {
+        for (line, variables, data) in [
+            (&["check"][..], &[][..], None),
+            (&["check"], &[("BATON_DATA", "v")], Some("v")),
+            (&["check"], &[("BATON_DATA", "")], None),
+            (&["check", "--data", "o"], &[("BATON_DATA", "v")], Some("o")),
+        ] {
+            assert_eq!(parsed_with(line, variables).unwrap().data.as_deref(), data, "{line:?} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn variables_of_serve_change_no_other_command() {
+        let other = parsed_with(&["build", "list"], &[("BATON_LISTEN", "nonsense")]).unwrap();
+        assert!(matches!(other.command, Some(Command::Build(_))));
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        let switch = FlagInfo { kind: FlagInfoKind::Switch, long: "--dry-run", ..FlagInfo::default() };
+        let words = |value: &str| {
+            Variables::of([("BATON_DRY_RUN".into(), value.into())]).words(&switch).map_err(|stop| format!("{stop:?}"))
+        };
+        for value in ["1", "true", "yes", "TRUE"] {
+            assert_eq!(words(value), Ok(vec!["--dry-run".to_owned()]), "{value}");
+        }
+        for value in ["0", "false", "no", "No", ""] {
+            assert_eq!(words(value), Ok(vec![]), "{value}");
+        }
+        let wrong = words("hunter2").unwrap_err();
+        assert!(wrong.contains("BATON_DRY_RUN must be 1") && !wrong.contains("hunter2"), "{wrong}");
+    }
+}
