@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line: one file a noun; parses and prints, nothing else |
 //! | [`supervisor`] | keeps a serving process up: holds the socket, starts another process when one dies |
+//! | [`systemd`] | what a service manager hands over and is told: a socket, the state of the service |
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`background`] | the table of periodic deeds |
 //! | [`http`] | requests and responses as values, and the server that carries them; `http/server/` alone knows tiny_http |
@@ -16,6 +17,7 @@
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
 //! | `crew` | lets a pool of threads know when one of them only waits |
+//! | `descriptors` | open files that are known by their numbers alone |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
@@ -38,6 +40,7 @@ pub mod background;
 pub mod cli;
 pub mod coordinator;
 mod crew;
+mod descriptors;
 pub mod domain;
 pub mod error;
 pub mod http;
@@ -45,5 +48,6 @@ pub mod limits;
 pub mod server;
 pub mod store;
 pub mod supervisor;
+pub mod systemd;
 
 pub use server::{Config, Server};

@@ -21,6 +21,7 @@ use crate::domain::size::format_size;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::server::{Config, Server};
+use crate::systemd::{self, Manager};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -62,6 +63,7 @@ pub struct Supervisor {
     events: Receiver<Event>,
     restarts: u64,
     pause: Duration,
+    manager: Manager,
 }
 
 /// What the supervisor waits for. All of a child's events come before those of the next one.
@@ -90,7 +92,8 @@ impl Supervisor {
     #[must_use]
     pub fn new(listener: TcpListener, limits: Limits) -> Supervisor {
         let (sender, events) = channel();
-        Supervisor { listener, limits, sender, events, restarts: 0, pause: Duration::ZERO }
+        let manager = Manager::from_environment();
+        Supervisor { listener, limits, sender, events, restarts: 0, pause: Duration::ZERO, manager }
     }
 
     /// Takes the signals that tell it to stop: at the first, requests under way are finished; at the second,
@@ -113,12 +116,15 @@ impl Supervisor {
         let mut ready = Some(ready);
         let mut child = self.start().map_err(|error| Error::internal(format!("cannot start serving: {error}")))?;
         loop {
+            self.manager.alive();
             match self.events.recv_timeout(MEMORY_LOOK_EVERY) {
                 Ok(Event::Ready) => {
                     child.ready_at = Some(Instant::now());
+                    let address = self.listener.local_addr().map_err(Error::from)?;
                     if let Some(ready) = ready.take() {
-                        ready(self.listener.local_addr().map_err(Error::from)?)?;
+                        ready(address)?;
                     }
+                    self.manager.ready(&format!("listening on {address}; restarts so far: {}", self.restarts));
                 }
                 Ok(Event::Ends(why)) => child.why = Some(why),
                 Ok(Event::Signal(_)) if child.stopped_by.is_some() => {
@@ -126,6 +132,7 @@ impl Supervisor {
                 }
                 Ok(Event::Signal(signal)) => {
                     log::info!("{signal}: stopping; requests under way are finished");
+                    self.manager.stopping("finishing the requests under way");
                     child.stop(self.limits.drain_time_max + STOP_GRACE);
                 }
                 Ok(Event::Dead) => {
@@ -156,6 +163,8 @@ impl Supervisor {
             self.restarts += 1;
             let when = if self.pause.is_zero() { "now".to_owned() } else { format!("in {:?}", self.pause) };
             log::warn!("{why}; restarting {when}; restarts so far: {}", self.restarts);
+            self.manager.status(&format!("{why}; restarting {when}"));
+            self.manager.alive();
             if let Ok(Event::Signal(signal)) = self.events.recv_timeout(self.pause) {
                 log::info!("{signal}: stopping");
                 return None;
@@ -170,7 +179,11 @@ impl Supervisor {
     fn start(&self) -> Result<Serving> {
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_else(|| "baton".into());
-        let process = Command::new(program()?)
+        let mut command = Command::new(program()?);
+        systemd::VARIABLES.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        let process = command
             .arg0(name)
             .args(arguments)
             .env(RESTARTS_VARIABLE, self.restarts.to_string())

@@ -7,6 +7,7 @@ use crate::domain::size::parse_size;
 use crate::http::server::bind;
 use crate::limits::Limits;
 use crate::supervisor::{self, Supervisor};
+use crate::systemd;
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -80,7 +81,11 @@ impl Serve {
         if supervisor::is_child() {
             return self.serve(data, limits);
         }
-        let supervisor = Supervisor::new(bind(self.listen, &limits)?, limits);
+        let listener = match systemd::listener(&limits)? {
+            Some(handed) => handed,
+            None => bind(self.listen, &limits)?,
+        };
+        let supervisor = Supervisor::new(listener, limits);
         signals::each(supervisor.signals())?;
         supervisor.run(|address| match print::out(&format!("baton listening on http://{address}\n")) {
             // The server serves, whether or not somebody reads where.

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Connections that the kernel holds for us.
@@ -24,11 +24,40 @@ const BACKLOG: i32 = 1024;
 /// What the kernel counts keep-alive times in.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A listener whose options every accepted socket inherits; tiny_http offers no way to set them later.
+/// A new listener whose options every accepted socket inherits.
 pub fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
-    let stall = limits.stall_time_max;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    prepare(&socket, limits)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The same of a socket that somebody else has made. `Err` says what else it is.
+pub fn adopt(descriptor: OwnedFd, limits: &Limits) -> Result<TcpListener, String> {
+    if inode(descriptor.as_raw_fd()).is_none() {
+        return Err("no socket at all".to_owned());
+    }
+    let socket = Socket::from(descriptor);
+    let failed = |error: io::Error| format!("a socket that cannot be used: {error}");
+    let domain = socket.local_addr().map_err(failed)?.domain();
+    if domain != Domain::IPV4 && domain != Domain::IPV6 {
+        return Err("no TCP socket, but a local one".to_owned());
+    }
+    if socket.r#type().map_err(failed)? != Type::STREAM {
+        return Err("no TCP socket, but one for datagrams".to_owned());
+    }
+    if !socket.is_listener().map_err(failed)? {
+        return Err("a TCP socket that does not listen, but is one connection".to_owned());
+    }
+    prepare(&socket, limits).map_err(failed)?;
+    Ok(socket.into())
+}
+
+/// Sets the options that accepted sockets inherit; tiny_http offers no way to set them later.
+fn prepare(socket: &Socket, limits: &Limits) -> io::Result<()> {
+    let stall = limits.stall_time_max;
     socket.set_read_timeout(Some(stall))?;
     socket.set_write_timeout(Some(stall))?;
     // Else each kept-alive response of more than one write waits 40 ms for an acknowledgement.
@@ -38,10 +67,7 @@ pub fn listen(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stall))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    socket.set_nonblocking(true)
 }
 
 /// The descriptor and inode of the socket on `port` that is not in `known`: tried at `hint` first, then

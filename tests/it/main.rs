@@ -48,6 +48,7 @@ mod runners;
 mod secrets;
 mod space;
 mod supervisor;
+mod systemd;
 mod tokens;
 mod trace;
 mod trace_model;

@@ -19,18 +19,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What does not come about within this does not come about.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// More than is awaited before a request is handed to a handler, so that it is under way while it is being sent.
 const LONG_BYTES: usize = 200_000;
 
 /// `baton serve`, with its log. Ended with the test.
-struct Served {
+pub struct Served {
     process: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
     log: Arc<Mutex<String>>,
 }
 
-fn baton(data: &Path) -> Command {
+pub fn baton(data: &Path) -> Command {
     baton_at(Path::new(env!("CARGO_BIN_EXE_baton")), data)
 }
 
@@ -40,13 +40,13 @@ fn baton_at(program: &Path, data: &Path) -> Command {
     command
 }
 
-fn serve(data: &Path) -> Command {
+pub fn serve(data: &Path) -> Command {
     let mut command = baton(data);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     command
 }
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -58,11 +58,11 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 impl Served {
-    fn start(data: &Path) -> Served {
+    pub fn start(data: &Path) -> Served {
         Served::of(&mut serve(data))
     }
 
-    fn of(command: &mut Command) -> Served {
+    pub fn of(command: &mut Command) -> Served {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, copy) = (BufReader::new(process.stderr.take().unwrap()).lines(), Arc::clone(&log));
@@ -82,42 +82,42 @@ impl Served {
         Served { process, address, log }
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(self.process.id().cast_signed())
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    fn log_has(&self, words: &str) {
+    pub fn log_has(&self, words: &str) {
         wait_for(&format!("{words:?} in the log:\n{}", self.log()), || self.log().contains(words).then_some(()));
     }
 
-    fn child(&self) -> Pid {
+    pub fn child(&self) -> Pid {
         wait_for("a child", || child_of(self.pid()))
     }
 
     /// Kills the serving process, and returns when it is dead.
-    fn kill_child(&self) {
+    pub fn kill_child(&self) {
         let child = self.child();
         kill(child, Signal::SIGKILL).unwrap();
         wait_for("the child's death", || is_dead(child).then_some(()));
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 
-    fn end(&mut self) -> ExitStatus {
+    pub fn end(&mut self) -> ExitStatus {
         wait_for("the end of the server", || self.process.try_wait().unwrap())
     }
 
-    fn send(&self, request: &Request) -> Response {
+    pub fn send(&self, request: &Request) -> Response {
         http::send(self.address, request)
     }
 
-    fn restarts(&self) -> u64 {
+    pub fn restarts(&self) -> u64 {
         let metrics = self.send(&Request::get("/-/metrics")).expect(200).text();
         let line = metrics.lines().find_map(|line| line.strip_prefix("baton_restarts_total ")).unwrap();
         line.parse().unwrap()
@@ -140,7 +140,7 @@ fn state(pid: Pid) -> Option<(String, i32)> {
 
 /// Whether nothing is left of a process but its exit status. A first thread that has ended is not enough: others may
 /// still hold the files.
-fn is_dead(pid: Pid) -> bool {
+pub fn is_dead(pid: Pid) -> bool {
     let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     state(pid).is_none_or(|(state, _)| (state == "Z" || state == "X") && threads() <= 1)
 }
@@ -193,7 +193,7 @@ fn begin_long_patch(served: &Served, build: &Claimed) -> (Connection, Vec<u8>) {
 }
 
 /// Sends a request as a runner does that tries again when it gets no answer: status and head, or nothing.
-fn try_send(address: SocketAddr, request: Request) -> Option<(u16, String)> {
+pub fn try_send(address: SocketAddr, request: Request) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(&request.header("Connection", "close").bytes()).ok()?;
@@ -228,7 +228,7 @@ fn append_until(stop: &AtomicBool, address: SocketAddr, build: &Claimed) -> Stri
 }
 
 /// What a program that fails at its start has to say.
-fn refusal(output: &Output) -> String {
+pub fn refusal(output: &Output) -> String {
     let error = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");

@@ -26,7 +26,7 @@ use self::parking::{Parking, Waits};
 use super::budget::Budget;
 use super::gate::Head;
 use super::message::{Answer, Request};
-use super::sockets::{inode, listen, newest_socket};
+use super::sockets::{self, inode, listen, newest_socket};
 use super::watch::Watches;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -36,7 +36,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -81,6 +81,17 @@ const FIRST_CONNECTION: usize = 2;
 /// If the address cannot be had.
 pub fn bind(address: SocketAddr, limits: &Limits) -> Result<TcpListener> {
     listen(address, limits).map_err(|error| Error::invalid(format!("cannot listen on {address}: {error}")))
+}
+
+/// The same of a socket that listens already: a service manager has made it.
+///
+/// # Errors
+/// If it is another kind of socket, or none.
+pub fn adopt(descriptor: OwnedFd, limits: &Limits) -> Result<TcpListener> {
+    sockets::adopt(descriptor, limits).map_err(|what| {
+        let advice = "the socket unit must say ListenStream= with a port, and not Accept=yes";
+        Error::invalid(format!("the service manager hands over {what}; {advice}"))
+    })
 }
 
 /// A running server. Dropping it without [`HttpServer::stop`] stops it too.
