@@ -18,9 +18,10 @@ struct Periodic {
 }
 
 /// Every periodic deed. All of them run at the start, too.
-const TABLE: [Periodic; 3] = [
-    Periodic { name: "reclaim", every: Duration::from_secs(1), deed: |c, _| c.reclaim() },
+const TABLE: [Periodic; 4] = [
+    Periodic { name: "reclaim", every: Duration::from_secs(1), deed: |c, _| c.reclaim().map(drop) },
     Periodic { name: "sweep", every: Duration::from_secs(5), deed: |c, now| c.sweep(now).map(drop) },
+    Periodic { name: "retire", every: Duration::from_secs(5), deed: |c, now| c.retire(now).map(drop) },
     Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },
 ];
 

@@ -48,6 +48,11 @@ pub struct Limits {
     /// A build that its runner did not end so long after the build's own timeout has timed out. Runners end
     /// builds themselves; their `after_script` has five minutes of its own.
     pub timeout_grace: Duration,
+    /// Builds that ended longer ago are removed, with their logs and artifacts; `None`: none is.
+    pub keep_builds: Option<Duration>,
+    /// How long artifacts are kept when neither their upload nor their build says; `None`: for ever. It counts at
+    /// the upload: what was uploaded before it was changed stays as long as was said then.
+    pub keep_artifacts: Option<Duration>,
     /// Below so much room on the disk, nothing new is taken on; ends, reads and removals go on.
     pub disk_reserve_bytes: u64,
     /// A serving process that holds more memory is ended by its supervisor, which starts another.
@@ -79,6 +84,8 @@ impl Default for Limits {
             drain_time_max: Duration::from_secs(30),
             runner_timeout: Duration::from_secs(3600),
             timeout_grace: Duration::from_secs(600),
+            keep_builds: None,
+            keep_artifacts: None,
             disk_reserve_bytes: 64 << 20,
             memory_bytes_max: 1 << 30,
             lost_threads_max: 64,

@@ -2,20 +2,14 @@
 
 use crate::api::Api;
 use crate::background::Background;
-use crate::coordinator::{Coordinator, Swept};
+use crate::coordinator::{Coordinator, Serving, Swept};
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::http::server::{HttpServer, bind};
 use crate::limits::Limits;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use std::fs::{File, OpenOptions};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Where a server keeps its data, where it listens, and what it allows.
 #[derive(Clone, Debug)]
@@ -47,11 +41,11 @@ impl Config {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
-    // Before the lock, so that it has stopped when the lock goes.
+    // Before the right to serve, so that it has stopped when that goes.
     http: HttpServer,
     _background: Background,
     coordinator: Arc<Coordinator>,
-    _lock: Flock<File>,
+    _serving: Serving,
 }
 
 impl Server {
@@ -70,7 +64,7 @@ impl Server {
     /// As [`Server::start`].
     pub fn start_on(listener: TcpListener, config: Config) -> Result<Server> {
         let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
-        let lock = lock(&config.data)?;
+        let serving = Serving::begin(&config.data)?;
         let now = Timestamp::now();
         let orphans = coordinator.begin_serving(now)?;
         let swept = coordinator.sweep(now)?;
@@ -88,7 +82,7 @@ impl Server {
         };
         let http = HttpServer::start(listener, config.limits, handler)?;
         let background = Background::start(Arc::clone(&coordinator))?;
-        Ok(Server { http, _background: background, coordinator, _lock: lock })
+        Ok(Server { http, _background: background, coordinator, _serving: serving })
     }
 
     /// Where it listens.
@@ -124,27 +118,3 @@ impl Server {
         }
     }
 }
-
-/// Two servers on one directory would each sweep the other's uploads.
-fn lock(data: &Path) -> Result<Flock<File>> {
-    let path = data.join("serve.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    let data = data.display();
-    let until = Instant::now() + LOCK_PATIENCE;
-    let mut file = file;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < until => file = again,
-            Err((_, Errno::EWOULDBLOCK)) => {
-                let advice = "stop it, or choose another directory with --data";
-                return Err(Error::new(Kind::Conflict, format!("another `baton serve` uses {data}; {advice}")));
-            }
-            Err((_, errno)) => return Err(Error::internal(format!("cannot lock {data}: {errno}"))),
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A server that was just killed may hold its lock until its last thread has gone.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);

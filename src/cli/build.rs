@@ -114,7 +114,7 @@ impl Build {
             Command::Artifacts(artifacts) => artifacts.run(&open()?),
             Command::Cancel(cancel) => Ok(open()?.cancel_build(cancel.id, Timestamp::now())?),
             Command::Retry(retry) => retry.run(&open()?),
-            Command::Erase(erase) => Ok(open()?.erase_build(erase.id, Timestamp::now())?),
+            Command::Erase(erase) => erase.run(&open()?),
         }
     }
 }
@@ -145,6 +145,13 @@ impl Retry {
     fn run(self, coordinator: &Coordinator) -> Done {
         let id = coordinator.retry_build(self.id, Timestamp::now())?;
         new_builds(coordinator, &[id], self.json)
+    }
+}
+
+impl Erase {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        coordinator.erase_build(self.id, Timestamp::now())?;
+        Ok(coordinator.reclaim_unserved()?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `baton build add`, and the options that it shares with `baton run`.
 
-use super::{Done, Stop, build, build_file, build_id, duration, duration_text, tags};
+use super::{Done, Stop, build, build_file, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
 use crate::domain::tags::Tags;
@@ -68,8 +68,8 @@ macro_rules! build_options {
             #[argh(option, arg_name = "PATH")]
             artifacts: Vec<String>,
 
-            /// how long to keep the artifacts, as in 7d or 3600 (seconds); default: for ever
-            #[argh(option, arg_name = "DURATION", from_str_fn(duration_text))]
+            /// how long to keep the artifacts, as in 7d, 3600 (seconds) or never; default: as `baton serve` says, 30d
+            #[argh(option, arg_name = "DURATION", from_str_fn(keeping_text))]
             expire_in: Option<String>,
 
             /// a build that must succeed first, and whose artifacts this one gets; may be given several times

@@ -13,6 +13,7 @@ mod check;
 mod logger;
 mod print;
 mod project;
+mod prune;
 mod run;
 mod runner;
 mod serve;
@@ -23,7 +24,7 @@ mod words;
 
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
-use crate::domain::duration::parse_duration;
+use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
 use crate::error::{Error, Kind};
@@ -77,6 +78,7 @@ enum Command {
     Run(run::Run),
     Backup(backup::Backup),
     Check(check::Check),
+    Prune(prune::Prune),
 }
 
 /// Why a command ends before its natural end.
@@ -177,6 +179,7 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Run(run)) => run.run(open),
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
+        Some(Command::Prune(prune)) => prune.run(&open()?),
     }
 }
 
@@ -227,9 +230,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// For argh: a duration, as it was written.
-fn duration_text(text: &str) -> Result<String, String> {
-    parse_duration(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+/// For argh: for how long to keep something, as it was written.
+fn keeping_text(text: &str) -> Result<String, String> {
+    parse_keeping(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// For argh: tags separated by commas.

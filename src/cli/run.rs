@@ -2,7 +2,7 @@
 
 use super::build::outcome;
 use super::build_add::{Secret, build_options, options, seconds, secret, variable, variables};
-use super::{Done, Stop, build_id, duration, duration_text, print, signals, tags, trace};
+use super::{Done, Stop, build_id, duration, keeping_text, print, signals, tags, trace};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
 use crate::domain::tags::Tags;

@@ -2,7 +2,7 @@
 
 use super::{Done, Stop, duration, print, signals};
 use crate::Config;
-use crate::domain::duration::parse_duration;
+use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
 use crate::http::server::bind;
 use crate::limits::Limits;
@@ -24,6 +24,12 @@ const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 const HOLD_TIME_MAX: Duration = Duration::from_secs(50);
 /// Descriptors for everything else; half of all, where that is less.
 const OTHER_DESCRIPTORS: u64 = 256;
+
+/// How long artifacts are kept that nobody has said more of.
+const KEEP_ARTIFACTS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// For how long something is kept; `None`: for ever. By another name, since an option may be absent, too.
+type Keeping = Option<Duration>;
 
 /// Run the server that runners ask for builds.
 #[derive(FromArgs, ArgsInfo)]
@@ -64,6 +70,14 @@ pub struct Serve {
     /// how long a runner that asks for work waits for some, at most 50s; 0: it asks again by itself; default: 30s
     #[argh(option, arg_name = "DURATION", from_str_fn(hold_time))]
     hold: Option<Duration>,
+
+    /// remove builds that ended so long ago, with their logs and artifacts, as in 90d; default: they stay
+    #[argh(option, arg_name = "DURATION", from_str_fn(keeping), default = "None")]
+    keep_builds: Keeping,
+
+    /// keep artifacts so long, from their upload on, unless the build says otherwise, as in 7d or never; default: 30d
+    #[argh(option, arg_name = "DURATION", from_str_fn(keeping), default = "Some(KEEP_ARTIFACTS)")]
+    keep_artifacts: Keeping,
 
     /// with less room on the disk, nothing new is taken on, as in 64M (powers of 1024); default: 64M
     #[argh(option, arg_name = "SIZE", from_str_fn(size_or_none))]
@@ -130,7 +144,8 @@ impl Serve {
     }
 
     fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
+        let (keep_builds, keep_artifacts) = (self.keep_builds, self.keep_artifacts);
+        let mut limits = Limits { keep_builds, keep_artifacts, ..Limits::default() };
         set(&mut limits.connections_max, self.max_connections);
         set(&mut limits.artifacts_bytes_max, self.max_artifact_size);
         set(&mut limits.trace_bytes_max, self.max_trace_size);
@@ -156,6 +171,14 @@ fn set<T>(limit: &mut T, given: Option<T>) {
 fn hold_time(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(time) if time > HOLD_TIME_MAX => Err("at most 50s: proxies give up on answers after a minute".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn keeping(text: &str) -> Result<Keeping, String> {
+    match parse_keeping(text) {
+        Ok(Some(time)) if time < Duration::from_secs(1) => Err("it must be at least one second, or never".to_owned()),
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
@@ -215,15 +238,20 @@ mod tests {
             ("BATON_RUNNER_TIMEOUT", "2min"),
             ("BATON_HOLD", "10s"),
             ("BATON_RESERVE", "1G"),
+            ("BATON_KEEP_BUILDS", "90d"),
+            ("BATON_KEEP_ARTIFACTS", "never"),
         ];
         let (listen, limits) = settings(&[], &[("BATON_LISTEN", "")]).unwrap();
         assert_eq!(listen, "127.0.0.1:8080");
-        assert_eq!(format!("{limits:?}"), format!("{:?}", Limits::default()));
+        let usual = Limits { keep_artifacts: Some(KEEP_ARTIFACTS), ..Limits::default() };
+        assert_eq!(format!("{limits:?}"), format!("{usual:?}"));
         let (listen, limits) = settings(&[], &variables).unwrap();
         assert_eq!(listen, "127.0.0.1:1");
         assert_eq!((limits.connections_max, limits.artifacts_bytes_max, limits.trace_bytes_max), (5, 2 << 30, 1 << 10));
         assert_eq!((limits.runner_timeout, limits.disk_reserve_bytes), (Duration::from_secs(120), 1 << 30));
         assert_eq!(limits.hold_time_max, Duration::from_secs(10));
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!((limits.keep_builds, limits.keep_artifacts), (Some(90 * day), None));
         let line = [
             "--listen",
             "[::1]:0",
@@ -235,9 +263,14 @@ mod tests {
             "0",
             "--hold",
             "0",
+            "--keep-builds",
+            "0",
+            "--keep-artifacts",
+            "1 week",
         ];
         let (listen, limits) = settings(&line, &variables).unwrap();
         assert!(limits.hold_time_max.is_zero());
+        assert_eq!((limits.keep_builds, limits.keep_artifacts), (None, Some(7 * day)));
         assert_eq!((listen.as_str(), limits.connections_max, limits.disk_reserve_bytes), ("[::1]:0", 7, 0));
         assert!(limits.put_bytes_max > 1 << 30);
     }

@@ -6,7 +6,7 @@ use super::claim::{Assigned, assigned};
 use super::trace::{is_due, touch};
 use crate::artifacts::{Received, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
-use crate::domain::duration::parse_duration;
+use crate::domain::duration::parse_keeping;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
@@ -24,7 +24,7 @@ pub struct Upload {
     pub filename: String,
     /// The optional second file.
     pub metadata: Option<Received>,
-    /// How long to keep it, in the client's words; `None`: as the build's options say, else for ever.
+    /// How long to keep it, in the client's words; `None`: as the build's options say, else as the server does.
     pub expire_in: Option<String>,
 }
 
@@ -97,9 +97,10 @@ impl Coordinator {
         let metadata_path = upload.metadata.as_mut().map(Received::settle).transpose()?;
         let (filename, expire_in) = (upload.filename, upload.expire_in);
         let (size, sha256, step) = (upload.file.size, upload.file.sha256, self.limits().seen_step());
+        let keep = self.limits().keep_artifacts;
         let (answer, old) = self.store.write(move |c| {
             let build = running_build(c, id, token.as_ref())?;
-            let expire_at = expire_at(c, id, expire_in.as_deref(), now)?;
+            let expire_at = expire_at(c, id, expire_in.as_deref(), keep, now)?;
             let file = ArtifactsFile { path, filename, size, sha256, expire_at };
             let old = artifacts::replace(c, id, &file, metadata_path.as_deref(), now)?;
             touch(c, &build, step, now)?;
@@ -176,12 +177,20 @@ fn running_build(c: &Connection, id: BuildId, token: Option<&Token>) -> Result<B
     if build.status == Status::Running { Ok(build) } else { Err(Error::new(Kind::Forbidden, "Build is not running!")) }
 }
 
-/// When the artifacts expire. Runners before 1.3 do not repeat what the build's options say, so we look there.
-fn expire_at(c: &Connection, id: BuildId, given: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>> {
+/// When the artifacts expire: as the upload says, else as the build's options say (runners before 1.3 do not repeat
+/// that), else after `keep`. Who says something empty or zero has said "never" (protocol 6).
+fn expire_at(
+    c: &Connection,
+    id: BuildId,
+    given: Option<&str>,
+    keep: Option<Duration>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>> {
     let spec = builds::spec(c, id)?;
     let own = spec.options.get("artifacts").and_then(|artifacts| artifacts.get("expire_in")?.as_str());
-    let text = given.or(own).map(str::trim).filter(|text| !text.is_empty());
-    let Some(text) = text else { return Ok(None) };
-    let duration = parse_duration(text).map_err(|error| Error::invalid(format!("expire_in: {error}")))?;
-    Ok((duration != Duration::ZERO).then(|| now.plus(duration)))
+    let keep = match given.or(own) {
+        Some(text) => parse_keeping(text).map_err(|error| Error::invalid(format!("expire_in: {error}")))?,
+        None => keep,
+    };
+    Ok(keep.map(|keep| now.plus(keep)))
 }

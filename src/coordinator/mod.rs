@@ -13,7 +13,9 @@ mod health;
 mod idle;
 mod maskers;
 mod projects;
+mod retention;
 mod runners;
+mod serving;
 mod space;
 mod sweep;
 mod trace;
@@ -27,7 +29,9 @@ pub use builds::{BuildReport, Queued};
 pub use check::{Checked, check};
 pub use claim::{Assigned, Claim, Dependency};
 pub use idle::Nothing;
+pub use retention::{Pruned, Removal};
 pub use runners::Registration;
+pub use serving::{Serving, is_served};
 pub use sweep::Swept;
 pub use trace::{Patched, Updated};
 pub use waiting::Waiting;
@@ -39,11 +43,12 @@ use crate::store::Store;
 use crate::store::queue::QueueKey;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A data directory, opened: what every deed works on. All methods may be called from any thread.
 pub struct Coordinator {
+    data: PathBuf,
     store: Store,
     artifacts: Artifacts,
     queue_key: QueueKey,
@@ -52,6 +57,7 @@ pub struct Coordinator {
     waiting: waiting::WaitingRoom,
     maskers: Arc<maskers::Maskers>,
     spared: whole_trace::SparedNumbers,
+    walk: retention::Walk,
     limits: Limits,
 }
 
@@ -73,6 +79,7 @@ impl Coordinator {
             }
         }
         Ok(Coordinator {
+            data: data.to_owned(),
             artifacts,
             queue_key,
             profiles: Arc::default(),
@@ -80,6 +87,7 @@ impl Coordinator {
             idle: idle::Idle::default(),
             waiting: waiting::WaitingRoom::default(),
             spared: whole_trace::SparedNumbers::default(),
+            walk: retention::Walk::default(),
             store,
             limits,
         })

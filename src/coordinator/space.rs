@@ -1,14 +1,16 @@
 //! The room of what was removed goes back, first to the database, then to the file system.
 //!
 //! What must stay true: no commit is long, so that writes in between wait for milliseconds only; what is to be done
-//! is in the database, so that a crash at any moment loses none of it. Only a server does this, and there is one to
-//! a data directory.
+//! is in the database, so that a crash at any moment loses none of it. Only who serves does this, or a command for
+//! moments in which nobody serves: the segments that a server is about to attach must be spared.
 
-use super::Coordinator;
+use super::{Coordinator, Serving};
 use crate::error::Result;
 use crate::store::traces;
 use crate::store::traces::room;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 /// Segments that one commit removes (measured: 0.7 ms with the commit, and 2 ms for four times as many).
 const SEGMENTS_PER_COMMIT_MAX: usize = 256;
@@ -25,27 +27,40 @@ const PAGES_PER_COMMIT_MAX: u64 = 128;
 /// Commits of one run that give pages back: 8 MiB, half of what makes the writer stop for a checkpoint.
 const RETURNS_PER_RUN_MAX: usize = 16;
 
+/// For how long a command steps aside between two runs: a server that begins looks more often.
+const STEP_ASIDE: Duration = Duration::from_millis(40);
+
 impl Coordinator {
     /// Gives back the room of what was removed; of much, a part. To be called every second: then 100 MB are back
-    /// within half a minute, and the writer is busy with it for at most a twentieth of the time.
+    /// within half a minute, and the writer is busy with it for at most a twentieth of the time. Returns whether
+    /// there may be more.
     ///
     /// # Errors
     /// The database's.
-    pub fn reclaim(&self) -> Result<()> {
-        for _ in 0..REMOVALS_PER_RUN_MAX {
-            if !self.collect_some()? {
+    pub fn reclaim(&self) -> Result<bool> {
+        let are_segments_left = repeat(REMOVALS_PER_RUN_MAX, || self.collect_some())?;
+        let are_pages_left = repeat(RETURNS_PER_RUN_MAX, || self.give_back_some())?;
+        if let Some(path) = self.store.read(room::longer_file)? {
+            room::checkpoint(Path::new(&path))?;
+        }
+        Ok(are_segments_left || are_pages_left)
+    }
+
+    /// Gives back the room of what was removed, all of it, unless a server runs, which does so by itself. For a
+    /// command that has removed something.
+    ///
+    /// # Errors
+    /// The database's or the file system's.
+    pub fn reclaim_unserved(&self) -> Result<()> {
+        while let Some(serving) = Serving::begin_if_unserved(&self.data)? {
+            let is_more = self.reclaim()?;
+            drop(serving);
+            if !is_more {
                 break;
             }
+            thread::sleep(STEP_ASIDE);
         }
-        for _ in 0..RETURNS_PER_RUN_MAX {
-            if !self.give_back_some()? {
-                break;
-            }
-        }
-        match self.store.read(room::longer_file)? {
-            Some(path) => room::checkpoint(Path::new(&path)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Removes some segments of removed traces. False: there were none.
@@ -70,6 +85,16 @@ impl Coordinator {
     }
 }
 
+/// Takes a step up to so many times, while it says that there may be more. Returns what it said last.
+fn repeat(times_max: usize, mut step: impl FnMut() -> Result<bool>) -> Result<bool> {
+    for _ in 0..times_max {
+        if !step()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +103,6 @@ mod tests {
     use crate::domain::time::Timestamp;
     use crate::limits::Limits;
     use crate::store::traces::tests::new_build;
-    use std::time::Duration;
 
     const MIB: u64 = 1 << 20;
 

@@ -81,7 +81,7 @@ impl Coordinator {
                 *count += 1;
             }
         }
-        let forget_before = Timestamp(now.0.saturating_sub(Timestamp(0).plus(LAST_WORDS_TIME_MAX).0));
+        let forget_before = now.minus(LAST_WORDS_TIME_MAX);
         let files = self.store.write(move |c| {
             builds::forget_tokens(c, forget_before)?;
             let mut files = Vec::new();

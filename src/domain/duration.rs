@@ -7,7 +7,8 @@
 //! * a text that chronic_duration would read by dropping a part (`20 and 5 minutes`, `2 hours minute`) is an error
 //!   here: artifacts that vanish too early cannot be brought back.
 //!
-//! Absent on purpose: `never` and fractions in words (`half`), which GitLab of that time did not know either.
+//! Absent on purpose: fractions in words (`half`), which GitLab of that time did not know either. Nor did it know
+//! `never`, which is no duration, but which [`parse_keeping`] takes.
 
 use std::fmt;
 use std::time::Duration;
@@ -114,6 +115,20 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         Ok(duration) if duration <= DURATION_MAX => Ok(duration),
         Ok(_) | Err(_) => Err(Problem::TooLong.about(text)),
     }
+}
+
+/// Reads for how long something is kept: a duration, or `never`, zero or nothing for "until somebody removes it",
+/// which is `None`.
+///
+/// # Errors
+///
+/// As [`parse_duration`].
+pub fn parse_keeping(text: &str) -> Result<Option<Duration>, DurationError> {
+    let text = text.trim();
+    if text.is_empty() || text.eq_ignore_ascii_case("never") {
+        return Ok(None);
+    }
+    parse_duration(text).map(|duration| (!duration.is_zero()).then_some(duration))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,6 +353,16 @@ pub fn format_duration(duration: Duration) -> String {
 mod tests {
     use super::*;
     use std::hash::BuildHasher;
+
+    #[test]
+    fn what_is_kept_for_no_time_is_kept_for_ever() {
+        for (text, seconds) in
+            [("never", None), (" Never ", None), ("0", None), ("0 days", None), (" ", None), ("2d", Some(172_800))]
+        {
+            assert_eq!(parse_keeping(text), Ok(seconds.map(Duration::from_secs)), "{text:?}");
+        }
+        assert!(parse_keeping("never mind").is_err());
+    }
 
     fn check(cases: &[(&str, u64)]) {
         for &(text, seconds) in cases {

@@ -4,6 +4,7 @@
 //! already handed out. So they are checked when a build is queued, by the person who can mend them. Keys
 //! that no runner 1.x reads pass through; runners only warn about them.
 
+use super::duration::parse_keeping;
 use serde_json::{Map, Value};
 
 /// Checks the types that runners read, and brings the spellings of later GitLab versions (`image: {name}`,
@@ -39,6 +40,10 @@ pub fn check(options: &mut Map<String, Value>) -> Result<(), String> {
             if inner.get(*text).is_some_and(|v| !v.is_string() && !v.is_null()) {
                 return Err(format!("options.{key}.{text} must be a string"));
             }
+        }
+        if let Some(Value::String(text)) = inner.get("expire_in") {
+            // Else the upload is refused, after the build's work is done.
+            parse_keeping(text).map_err(|error| format!("options.{key}.expire_in: {error}"))?;
         }
         for array in arrays {
             strings(&format!("{key}.{array}"), inner.get(*array))?;
@@ -104,6 +109,7 @@ mod tests {
             ("after_script", json!({"after_script": "x"})),
             ("artifacts", json!({"artifacts": []})),
             ("artifacts.paths", json!({"artifacts": {"paths": "x"}})),
+            ("artifacts.expire_in", json!({"artifacts": {"expire_in": "soon"}})),
             ("artifacts.untracked", json!({"artifacts": {"untracked": 1}})),
             ("cache.key", json!({"cache": {"key": ["x"]}})),
         ] {

@@ -22,6 +22,13 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(ms))
     }
 
+    /// This time less `duration`, at the earliest the begin of representable time.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Timestamp {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(self.0.saturating_sub(ms))
+    }
+
     /// How long before this time `earlier` was; zero if it was not earlier.
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {
@@ -54,6 +61,8 @@ mod tests {
     #[test]
     fn arithmetic_saturates() {
         assert_eq!(Timestamp(5).plus(Duration::MAX), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(-5).minus(Duration::MAX), Timestamp(i64::MIN));
+        assert_eq!(Timestamp(5).minus(Duration::from_millis(2)), Timestamp(3));
         assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
         assert_eq!(Timestamp(9).since(Timestamp(5)), Duration::from_millis(4));
     }

@@ -13,6 +13,7 @@ mod migrations;
 pub mod projects;
 pub mod queue;
 mod readers;
+pub mod retention;
 pub mod runners;
 pub mod settings;
 pub mod traces;

@@ -268,6 +268,44 @@ fn expire_in_of_the_builds_options_holds_when_the_upload_says_nothing() {
     assert!(json["artifacts_expire_at"].is_string(), "{json}");
 }
 
+/// Rows 67 and 68: the site's default holds for those who say nothing; and what each of them says goes before it.
+#[test]
+fn artifacts_of_which_nobody_says_more_expire_as_the_server_says() {
+    let day = Duration::from_secs(24 * 3600);
+    let baton = Baton::with_limits(Limits { keep_artifacts: Some(30 * day), ..Limits::default() });
+    baton.project("demo");
+    let runner = baton.runner();
+    for (own, query, days) in [
+        (None, "", Some(30)),
+        (None, "?", Some(30)),
+        (None, "?expire_in=7d", Some(7)),
+        (None, "?expire_in=", None),
+        (None, "?expire_in=0", None),
+        (None, "?expire_in=never", None),
+        (Some("2 days"), "", Some(2)),
+        (Some("2 days"), "?expire_in=1d", Some(1)),
+        (Some("0"), "", None),
+        (Some("never"), "", None),
+        (Some("never"), "?expire_in=1d", Some(1)),
+    ] {
+        let mut artifacts = object(json!({"paths": ["out/"]}));
+        artifacts.extend(own.map(|text| ("expire_in".to_owned(), json!(text))));
+        baton.queue(NewBuild { options: object(json!({"artifacts": artifacts})), ..new_build("demo") });
+        let build = baton.claim(&runner);
+        let before = Timestamp::now();
+        let request = Request::post(&format!("{}{query}", path(&build))).build_token(&build.token);
+        let json = baton.send(request.multipart(&[Part::file(NAME, b"content")])).expect(201).json();
+        let after = Timestamp::now();
+        let at = baton.show(build.id).artifacts.unwrap().expire_at;
+        assert_eq!(json["artifacts_expire_at"].is_null(), days.is_none(), "{own:?} {query}: {json}");
+        let as_said = match (at, days) {
+            (Some(at), Some(days)) => before.plus(days * day) <= at && at <= after.plus(days * day),
+            (at, days) => at.is_none() && days.is_none(),
+        };
+        assert!(as_said, "{own:?} {query}: {at:?}");
+    }
+}
+
 #[test]
 fn expired_artifacts_are_gone() {
     let baton = Baton::with_project();

@@ -14,7 +14,6 @@
 //! | 36, 38, 40, 42 | there is no `updated_at` that a user could see |
 //! | 44 | projects are not deleted |
 //! | 53, 59, 71, 72 | no Workhorse stands in front of Baton; a path in a field is never opened, see `artifacts` |
-//! | 67, 68 | there is no site-wide default expiry |
 // Tests stop at the first surprise, and say where.
 #![allow(
     clippy::unwrap_used,

@@ -1,0 +1,186 @@
+//! Old builds go: when the operator says so, or when a server has been told how long to keep them.
+//!
+//! What must stay true: a build that has not ended stays, and so does every build that such a one needs; files go
+//! after the commit that removes their rows, so that a crash leaves at most files, which the next start removes; no
+//! commit is long, whatever is removed, and no look at the table is, however long it is.
+
+use super::Coordinator;
+use crate::domain::build::BuildId;
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::store::retention::{self, Past, PastBuild};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// Builds that are looked at in one snapshot.
+const ROWS_PER_LOOK: usize = 1000;
+
+/// Builds that one commit removes.
+const BUILDS_PER_COMMIT_MAX: usize = 200;
+
+/// Bytes of scripts, options and variables that one commit removes, but for the last build's: they can be large.
+const SPEC_BYTES_PER_COMMIT_MAX: u64 = 4 << 20;
+
+/// Looks of one run of the server's.
+const LOOKS_PER_RUN_MAX: usize = 10;
+
+/// Builds after which a run of the server's is over.
+const REMOVALS_PER_RUN_MAX: u64 = 2000;
+
+/// What was removed, or would be.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Pruned {
+    /// Builds.
+    pub builds: u64,
+    /// Bytes of their logs.
+    pub log_bytes: u64,
+    /// Bytes of their artifacts.
+    pub artifact_bytes: u64,
+}
+
+impl Pruned {
+    fn add(&mut self, build: &PastBuild) {
+        self.builds += 1;
+        self.log_bytes += build.log_bytes;
+        self.artifact_bytes += build.artifact_bytes;
+    }
+
+    fn add_all(&mut self, other: Pruned) {
+        self.builds += other.builds;
+        self.log_bytes += other.log_bytes;
+        self.artifact_bytes += other.artifact_bytes;
+    }
+
+    /// Bytes of both.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.log_bytes.saturating_add(self.artifact_bytes)
+    }
+}
+
+/// Whether builds that are past keeping go, or are only counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// They go.
+    Done,
+    /// They are counted.
+    Tried,
+}
+
+/// How far the server's walk over the table has come.
+#[derive(Default)]
+pub struct Walk(Mutex<BuildId>);
+
+impl Coordinator {
+    /// Removes all builds, of `project` or of all, that ended longer than `older_than` ago.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown project.
+    pub fn prune(
+        &self,
+        older_than: Duration,
+        project: Option<&str>,
+        removal: Removal,
+        now: Timestamp,
+    ) -> Result<Pruned> {
+        let named = |name| self.store.read(|c| super::projects::named(c, name));
+        let project = project.map(named).transpose()?.map(|project| project.id);
+        let past = Past { ended_by: now.minus(older_than), project };
+        let (mut pruned, mut after) = (Pruned::default(), BuildId(0));
+        loop {
+            let (more, last) = self.prune_slice(past, after, removal)?;
+            pruned.add_all(more);
+            match last {
+                Some(last) => after = last,
+                None => return Ok(pruned),
+            }
+        }
+    }
+
+    /// Removes some of the builds that ended longer ago than the server is to keep them. To be called every few
+    /// seconds: each call goes on where the one before it stopped, and begins anew at the end.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn retire(&self, now: Timestamp) -> Result<Pruned> {
+        let mut pruned = Pruned::default();
+        let Some(keep) = self.limits().keep_builds else { return Ok(pruned) };
+        let past = Past { ended_by: now.minus(keep), project: None };
+        let mut walk = self.walk.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..LOOKS_PER_RUN_MAX {
+            let (more, last) = self.prune_slice(past, *walk, Removal::Done)?;
+            pruned.add_all(more);
+            *walk = last.unwrap_or(BuildId(0));
+            if last.is_none() || pruned.builds >= REMOVALS_PER_RUN_MAX {
+                break;
+            }
+        }
+        if pruned.builds > 0 {
+            log::info!("removed {} builds that were past keeping, {} bytes", pruned.builds, pruned.bytes());
+        }
+        Ok(pruned)
+    }
+
+    /// Looks at the next builds after `after`, and removes what is past keeping of them. Returns the last of them;
+    /// `None`: there was none.
+    fn prune_slice(&self, past: Past, after: BuildId, removal: Removal) -> Result<(Pruned, Option<BuildId>)> {
+        let slice = self.store.read(|c| retention::slice(c, past, after, ROWS_PER_LOOK))?;
+        let mut pruned = Pruned::default();
+        for group in groups(&slice.past) {
+            match removal {
+                Removal::Tried => group.iter().for_each(|build| pruned.add(build)),
+                Removal::Done => pruned.add_all(self.remove_group(past, group.to_vec())?),
+            }
+        }
+        Ok((pruned, slice.last))
+    }
+
+    fn remove_group(&self, past: Past, group: Vec<PastBuild>) -> Result<Pruned> {
+        let (pruned, files) = self.store.write(move |c| {
+            let (mut pruned, mut files) = (Pruned::default(), Vec::new());
+            for build in &group {
+                // Since the look, a build that needs it may have been queued.
+                if let Some(own) = retention::remove(c, past, build.id)? {
+                    pruned.add(build);
+                    files.extend(own);
+                }
+            }
+            Ok((pruned, files))
+        })?;
+        self.artifacts.remove(&files);
+        Ok(pruned)
+    }
+}
+
+/// Cuts the list into what one commit removes.
+fn groups(mut past: &[PastBuild]) -> Vec<&[PastBuild]> {
+    let mut groups = Vec::new();
+    while !past.is_empty() {
+        let mut spec_bytes = 0;
+        let fits = past.iter().take(BUILDS_PER_COMMIT_MAX).take_while(|build| {
+            let is_room = spec_bytes < SPEC_BYTES_PER_COMMIT_MAX;
+            spec_bytes += build.spec_bytes;
+            is_room
+        });
+        let (group, rest) = past.split_at(fits.count());
+        groups.push(group);
+        past = rest;
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_removes_few_builds_and_fewer_large_ones() {
+        let build = |spec_bytes| PastBuild { id: BuildId(1), log_bytes: 1, artifact_bytes: 1, spec_bytes };
+        let sizes = |past: &[PastBuild]| groups(past).iter().map(|group| group.len()).collect::<Vec<_>>();
+        assert!(sizes(&[]).is_empty());
+        assert_eq!(sizes(&[build(100); 450]), [200, 200, 50]);
+        assert_eq!(sizes(&[build(3 << 20); 5]), [2, 2, 1]);
+        assert_eq!(sizes(&[build(100 << 20); 3]), [1, 1, 1]);
+    }
+}

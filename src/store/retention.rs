@@ -1,0 +1,102 @@
+//! Builds that are past keeping: which they are, and their removal with all that belongs to them.
+//!
+//! Ids say in which order builds were queued, and nothing says in which order they ended. So the table is walked
+//! in the order of ids, a slice at a time: that needs no index, which every end of a build would pay for.
+
+use super::artifacts::{self, Files};
+use crate::domain::build::{BuildId, ProjectId};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+/// Which builds are past keeping.
+#[derive(Clone, Copy, Debug)]
+pub struct Past {
+    /// Those that ended then or before.
+    pub ended_by: Timestamp,
+    /// Only this project's.
+    pub project: Option<ProjectId>,
+}
+
+/// A build that is past keeping, and what it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PastBuild {
+    /// The build.
+    pub id: BuildId,
+    /// Bytes of its log.
+    pub log_bytes: u64,
+    /// Bytes of its artifacts.
+    pub artifact_bytes: u64,
+    /// Bytes of its script, options and variables.
+    pub spec_bytes: u64,
+}
+
+/// Some consecutive builds.
+pub struct Slice {
+    /// Those of them that are past keeping.
+    pub past: Vec<PastBuild>,
+    /// The last of them; `None`: there was none left.
+    pub last: Option<BuildId>,
+}
+
+/// What makes a build `b` past keeping: it has ended, and no build that has not needs it, whose runner would fetch
+/// its artifacts.
+const IS_PAST: &str = "b.finished_at <= :ended_by AND NOT EXISTS
+    (SELECT 1 FROM build_needs n JOIN builds waiting ON waiting.id = n.build_id
+     WHERE n.needs_id = b.id AND waiting.finished_at IS NULL)";
+
+/// Looks at the next `rows` builds after `after`.
+///
+/// # Errors
+/// The database's.
+pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<Slice> {
+    let last: Option<i64> = c
+        .prepare_cached("SELECT max(id) FROM (SELECT id FROM builds WHERE id > :after ORDER BY id LIMIT :rows)")?
+        .query_row(named_params! {":after": after.0, ":rows": rows}, |row| row.get(0))?;
+    let Some(last) = last else { return Ok(Slice { past: Vec::new(), last: None }) };
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT b.id, coalesce(t.size, 0), coalesce(a.size, 0),
+             octet_length(s.commands) + octet_length(s.options) + octet_length(s.variables)
+         FROM builds b
+         JOIN build_specs s ON s.build_id = b.id
+         LEFT JOIN traces t ON t.build_id = b.id
+         LEFT JOIN artifacts a ON a.build_id = b.id
+         WHERE b.id > :after AND b.id <= :last AND {IS_PAST} AND (:project IS NULL OR b.project_id = :project)
+         ORDER BY b.id"
+    ))?;
+    let rows = statement.query_map(
+        named_params! {
+            ":after": after.0, ":last": last, ":ended_by": past.ended_by.0,
+            ":project": past.project.map(|id| id.0),
+        },
+        |row| {
+            Ok(PastBuild {
+                id: BuildId(row.get(0)?),
+                log_bytes: row.get(1)?,
+                artifact_bytes: row.get(2)?,
+                spec_bytes: row.get(3)?,
+            })
+        },
+    )?;
+    Ok(Slice { past: rows.collect::<rusqlite::Result<_>>()?, last: Some(BuildId(last)) })
+}
+
+/// Removes a build with its log and the row of its artifacts, and returns their files. `None`: it is not past
+/// keeping, any more or at all. Builds that have ended and needed it stay, and forget that they did.
+///
+/// # Errors
+/// The database's.
+pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> {
+    let is_past = c
+        .prepare_cached(&format!("SELECT 1 FROM builds b WHERE b.id = :id AND {IS_PAST}"))?
+        .query_row(named_params! {":id": id.0, ":ended_by": past.ended_by.0}, |_| Ok(()))
+        .optional()?
+        .is_some();
+    if !is_past {
+        return Ok(None);
+    }
+    let files = artifacts::remove(c, id)?;
+    c.prepare_cached("DELETE FROM build_needs WHERE needs_id = ?1")?.execute([id.0])?;
+    c.prepare_cached("DELETE FROM builds WHERE id = ?1")?.execute([id.0])?;
+    Ok(Some(files))
+}
