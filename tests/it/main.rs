@@ -43,6 +43,7 @@ mod needs;
 mod race;
 mod recovery;
 mod register;
+mod retention;
 mod runners;
 mod secrets;
 mod space;
