@@ -1,4 +1,4 @@
--- Baton's data model, version 2. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 3. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -180,3 +180,90 @@ BEGIN UPDATE queue_state SET generation = generation + 1; END;
 CREATE TRIGGER runner_may_take_others
 AFTER UPDATE OF tag_set_id, run_untagged, locked, paused, project_id, token_hash ON runners
 BEGIN UPDATE queue_state SET generation = generation + 1; END;
+
+-- What is counted here would else be counted by reading all builds. The triggers below keep it, whichever process
+-- changes a build; `baton check` counts again.
+
+-- How many builds there are and ever were.
+CREATE TABLE build_counts (
+    status         TEXT NOT NULL,
+    -- '' for none.
+    failure_reason TEXT NOT NULL,
+    -- Builds in this state.
+    stored         INTEGER NOT NULL,
+    -- Builds that ever came to this state, also those that were pruned since.
+    total          INTEGER NOT NULL,
+    PRIMARY KEY (status, failure_reason)
+) STRICT, WITHOUT ROWID;
+
+-- How long builds wait and run: a histogram each, in the order of `up_to_ms`. Never less than before.
+CREATE TABLE build_times (
+    -- 'wait': from when a build could be handed out to when it was; 'run': from then to its end.
+    what     TEXT NOT NULL CHECK (what IN ('wait', 'run')),
+    -- The longest time that this row counts; the one before counts shorter ones.
+    up_to_ms INTEGER NOT NULL,
+    builds   INTEGER NOT NULL,
+    -- Of all builds that this row counts, together.
+    total_ms INTEGER NOT NULL,
+    PRIMARY KEY (what, up_to_ms)
+) STRICT, WITHOUT ROWID;
+WITH bounds (ms) AS (VALUES (100), (500), (1000), (5000), (15000), (30000), (60000), (120000), (300000), (600000),
+    (1200000), (1800000), (3600000), (7200000), (14400000), (43200000), (86400000), (9223372036854775807))
+INSERT INTO build_times (what, up_to_ms, builds, total_ms)
+SELECT what, ms, 0, 0 FROM bounds, (SELECT 'wait' AS what UNION ALL SELECT 'run');
+
+-- One row: the sizes of all traces, and of all artifacts, without what is being removed.
+CREATE TABLE stored_bytes (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    traces    INTEGER NOT NULL,
+    artifacts INTEGER NOT NULL
+) STRICT;
+INSERT INTO stored_bytes (id, traces, artifacts) VALUES (1, 0, 0);
+
+CREATE TRIGGER build_counted AFTER INSERT ON builds
+BEGIN
+    INSERT INTO build_counts (status, failure_reason, stored, total)
+    VALUES (NEW.status, coalesce(NEW.failure_reason, ''), 1, 1)
+    ON CONFLICT DO UPDATE SET stored = stored + 1, total = total + 1;
+END;
+CREATE TRIGGER build_counted_anew AFTER UPDATE OF status ON builds WHEN NEW.status <> OLD.status
+BEGIN
+    UPDATE build_counts SET stored = stored - 1
+    WHERE status = OLD.status AND failure_reason = coalesce(OLD.failure_reason, '');
+    INSERT INTO build_counts (status, failure_reason, stored, total)
+    VALUES (NEW.status, coalesce(NEW.failure_reason, ''), 1, 1)
+    ON CONFLICT DO UPDATE SET stored = stored + 1, total = total + 1;
+END;
+CREATE TRIGGER build_counted_out AFTER DELETE ON builds
+BEGIN
+    UPDATE build_counts SET stored = stored - 1
+    WHERE status = OLD.status AND failure_reason = coalesce(OLD.failure_reason, '');
+END;
+CREATE TRIGGER build_has_waited AFTER UPDATE OF status ON builds WHEN OLD.status = 'pending' AND NEW.status = 'running'
+BEGIN
+    INSERT INTO build_times (what, up_to_ms, builds, total_ms)
+    SELECT 'wait', (SELECT min(up_to_ms) FROM build_times WHERE what = 'wait' AND up_to_ms >= ms), 1, ms
+    FROM (SELECT max(0, NEW.started_at - max(NEW.created_at, coalesce(
+              (SELECT max(b.finished_at) FROM build_needs n JOIN builds b ON b.id = n.needs_id
+               WHERE n.build_id = NEW.id), 0))) AS ms)
+    WHERE true
+    ON CONFLICT DO UPDATE SET builds = builds + 1, total_ms = total_ms + excluded.total_ms;
+END;
+CREATE TRIGGER build_has_run AFTER UPDATE OF status ON builds WHEN OLD.status = 'running' AND NEW.status <> 'running'
+BEGIN
+    INSERT INTO build_times (what, up_to_ms, builds, total_ms)
+    SELECT 'run', (SELECT min(up_to_ms) FROM build_times WHERE what = 'run' AND up_to_ms >= ms), 1, ms
+    FROM (SELECT max(0, NEW.finished_at - NEW.started_at) AS ms)
+    WHERE true
+    ON CONFLICT DO UPDATE SET builds = builds + 1, total_ms = total_ms + excluded.total_ms;
+END;
+CREATE TRIGGER trace_bytes_in AFTER INSERT ON traces
+BEGIN UPDATE stored_bytes SET traces = traces + NEW.size; END;
+CREATE TRIGGER trace_bytes_changed AFTER UPDATE OF size ON traces WHEN NEW.size <> OLD.size
+BEGIN UPDATE stored_bytes SET traces = traces + NEW.size - OLD.size; END;
+CREATE TRIGGER trace_bytes_out AFTER DELETE ON traces
+BEGIN UPDATE stored_bytes SET traces = traces - OLD.size; END;
+CREATE TRIGGER artifact_bytes_in AFTER INSERT ON artifacts
+BEGIN UPDATE stored_bytes SET artifacts = artifacts + NEW.size; END;
+CREATE TRIGGER artifact_bytes_out AFTER DELETE ON artifacts
+BEGIN UPDATE stored_bytes SET artifacts = artifacts - OLD.size; END;

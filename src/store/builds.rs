@@ -55,12 +55,12 @@ pub struct Spec {
     pub timeout_s: i64,
 }
 
-fn bad_word(column: usize, word: &str) -> rusqlite::Error {
+pub(super) fn bad_word(column: usize, word: &str) -> rusqlite::Error {
     let error = format!("unknown word {word:?}");
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
 }
 
-fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
+pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
     let word: String = row.get(column)?;
     Status::parse(&word).ok_or_else(|| bad_word(column, &word))
 }
@@ -402,7 +402,7 @@ pub fn token(c: &Connection, id: BuildId) -> Result<Token> {
     text.as_deref().and_then(Token::received).ok_or_else(|| Error::internal(format!("build {id} has no token")))
 }
 
-/// How many builds are in each state that some build is in.
+/// How many builds are in each state that some build is in, counted one by one.
 ///
 /// # Errors
 /// The database's.
@@ -412,13 +412,28 @@ pub fn count(c: &Connection) -> Result<Vec<(Status, u64)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// When the oldest pending build was queued.
+/// When the build was queued that has been ready to be handed out for longest, of those that are first in line
+/// for their sets of tags: one look-up a set, however long the queue is. Who needs others is ready when the last of
+/// them has ended.
+pub(super) const OLDEST_PENDING_AT: &str = "
+    WITH RECURSIVE sets (id) AS (
+        SELECT min(tag_set_id) FROM builds WHERE status = 'pending'
+        UNION ALL
+        SELECT (SELECT min(tag_set_id) FROM builds WHERE status = 'pending' AND tag_set_id > sets.id)
+        FROM sets WHERE sets.id IS NOT NULL)
+    SELECT min(max(first.created_at, coalesce(
+        (SELECT max(needed.finished_at) FROM build_needs n JOIN builds needed ON needed.id = n.needs_id
+         WHERE n.build_id = first.id), 0)))
+    FROM sets JOIN builds first
+        ON first.id = (SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = sets.id)";
+
+/// Since when the build waits that has been ready to be handed out for longest, of those that are first in line
+/// for their sets of tags.
 ///
 /// # Errors
 /// The database's.
 pub fn oldest_pending_at(c: &Connection) -> Result<Option<Timestamp>> {
-    let sql = "SELECT created_at FROM builds WHERE id = (SELECT min(id) FROM builds WHERE status = 'pending')";
-    Ok(c.prepare_cached(sql)?.query_row([], |row| row.get(0).map(Timestamp)).optional()?)
+    Ok(c.prepare_cached(OLDEST_PENDING_AT)?.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
 }
 
 /// The tokens that must be masked in a build's trace. Has no `Debug`.

@@ -56,6 +56,9 @@ const RESTORE: &str = "stop the server, put the data directory aside and restore
 const RETRY: &str =
     "erase the build when it has ended (`baton build erase`) and run it once more (`baton build retry`)";
 
+const MISCOUNTED: &str =
+    "nothing is lost, but the metrics are wrong, and Baton does not do that: see what else has written to the file";
+
 struct Rule {
     kind: &'static str,
     advice: &'static str,
@@ -63,7 +66,7 @@ struct Rule {
     sql: &'static str,
 }
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 13] = [
     Rule {
         kind: "reference",
         advice: RESTORE,
@@ -76,7 +79,8 @@ const RULES: [Rule; 11] = [
         sql: "SELECT 'the table ' || name || ' has ' || count || ' rows instead of one' FROM
                   (SELECT 'settings' AS name, count(*) AS count FROM settings
                    UNION ALL SELECT 'queue_state', count(*) FROM queue_state
-                   UNION ALL SELECT 'trace_numbers', count(*) FROM trace_numbers)
+                   UNION ALL SELECT 'trace_numbers', count(*) FROM trace_numbers
+                   UNION ALL SELECT 'stored_bytes', count(*) FROM stored_bytes)
               WHERE count <> 1",
     },
     // A number that is used twice would give a build another one's token, log or artifacts.
@@ -155,6 +159,27 @@ const RULES: [Rule; 11] = [
               WHERE status = 'created' AND NOT EXISTS
                   (SELECT 1 FROM build_needs n JOIN builds needed ON needed.id = n.needs_id
                    WHERE n.build_id = b.id AND needed.status IN ('created', 'pending', 'running'))",
+    },
+    Rule {
+        kind: "statistics",
+        advice: MISCOUNTED,
+        sql: "SELECT coalesce(stored, 0) || ' builds are counted as ' || status ||
+                  iif(failure_reason = '', '', ', ' || failure_reason) || ', and ' ||
+                  coalesce(there, 0) || iif(there = 1, ' is', ' are') || ' there'
+              FROM (SELECT status, coalesce(failure_reason, '') AS failure_reason, count(*) AS there
+                    FROM builds GROUP BY 1, 2)
+              FULL JOIN build_counts USING (status, failure_reason)
+              WHERE coalesce(stored, 0) <> coalesce(there, 0)",
+    },
+    Rule {
+        kind: "statistics",
+        advice: MISCOUNTED,
+        sql: "SELECT 'the bytes of all ' || what || ' are counted as ' || counted || ', and are ' || there FROM
+                  (SELECT 'logs' AS what, traces AS counted, (SELECT coalesce(sum(size), 0) FROM traces) AS there
+                   FROM stored_bytes
+                   UNION ALL
+                   SELECT 'artifacts', artifacts, (SELECT coalesce(sum(size), 0) FROM artifacts) FROM stored_bytes)
+              WHERE counted <> there",
     },
 ];
 

@@ -13,14 +13,17 @@ use std::collections::BTreeSet;
 const APPLICATION_ID: i32 = 0x4261_746e;
 
 /// Statements that lead from version N to N + 1, from 1 on. `schema.sql` is what a new file gets at once.
-const STEPS: [&str; 1] = ["CREATE TABLE detached_traces (
+const STEPS: [&str; 2] = [
+    "CREATE TABLE detached_traces (
     number INTEGER PRIMARY KEY
 ) STRICT;
 CREATE TRIGGER trace_removed AFTER DELETE ON traces
-BEGIN INSERT INTO detached_traces (number) VALUES (OLD.number); END;"];
+BEGIN INSERT INTO detached_traces (number) VALUES (OLD.number); END;",
+    include_str!("steps/3.sql"),
+];
 
 /// The version that this program writes: one more than there are steps.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// Makes the schema in an empty file, or brings an older one up to date.
 ///
@@ -119,7 +122,8 @@ fn check_ours(connection: &Connection, newest: i32) -> Result<Option<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::traces;
+    use crate::domain::build::{FailureReason, Status};
+    use crate::store::{statistics, traces};
 
     #[test]
     fn each_step_makes_a_version() {
@@ -167,8 +171,7 @@ mod tests {
     #[test]
     fn a_file_of_version_1_is_brought_up_to_what_a_new_one_is_and_keeps_its_content() {
         let dir = tempfile::tempdir().unwrap();
-        let mut new = super::super::open(&dir.path().join("new.db"), super::super::Access::Write).unwrap();
-        migrate(&mut new).unwrap();
+        let new = new_database(&dir);
         let path = dir.path().join("baton.db");
         let mut old = version_1(&path);
         assert_ne!(schema(&old), schema(&new));
@@ -196,6 +199,47 @@ mod tests {
         assert_eq!(store.read(crate::store::invariants::examine).unwrap(), []);
         store.write(move |c| traces::remove(c, id)).unwrap();
         assert_eq!(store.read(crate::store::invariants::examine).unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_file_of_version_2_holds_is_counted_when_it_is_brought_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baton.db");
+        let mut old = version_1(&path);
+        migrate_by(&mut old, &STEPS[..1], 2).unwrap();
+        old.execute_batch(
+            "INSERT INTO settings (id, registration_token, queue_key, created_at) VALUES (1, 't', zeroblob(16), 1);
+             INSERT INTO projects (name, ci_token, ci_token_hash, timeout_s, created_at)
+             VALUES ('p', 'c', zeroblob(32), 60, 1);
+             INSERT INTO tag_sets (tags) VALUES ('[]');
+             INSERT INTO builds (project_id, status, failure_reason, tag_set_id, timeout_s, created_at, finished_at)
+             VALUES (1, 'success', NULL, 1, 60, 1, 2), (1, 'failed', 'timed_out', 1, 60, 1, 2),
+                 (1, 'failed', 'runner_lost', 1, 60, 1, 2), (1, 'failed', 'runner_lost', 1, 60, 1, 2),
+                 (1, 'pending', NULL, 1, 60, 1, NULL);
+             INSERT INTO build_specs (build_id, name, stage, ref, is_tag, commands, allow_git_fetch, options, variables)
+             SELECT id, 'n', 's', 'r', 0, 'true', 1, '{}', '[]' FROM builds;
+             INSERT INTO traces (build_id, number, size) VALUES (1, 1, 3), (2, 2, 4);
+             INSERT INTO trace_segments (id, data)
+             VALUES (1 << 20, CAST('log' AS BLOB)), (2 << 20, CAST('logs' AS BLOB));
+             INSERT INTO artifacts (build_id, path, filename, size, sha256, uploaded_at)
+             VALUES (1, 'a', 'a.zip', 7, zeroblob(32), 1);
+             UPDATE trace_numbers SET next = 3;",
+        )
+        .unwrap();
+        migrate(&mut old).unwrap();
+        assert_eq!(version(&old), VERSION);
+        let now = statistics::load(&old).unwrap();
+        assert_eq!((now.stored(Status::Pending), now.stored(Status::Failed), now.stored(Status::Running)), (1, 3, 0));
+        assert_eq!(now.total(Status::Failed, Some(FailureReason::RunnerLost)), 2);
+        assert_eq!((now.trace_bytes, now.artifact_bytes), (7, 7));
+        assert_eq!(now.runs, statistics::load(&new_database(&dir)).unwrap().runs);
+        assert_eq!(crate::store::invariants::examine(&old).unwrap(), []);
+    }
+
+    fn new_database(dir: &tempfile::TempDir) -> Connection {
+        let mut new = super::super::open(&dir.path().join("new.db"), super::super::Access::Write).unwrap();
+        migrate(&mut new).unwrap();
+        new
     }
 
     #[test]

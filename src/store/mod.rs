@@ -16,6 +16,7 @@ mod readers;
 pub mod retention;
 pub mod runners;
 pub mod settings;
+pub mod statistics;
 pub mod traces;
 mod writer;
 
