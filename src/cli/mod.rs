@@ -1,8 +1,8 @@
 //! The command line: every command is parse, deed, print, and nothing else.
 //!
 //! What must stay true: what a command prints on standard output is its answer and nothing else; whatever goes
-//! wrong is one line on standard error that says what to do; no value of `--secret` is ever printed. Absent on
-//! purpose: colours, prompts, progress bars.
+//! wrong is one line on standard error that says what to do; what is made for eyes (progress, a table that is drawn
+//! anew) goes to terminals only; no value of `--secret` is ever printed. Absent on purpose: colours, prompts.
 
 mod artifacts;
 mod backup;
@@ -18,8 +18,10 @@ mod run;
 mod runner;
 mod serve;
 mod settings;
+mod shell;
 mod signals;
 mod trace;
+mod welcome;
 mod words;
 
 use crate::coordinator::Coordinator;
@@ -39,6 +41,9 @@ use std::time::Duration;
 use words::Words;
 
 pub use logger::start as start_logger;
+
+/// The data directory, unless it is said otherwise.
+const DATA: &str = "baton-data";
 
 /// Coordinates builds: keeps a queue, hands builds to GitLab runners, and stores their logs and artifacts.
 #[derive(FromArgs, ArgsInfo)]
@@ -164,7 +169,7 @@ fn in_our_words(error: &str, args: &[&str], words: &Words) -> String {
 }
 
 fn dispatch(baton: Baton) -> Done {
-    let data = PathBuf::from(baton.data.unwrap_or_else(|| "baton-data".to_owned()));
+    let data = baton.data.map_or_else(|| PathBuf::from(DATA), PathBuf::from);
     let open = || {
         Coordinator::open(&data, Limits::default()).map_err(|error| {
             Stop::from(Error::new(error.kind, format!("data directory {}: {}", data.display(), error.message)))

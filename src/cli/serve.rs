@@ -1,6 +1,6 @@
 //! `baton serve`: the server, in two processes: see [`crate::supervisor`].
 
-use super::{Done, Stop, duration, print, signals};
+use super::{Done, duration, signals, welcome};
 use crate::Config;
 use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
@@ -101,11 +101,7 @@ impl Serve {
         };
         let supervisor = Supervisor::new(listener, limits);
         signals::each(supervisor.signals())?;
-        supervisor.run(|address| match print::out(&format!("baton listening on http://{address}\n")) {
-            // The server serves, whether or not somebody reads where.
-            Ok(()) | Err(Stop::Unread) => Ok(()),
-            Err(stop) => Err(stop),
-        })
+        supervisor.run(|address| welcome::say(address, &data))
     }
 
     /// What the supervisor's child does.

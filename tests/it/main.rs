@@ -33,6 +33,7 @@ mod bytes;
 mod crash;
 mod curl;
 mod encodings;
+mod first;
 mod fixtures;
 mod full_disk;
 mod harness;

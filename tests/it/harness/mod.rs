@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod random;
+pub mod terminal;
 
 pub use http::{Connection, Part, Request, Response};
 

@@ -1,0 +1,109 @@
+//! What `baton serve` says once it serves: how to get from here to a first build.
+//!
+//! What must stay true: the registration token goes to a terminal only, never to a file, a pipe or a log.
+
+use super::shell::quoted;
+use super::{DATA, Done, Stop, print};
+use crate::coordinator::Coordinator;
+use crate::limits::Limits;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+/// Says where the server listens and where its data is, and how a runner is registered. The first line goes to standard
+/// output, whoever reads it; the rest to a terminal, or else, without the token, to the log.
+///
+/// # Errors
+/// If standard output cannot be written, other than for want of a reader.
+pub fn say(address: SocketAddr, data: &Path) -> Done {
+    match print::out(&format!("baton listening on http://{address}\n")) {
+        // The server serves, whether or not somebody reads where.
+        Ok(()) | Err(Stop::Unread) => {}
+        Err(stop) => return Err(stop),
+    }
+    let (is_out, is_err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+    let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    let (url, is_everywhere) = reachable(address);
+    let program = program(data, &place);
+    if !is_out && !is_err {
+        let line = register_line(&url, &format!("\"$({program} runner token)\""));
+        log::info!("data in {}; a runner is registered with: {line}", place.display());
+        return Ok(());
+    }
+    let token =
+        Coordinator::open(data, Limits::default()).and_then(|coordinator| coordinator.registration_token(false));
+    let token = token.unwrap_or_else(|error| {
+        log::warn!("cannot read the registration token: {error}");
+        format!("\"$({program} runner token)\"")
+    });
+    let text = text(&place, &register_line(&url, &token), &program, is_everywhere);
+    // Nobody can be told when that fails, and the server serves.
+    let _ = if is_out { io::stdout().write_all(text.as_bytes()) } else { io::stderr().write_all(text.as_bytes()) };
+    Ok(())
+}
+
+/// The line that registers a runner at the server of this URL. `token` stands in it as it is.
+pub fn register_line(url: &str, token: &str) -> String {
+    let url = format!("{}/ci", url.trim_end_matches('/'));
+    format!(
+        "gitlab-runner register --non-interactive --executor shell --url {} --registration-token {token}",
+        quoted(&[url])
+    )
+}
+
+fn text(data: &Path, register: &str, program: &str, is_everywhere: bool) -> String {
+    let elsewhere = if is_everywhere { " (on another machine, with this machine's name in the URL)" } else { "" };
+    format!(
+        "data in {}\n\nIn another terminal, register a runner{elsewhere} and start it:\n\n  {register}\n  \
+         gitlab-runner run\n\nThen run a first build, in a third, in a git checkout or anywhere:\n\n  \
+         {program} run -- echo hello\n\n",
+        data.display()
+    )
+}
+
+/// The URL that people on this machine can use, and whether other machines can reach the server, too.
+fn reachable(address: SocketAddr) -> (String, bool) {
+    let is_everywhere = address.ip().is_unspecified();
+    let here = match address.ip() {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    let ip = if is_everywhere { here } else { address.ip() };
+    (format!("http://{}", SocketAddr::new(ip, address.port())), is_everywhere)
+}
+
+/// How other commands are called that are to work on the data at `place`.
+fn program(data: &Path, place: &Path) -> String {
+    if data == Path::new(DATA) {
+        return "baton".to_owned();
+    }
+    quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_one_that_a_person_can_use() {
+        for (listen, url, is_everywhere) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080", false),
+            ("0.0.0.0:80", "http://127.0.0.1:80", true),
+            ("[::]:8080", "http://[::1]:8080", true),
+            ("[fd00::1]:8080", "http://[fd00::1]:8080", false),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()), (url.to_owned(), is_everywhere));
+        }
+        let line = register_line("https://ci.example/baton/", "T");
+        assert!(line.ends_with("--url https://ci.example/baton/ci --registration-token T"), "{line}");
+        // A shell would take the brackets for a pattern.
+        assert!(register_line("http://[::1]:8080", "T").contains("'http://[::1]:8080/ci'"));
+    }
+
+    #[test]
+    fn the_data_directory_is_named_unless_it_is_the_default() {
+        assert_eq!(program(Path::new(DATA), Path::new("/home/u/baton-data")), "baton");
+        assert_eq!(program(Path::new("my data"), Path::new("/home/u/my data")), "baton --data '/home/u/my data'");
+    }
+}
