@@ -4,12 +4,17 @@ use super::build::outcome;
 use super::{Done, build_id, print};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
+use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
 /// Bytes that are read at a time: each read is a transaction of its own, which must be short.
 const PIECE_BYTES: u64 = 1 << 20;
+
+/// Threads that read a long log, each with a piece in its hands and one that waits to be printed.
+const READERS: u64 = 2;
 
 /// Between two looks at a log that grows.
 const POLL: Duration = Duration::from_millis(150);
@@ -43,16 +48,66 @@ impl Log {
             })?;
             return outcome(coordinator, self.id);
         }
-        let mut offset = 0;
-        loop {
-            let (piece, _) = coordinator.read_trace(self.id, offset, PIECE_BYTES)?;
-            if piece.is_empty() {
-                return Ok(());
-            }
-            offset += piece.len() as u64;
-            print::bytes(&piece)?;
-        }
+        let read = |offset| coordinator.read_trace(self.id, offset, PIECE_BYTES).map(|(piece, _)| piece);
+        print_whole(&read, print::bytes)
     }
+}
+
+/// Gives a log to `print`, of which `read` reads a piece from an offset on, nothing at the log's end.
+fn print_whole(read: &(impl Fn(u64) -> Result<Vec<u8>> + Sync), mut print: impl FnMut(&[u8]) -> Done) -> Done {
+    let mut piece = read(0)?;
+    print(&piece)?;
+    let mut offset = piece.len() as u64;
+    if is_full(&piece) {
+        offset = print_read_ahead(read, &mut print)?;
+    }
+    while !piece.is_empty() {
+        piece = read(offset)?;
+        offset += piece.len() as u64;
+        print(&piece)?;
+    }
+    Ok(())
+}
+
+/// Gives `print` what follows the first piece, up to the first one that is not full, while others read ahead: SQLite
+/// reads page by page, which takes more time than printing. Returns how long the log is so far.
+fn print_read_ahead(
+    read: &(impl Fn(u64) -> Result<Vec<u8>> + Sync),
+    print: &mut impl FnMut(&[u8]) -> Done,
+) -> Done<u64> {
+    thread::scope(|scope| {
+        let spawn_reader = |nth: u64| {
+            let (to_print, pieces) = sync_channel(1);
+            let read_every_other = move || {
+                let mut offset = nth * PIECE_BYTES;
+                loop {
+                    let piece = read(offset);
+                    let is_last = !piece.as_ref().is_ok_and(|piece| is_full(piece));
+                    if to_print.send(piece).is_err() || is_last {
+                        break;
+                    }
+                    offset += READERS * PIECE_BYTES;
+                }
+            };
+            thread::Builder::new().name("reader".to_owned()).spawn_scoped(scope, read_every_other)?;
+            Ok(pieces)
+        };
+        let readers = (1..=READERS).map(spawn_reader).collect::<Result<Vec<_>>>()?;
+        let mut offset = PIECE_BYTES;
+        for pieces in readers.iter().cycle() {
+            let piece = pieces.recv().map_err(|_| Error::internal("a thread that reads the log panicked"))??;
+            print(&piece)?;
+            offset += piece.len() as u64;
+            if !is_full(&piece) {
+                break;
+            }
+        }
+        Ok(offset)
+    })
+}
+
+fn is_full(piece: &[u8]) -> bool {
+    piece.len() as u64 == PIECE_BYTES
 }
 
 /// Gives a build's log to `print`, piece by piece, until the build has ended. After each look `wait` is called
@@ -73,5 +128,96 @@ pub fn follow(
         offset += piece.len() as u64;
         print(&piece)?;
         wait(status, pause)?;
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers made here")]
+mod tests {
+    use super::*;
+    use crate::cli::Stop;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const PIECE: usize = PIECE_BYTES as usize;
+
+    /// Each piece of it begins with other bytes.
+    fn log(bytes: usize) -> Vec<u8> {
+        let line: Vec<u8> = (0..1021_u32).map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()[3]).collect();
+        let mut log = line.repeat(bytes / line.len() + 1);
+        log.truncate(bytes);
+        log
+    }
+
+    fn piece(log: &[u8], offset: u64) -> Vec<u8> {
+        let start = log.len().min(offset as usize);
+        log[start..log.len().min(start + PIECE)].to_vec()
+    }
+
+    #[test]
+    fn a_log_of_any_length_is_printed_to_the_byte() {
+        for pieces in 0..5 {
+            for bytes in [0, 1, PIECE / 2, PIECE - 1] {
+                let log = log(pieces * PIECE + bytes);
+                let mut printed = Vec::new();
+                let print = |piece: &[u8]| {
+                    printed.extend_from_slice(piece);
+                    Ok(())
+                };
+                print_whole(&|offset| Ok(piece(&log, offset)), print).unwrap();
+                assert!(printed == log, "{} of {} bytes", printed.len(), log.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_added_meanwhile_is_printed_where_it_belongs() {
+        for step in [1, 1000, PIECE as u64 / 2, PIECE as u64 - 1, 2 * PIECE_BYTES] {
+            for begin in [PIECE_BYTES, 2 * PIECE_BYTES + 5, 3 * PIECE_BYTES - 1] {
+                let (log, size) = (log(5 * PIECE), AtomicU64::new(begin));
+                // Grows with each of the first reads, whichever thread reads.
+                let read = |offset| {
+                    let size = size.fetch_add(step, Ordering::Relaxed).min(begin + 20 * step).min(log.len() as u64);
+                    Ok(piece(&log[..size as usize], offset))
+                };
+                let mut printed = Vec::new();
+                let print = |piece: &[u8]| {
+                    printed.extend_from_slice(piece);
+                    Ok(())
+                };
+                print_whole(&read, print).unwrap();
+                assert!(printed.len() as u64 >= begin && log.starts_with(&printed), "{} bytes", printed.len());
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_comes_after_all_that_could_be_read_before_it() {
+        for broken in 0..5 {
+            let log = log(10 * PIECE);
+            let read = |offset| {
+                if offset < broken * PIECE_BYTES { Ok(piece(&log, offset)) } else { Err(Error::internal("broken")) }
+            };
+            let mut printed = Vec::new();
+            let print = |piece: &[u8]| {
+                printed.extend_from_slice(piece);
+                Ok(())
+            };
+            let stop = print_whole(&read, print).unwrap_err();
+            assert!(matches!(stop, Stop::Failed(message) if message == "broken"));
+            assert!(printed == log[..broken as usize * PIECE]);
+        }
+    }
+
+    #[test]
+    fn it_ends_when_nobody_reads_what_it_prints() {
+        for pieces in 0..5 {
+            let mut left = pieces;
+            let print = |_: &[u8]| {
+                left -= 1;
+                if left < 0 { Err(Stop::Unread) } else { Ok(()) }
+            };
+            let endless = |_| Ok(vec![b'x'; PIECE]);
+            assert!(matches!(print_whole(&endless, print), Err(Stop::Unread)));
+        }
     }
 }
