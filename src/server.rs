@@ -4,6 +4,7 @@ use crate::api::Api;
 use crate::background::Background;
 use crate::coordinator::{Coordinator, Serving, Swept};
 use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
 use crate::error::Result;
 use crate::http::server::{HttpServer, bind};
 use crate::limits::Limits;
@@ -20,13 +21,16 @@ pub struct Config {
     pub listen: SocketAddr,
     /// What it allows.
     pub limits: Limits,
+    /// What runners register with; `None`: the token that the data directory has.
+    pub registration_token: Option<Token>,
 }
 
 impl Config {
     /// A server for tests: this data directory, a free port of the loopback interface, the usual limits.
     #[must_use]
     pub fn local(data: impl Into<PathBuf>) -> Config {
-        Config { data: data.into(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), limits: Limits::default() }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Config { data: data.into(), listen, limits: Limits::default(), registration_token: None }
     }
 }
 
@@ -65,6 +69,9 @@ impl Server {
     pub fn start_on(listener: TcpListener, config: Config) -> Result<Server> {
         let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
         let serving = Serving::begin(&config.data)?;
+        if let Some(token) = config.registration_token {
+            coordinator.set_registration_token(token)?;
+        }
         let now = Timestamp::now();
         let orphans = coordinator.begin_serving(now)?;
         let swept = coordinator.sweep(now)?;

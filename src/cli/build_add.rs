@@ -1,5 +1,6 @@
 //! `baton build add`, and the options that it shares with `baton run`.
 
+use super::secrets::read_secret;
 use super::{Done, Stop, build, build_file, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 /// Bytes of a script file that are read; a build takes less.
 const SCRIPT_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of a secret that are read from a file; a build takes less of all variables together.
+const SECRET_BYTES_MAX: usize = 1 << 20;
 
 /// Makes an argh command that has the options of a build besides its own: argh cannot flatten one struct into
 /// another. `new_build` makes the build of them.
@@ -48,9 +52,14 @@ macro_rules! build_options {
             variable: Vec<Variable>,
 
             /// a variable whose value is masked in the log; may be given several times. Other users of this
-            /// machine can see it in the list of processes; `build add --from -` keeps it out of there
-            #[argh(option, arg_name = "K=V", from_str_fn(secret))]
+            /// machine can see it in the list of processes; --secret-file keeps it out of there
+            #[argh(option, arg_name = "K=V", from_str_fn(unread))]
             secret: Vec<Secret>,
+
+            /// the same with the value in a file, without the line end at its end; - is standard input; may be given
+            /// several times
+            #[argh(option, arg_name = "K=FILE", from_str_fn(unread))]
+            secret_file: Vec<Secret>,
 
             /// what a runner must offer, separated by commas; default: nothing
             #[argh(option, arg_name = "A,B", from_str_fn(tags), default = "Tags::default()")]
@@ -96,7 +105,7 @@ macro_rules! build_options {
                     commands,
                     allow_git_fetch: true,
                     options: options(self.image, self.service, self.artifacts, self.expire_in)?,
-                    variables: variables(self.variable, self.secret)?,
+                    variables: variables(self.variable, self.secret, self.secret_file)?,
                     tags: self.tags,
                     needs: self.needs,
                     timeout_s: self.timeout.map(seconds),
@@ -148,8 +157,21 @@ build_options! {
     }
 }
 
-/// `K=V` of `--secret`, unread: an error of argh's would repeat it.
+/// `K=V` of `--secret` or `K=FILE` of `--secret-file`, unread: an error of argh's would repeat it.
 pub struct Secret(String);
+
+impl Secret {
+    /// Name and value, or name and file; `option` is where they come from.
+    fn split(&self, option: &str, value: &str) -> Done<(&str, &str)> {
+        self.0
+            .split_once('=')
+            .ok_or_else(|| Stop::Usage(format!("{option} must be NAME={value} (what was given is not repeated here)")))
+    }
+
+    fn is_standard_input(&self) -> bool {
+        self.0.split_once('=').is_some_and(|(_, file)| file == "-")
+    }
+}
 
 impl Add {
     /// Does what the command line says, on what `open` opens.
@@ -162,6 +184,9 @@ impl Add {
             return build::new_builds(&coordinator, &build_file::queue(&coordinator, lines)?, json);
         }
         let project = self.project.take().ok_or_else(|| usage("--project is missing"))?;
+        if self.script_file.as_deref() == Some("-") && self.secret_file.iter().any(Secret::is_standard_input) {
+            return Err(usage("standard input cannot be both the script and a secret"));
+        }
         let commands = script(&self.script, self.script_file.as_deref())?;
         let new = self.new_build(project, commands)?;
         let coordinator = open()?;
@@ -229,12 +254,19 @@ pub(super) fn options(
 }
 
 /// Public variables, then secret ones: the later of two with the same name wins in the runner.
-pub(super) fn variables(public: Vec<Variable>, secrets: Vec<Secret>) -> Done<Vec<Variable>> {
+pub(super) fn variables(public: Vec<Variable>, secrets: Vec<Secret>, files: Vec<Secret>) -> Done<Vec<Variable>> {
     let mut all = public;
-    for Secret(text) in secrets {
-        let (key, value) = text.split_once('=').ok_or_else(|| {
-            Stop::Usage("--secret must be NAME=VALUE (what was given is not repeated here)".to_owned())
-        })?;
+    for secret in &secrets {
+        let (key, value) = secret.split("--secret", "VALUE")?;
+        all.push(Variable::secret(key, value));
+    }
+    if files.iter().filter(|file| file.is_standard_input()).count() > 1 {
+        return Err(Stop::Usage("standard input can be the file of one --secret-file only".to_owned()));
+    }
+    for file in &files {
+        let (key, file) = file.split("--secret-file", "FILE")?;
+        let value = read_secret(file, SECRET_BYTES_MAX)
+            .map_err(|error| Stop::Failed(format!("--secret-file {key}=...: {error}")))?;
         all.push(Variable::secret(key, value));
     }
     Ok(all)
@@ -248,7 +280,7 @@ pub(super) fn variable(text: &str) -> Result<Variable, String> {
 
 /// For argh: never an error, since argh's errors repeat the value.
 #[expect(clippy::unnecessary_wraps, reason = "argh wants a Result")]
-pub(super) fn secret(text: &str) -> Result<Secret, String> {
+pub(super) fn unread(text: &str) -> Result<Secret, String> {
     Ok(Secret(text.to_owned()))
 }
 
@@ -310,6 +342,8 @@ mod tests {
             (&["--script", "x", "--script-file", "y"], "together"),
             (&["--script", "x", "--expire-in", "1d"], "--artifacts"),
             (&["--script", "x", "--secret", "hunter2"], "NAME=VALUE"),
+            (&["--script", "x", "--secret-file", "hunter2"], "NAME=FILE"),
+            (&["--script", "x", "--secret-file", "A=-", "--secret-file", "B=-"], "standard input"),
         ] {
             match new_build(line) {
                 Err(Stop::Usage(message)) => {

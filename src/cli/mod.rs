@@ -2,7 +2,8 @@
 //!
 //! What must stay true: what a command prints on standard output is its answer and nothing else; whatever goes
 //! wrong is one line on standard error that says what to do; what is made for eyes (progress, a table that is drawn
-//! anew) goes to terminals only; no value of `--secret` is ever printed. Absent on purpose: colours, prompts.
+//! anew) goes to terminals only; no value of `--secret` or `--secret-file` is ever printed. Absent on purpose: colours,
+//! prompts.
 
 mod artifacts;
 mod backup;
@@ -16,6 +17,7 @@ mod project;
 mod prune;
 mod run;
 mod runner;
+mod secrets;
 mod serve;
 mod settings;
 mod shell;
@@ -34,6 +36,7 @@ use crate::limits::Limits;
 use argh::{ArgsInfo, FromArgs};
 use settings::Variables;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -196,6 +199,15 @@ impl Stop {
         } else {
             Stop::Failed(format!("cannot write to standard output: {error}"))
         }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stop::Answer(text) | Stop::Usage(text) | Stop::Failed(text) => text,
+            Stop::Unread => "nobody reads the answer",
+        })
     }
 }
 
@@ -363,6 +375,8 @@ mod tests {
             &["--secret", "K=a", "hunter2"],
             &["--secret", "K=a", "-hunter2"],
             &["--secret", "K=a", "--", "hunter2"],
+            &["--secret-file", "K=f", "hunter2"],
+            &["--secret-files=K=hunter2"],
         ] {
             let message = usage(&[&begin[..], rest].concat());
             assert!(!message.contains("hunter2"), "{message}");

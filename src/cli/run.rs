@@ -1,7 +1,7 @@
 //! `baton run`: a build as if it were a local command.
 
 use super::build::outcome;
-use super::build_add::{Secret, build_options, options, seconds, secret, variable, variables};
+use super::build_add::{Secret, build_options, options, seconds, unread, variable, variables};
 use super::shell::quoted;
 use super::{Done, Stop, build_id, duration, keeping_text, print, signals, tags, trace};
 use crate::coordinator::{Coordinator, Queued};

@@ -1,9 +1,11 @@
 //! `baton serve`: the server, in two processes: see [`crate::supervisor`].
 
-use super::{Done, duration, signals, welcome};
+use super::secrets::read_secret;
+use super::{Done, Stop, duration, signals, welcome};
 use crate::Config;
 use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
+use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
 use crate::http::server::bind;
 use crate::limits::Limits;
 use crate::supervisor::{self, Supervisor};
@@ -12,7 +14,7 @@ use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -83,6 +85,11 @@ pub struct Serve {
     #[argh(option, arg_name = "SIZE", from_str_fn(size_or_none))]
     reserve: Option<u64>,
 
+    /// take the registration token from this file at the start, in place of the one that `baton runner token` shows:
+    /// 16 to 255 letters, digits, - and _
+    #[argh(option, arg_name = "FILE")]
+    registration_token_file: Option<String>,
+
     /// no option for operators, who have no reason to change it; tests have
     #[argh(option, arg_name = "SIZE", from_str_fn(size), hidden_help)]
     memory_limit: Option<u64>,
@@ -95,6 +102,8 @@ impl Serve {
         if supervisor::is_child() {
             return self.serve(data, limits);
         }
+        // The child takes it; here it is only found out whether it can be had.
+        self.registration_token()?;
         let listener = match systemd::listener(&limits)? {
             Some(handed) => handed,
             None => bind(self.listen, &limits)?,
@@ -116,8 +125,24 @@ impl Serve {
             }
         })?;
         self.fit_connections(&mut limits);
-        supervisor::serve(Config { limits, ..Config::local(data) }, &stop);
+        let registration_token = self.registration_token().unwrap_or_else(|stop| {
+            // The file has gone since the start: no reason not to go on with the token that is stored.
+            log::warn!("the stored registration token stays in force: {stop}");
+            None
+        });
+        supervisor::serve(Config { limits, registration_token, ..Config::local(data) }, &stop);
         Ok(())
+    }
+
+    fn registration_token(&self) -> Done<Option<Token>> {
+        let Some(file) = &self.registration_token_file else { return Ok(None) };
+        let failed = |error: String| Stop::Failed(format!("--registration-token-file: {error}"));
+        // Every serving process reads it anew, which a pipe would not bear.
+        if !Path::new(file).is_file() {
+            return Err(failed("there is no regular file of that name".to_owned()));
+        }
+        let token = read_secret(file, CHOSEN_BYTES_MAX).and_then(|text| Token::chosen(&text));
+        Ok(Some(token.map_err(failed)?))
     }
 
     /// Raises the limit of descriptors as far as it goes, and cuts the limit of connections to what fits.

@@ -183,7 +183,8 @@ impl Words {
     /// What may be repeated of a stray word in an error. It may be `K=V` that has lost its `--secret`, or a part of
     /// a secret with blanks that was not quoted.
     fn shown<'a>(&self, word: &'a str) -> &'a str {
-        if self.given.contains(&"--secret") { "..." } else { word.split_once('=').map_or(word, |(name, _)| name) }
+        let is_about_secrets = self.given.iter().any(|name| ["--secret", "--secret-file"].contains(name));
+        if is_about_secrets { "..." } else { word.split_once('=').map_or(word, |(name, _)| name) }
     }
 }
 

@@ -82,6 +82,14 @@ impl Coordinator {
         })
     }
 
+    /// Makes `token` the registration token; the old one is void.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn set_registration_token(&self, token: Token) -> Result<()> {
+        self.store.write(move |c| settings::set_registration_token(c, token.reveal()))
+    }
+
     /// The registration token; a new one, and the old one void, with `reset`.
     ///
     /// # Errors

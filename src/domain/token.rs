@@ -12,6 +12,11 @@ pub struct Token(String);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
+/// Shortest and longest token that an operator may choose.
+const CHOSEN_BYTES_MIN: usize = 16;
+/// As above.
+pub const CHOSEN_BYTES_MAX: usize = 255;
+
 impl Token {
     /// A token that a client sent; `None` if it is empty.
     #[must_use]
@@ -47,6 +52,21 @@ impl Token {
             }
         }
         Ok(Token(text))
+    }
+
+    /// A token that an operator has chosen.
+    ///
+    /// # Errors
+    /// If it could be guessed, or would not pass unharmed through URLs, forms and command lines; the sentence does not
+    /// repeat it.
+    pub fn chosen(text: &str) -> Result<Token, String> {
+        let is_safe = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        if !(CHOSEN_BYTES_MIN..=CHOSEN_BYTES_MAX).contains(&text.len()) || !text.bytes().all(is_safe) {
+            return Err(format!(
+                "a token has {CHOSEN_BYTES_MIN} to {CHOSEN_BYTES_MAX} letters, digits, - and _, and nothing else"
+            ));
+        }
+        Ok(Token(text.to_owned()))
     }
 
     /// What the database keeps of a token that need only be checked.
@@ -114,6 +134,26 @@ mod tests {
     fn debug_shows_no_token() {
         let token = Token::new_secret().unwrap();
         assert!(!format!("{token:?} {:?}", token.hash()).contains(token.reveal()));
+    }
+
+    #[test]
+    fn a_chosen_token_is_long_and_safe_and_not_repeated_in_errors() {
+        let long = "a".repeat(256);
+        for text in ["0123456789abcdef", "GR1348941-aZ_09xyz", &long[1..]] {
+            assert_eq!(Token::chosen(text).unwrap().reveal(), text);
+        }
+        for text in [
+            "",
+            "0123456789abcde",
+            "0123456789abcde ",
+            "0123456789abcdef\n",
+            "0123456789abcdeé",
+            "a+b/0123456789==",
+            &long,
+        ] {
+            let message = Token::chosen(text).unwrap_err();
+            assert!(message.contains("16 to 255 letters") && (text.is_empty() || !message.contains(text)), "{message}");
+        }
     }
 
     #[test]

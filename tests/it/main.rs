@@ -47,6 +47,7 @@ mod register;
 mod retention;
 mod runners;
 mod secrets;
+mod settings;
 mod space;
 mod supervisor;
 mod systemd;

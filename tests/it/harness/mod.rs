@@ -98,8 +98,7 @@ impl Baton {
 
     /// Starts on a directory that may hold something already.
     pub fn start_in(dir: TempDir, limits: Limits) -> Baton {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::start(Config { data: dir.path().to_owned(), listen, limits }).unwrap();
+        let server = Server::start(Config { limits, ..Config::local(dir.path()) }).unwrap();
         Baton { server, dir }
     }
 
