@@ -80,7 +80,7 @@ pub fn count(count: u64, noun: &str) -> String {
 
 /// A time in tables, to the second.
 pub fn short_time(time: Option<Timestamp>) -> String {
-    time.map_or_else(dash, |time| time.to_string().get(..19).map(|text| format!("{text}Z")).unwrap_or_default())
+    time.map_or_else(dash, Timestamp::to_the_second)
 }
 
 /// What stands in a table for an absent thing.

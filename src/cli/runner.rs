@@ -2,7 +2,9 @@
 
 use super::{Done, print, runner_id, tags};
 use crate::coordinator::Coordinator;
-use crate::domain::runner::{self, RunnerId, RunnerInfo};
+use crate::domain::build::BuildId;
+use crate::domain::duration::format_duration;
+use crate::domain::runner::{RunnerAtWork, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::store::runners::NewRunner;
@@ -78,10 +80,17 @@ struct Add {
 
 /// List the runners, oldest first.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "list", example = "{command_name} --json")]
+#[argh(
+    subcommand,
+    name = "list",
+    example = "{command_name} --json",
+    note = "\
+        Its state is online when a runner has called in the last 3 minutes, for work or for a build that it runs,\n\
+        and stale when it has not; paused; or never seen (never_seen in JSON). Calls are noted once a minute."
+)]
 struct List {
     /// print JSON, an object a line: id, description, tags, run_untagged, project, paused, version, platform,
-    /// contacted_at
+    /// contacted_at, state, builds
     #[argh(switch)]
     json: bool,
 }
@@ -135,6 +144,8 @@ struct Listed<'a> {
     version: Option<&'a str>,
     platform: Option<&'a str>,
     contacted_at: Option<String>,
+    state: &'a str,
+    builds: Vec<BuildId>,
 }
 
 impl Runner {
@@ -181,39 +192,53 @@ impl Add {
 
 impl List {
     fn run(self, coordinator: &Coordinator) -> Done {
-        let runners = coordinator.list_runners()?;
+        let (runners, now) = (coordinator.runners_at_work()?, Timestamp::now());
         if self.json {
-            return print::json_lines(runners.iter().map(|runner| Listed {
-                id: runner.id,
-                description: &runner.description,
-                tags: &runner.tags,
-                run_untagged: runner.run_untagged,
-                project: runner.project.as_ref().map(|(_, name)| name.as_str()),
-                paused: runner.paused,
-                version: runner.info.get("version"),
-                platform: runner.info.get("platform"),
-                contacted_at: runner.contacted_at.map(|at| at.to_string()),
-            }));
+            return print::json_lines(runners.iter().map(|it| document(it, now)));
         }
         print::table(
-            ["ID", "STATE", "TAGS", "UNTAGGED", "PROJECT", "VERSION", "PLATFORM", "CONTACTED", "DESCRIPTION"],
-            runners.iter().map(row).collect(),
+            ["ID", "STATE", "BUILDS", "TAGS", "UNTAGGED", "PROJECT", "VERSION", "PLATFORM", "CONTACT", "DESCRIPTION"],
+            runners.iter().map(|it| row(it, now)).collect(),
             "no runners yet; `baton runner token` prints the token for `gitlab-runner register`",
         )
     }
 }
 
-fn row(runner: &runner::Runner) -> [String; 9] {
+fn document(it: &RunnerAtWork, now: Timestamp) -> Listed<'_> {
+    let runner = &it.runner;
+    Listed {
+        id: runner.id,
+        description: &runner.description,
+        tags: &runner.tags,
+        run_untagged: runner.run_untagged,
+        project: runner.project.as_ref().map(|(_, name)| name.as_str()),
+        paused: runner.paused,
+        version: runner.info.get("version"),
+        platform: runner.info.get("platform"),
+        contacted_at: runner.contacted_at.map(|at| at.to_string()),
+        state: it.state(now).as_str(),
+        builds: it.builds.iter().map(|build| build.id).collect(),
+    }
+}
+
+/// Builds of a runner that a table lists.
+const BUILDS_SHOWN_MAX: usize = 5;
+
+fn row(it: &RunnerAtWork, now: Timestamp) -> [String; 10] {
+    let runner = &it.runner;
     let info = |field| print::or_dash(runner.info.get(field).unwrap_or_default());
+    let builds: Vec<String> = it.builds.iter().take(BUILDS_SHOWN_MAX).map(|build| build.id.to_string()).collect();
+    let cut = if it.builds.len() > BUILDS_SHOWN_MAX { ",..." } else { "" };
     [
         runner.id.to_string(),
-        if runner.paused { "paused" } else { "active" }.to_owned(),
+        it.state(now).as_str().replace('_', " "),
+        print::or_dash(&(builds.join(",") + cut)),
         print::or_dash(&runner.tags.join(",")),
         if runner.run_untagged { "yes" } else { "no" }.to_owned(),
         runner.project.as_ref().map_or_else(|| "all".to_owned(), |(_, name)| name.clone()),
         info("version"),
         info("platform"),
-        runner.contacted_at.map_or_else(|| "never".to_owned(), |at| print::short_time(Some(at))),
+        it.called_at().map_or_else(print::dash, |at| format!("{} ago", format_duration(now.since(at)))),
         runner.description.clone(),
     ]
 }

@@ -1,12 +1,16 @@
 //! Builds as operators deal with them: queue, list, cancel, retry, erase.
 
 use super::Coordinator;
-use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, Status, after_needs};
-use crate::domain::runner::pending_reason;
+use super::runners::at_work;
+use super::serving::is_served;
+use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, ProjectId, Status, after_needs};
+use crate::domain::pending::{UNSERVED, needs_reason, pending_reason};
+use crate::domain::runner::RunnerAtWork;
+use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::builds::{BuildState, Filter};
-use crate::store::{artifacts, builds, projects, runners, traces};
+use crate::store::{artifacts, builds, projects, traces};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -59,9 +63,11 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::NotFound`] for an unknown build.
     pub fn show_build(&self, id: BuildId, now: Timestamp) -> Result<BuildReport> {
+        let mut reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
             let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such(id))?;
-            Ok(with_reasons(c, vec![build])?.remove(0))
+            let pending_reason = reasons.of_build(c, &build)?;
+            Ok(BuildReport { build, pending_reason })
         })
     }
 
@@ -76,9 +82,10 @@ impl Coordinator {
         limit: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<BuildReport>> {
+        let reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
             let project = project.map(|name| super::projects::named(c, name)).transpose()?.map(|project| project.id);
-            with_reasons(c, builds::list(c, &Filter { project, status, limit }, now)?)
+            with_reasons(c, builds::list(c, &Filter { project, status, limit }, now)?, reasons)
         })
     }
 
@@ -208,28 +215,58 @@ pub fn finish(
     Ok(())
 }
 
-fn with_reasons(c: &Connection, list: Vec<Build>) -> Result<Vec<BuildReport>> {
-    let any_pending = list.iter().any(|build| build.status == Status::Pending);
-    let runners = if any_pending { runners::all(c)? } else { Vec::new() };
-    let reason = |build: &Build| -> Result<Option<String>> {
-        Ok(match build.status {
-            Status::Created => Some(waits_for(c, build)?),
-            Status::Pending => Some(pending_reason(build.project_id, &build.tags, &runners)),
-            Status::Running | Status::Success | Status::Failed | Status::Canceled | Status::Skipped => None,
-        })
-    };
-    list.into_iter().map(|build| Ok(BuildReport { pending_reason: reason(&build)?, build })).collect()
+fn with_reasons(c: &Connection, list: Vec<Build>, mut reasons: Reasons) -> Result<Vec<BuildReport>> {
+    list.into_iter().map(|build| Ok(BuildReport { pending_reason: reasons.of_build(c, &build)?, build })).collect()
+}
+
+/// Why builds wait. Runners are looked at once, and once for all builds that ask for the same.
+pub struct Reasons {
+    is_served: bool,
+    now: Timestamp,
+    runners: Option<Vec<RunnerAtWork>>,
+    known: HashMap<(ProjectId, Tags), String>,
+}
+
+impl Reasons {
+    /// As of `now`, for whom a server runs or not.
+    pub fn of(is_served: bool, now: Timestamp) -> Reasons {
+        Reasons { is_served, now, runners: None, known: HashMap::new() }
+    }
+
+    /// Why this build waits; `None` if it does not.
+    pub fn of_build(&mut self, c: &Connection, build: &Build) -> Result<Option<String>> {
+        match build.status {
+            Status::Created => waits_for(c, build).map(Some),
+            Status::Pending => self.of_pending(c, build).map(Some),
+            Status::Running | Status::Success | Status::Failed | Status::Canceled | Status::Skipped => Ok(None),
+        }
+    }
+
+    fn of_pending(&mut self, c: &Connection, build: &Build) -> Result<String> {
+        if !self.is_served {
+            return Ok(UNSERVED.to_owned());
+        }
+        let asked = (build.project_id, build.tags.clone());
+        if let Some(reason) = self.known.get(&asked) {
+            return Ok(reason.clone());
+        }
+        let runners = match self.runners.take() {
+            Some(runners) => runners,
+            None => at_work(c)?,
+        };
+        let reason = pending_reason(asked.0, &asked.1, self.runners.insert(runners), self.now);
+        self.known.insert(asked, reason.clone());
+        Ok(reason)
+    }
 }
 
 fn waits_for(c: &Connection, build: &Build) -> Result<String> {
     let mut open = Vec::new();
     for id in &build.needs {
-        if builds::state(c, *id)?.is_some_and(|needed| needed.status != Status::Success) {
-            open.push(id.to_string());
-        }
+        let needed = builds::state(c, *id)?.filter(|needed| needed.status != Status::Success);
+        open.extend(needed.map(|needed| (needed.id, needed.status)));
     }
-    let noun = if open.len() == 1 { "build" } else { "builds" };
-    Ok(format!("waits for {noun} {}", open.join(", ")))
+    Ok(needs_reason(&open))
 }
 
 impl Coordinator {

@@ -3,13 +3,14 @@
 use super::Coordinator;
 use super::builds::finish;
 use crate::domain::build::{FailureReason, Status};
-use crate::domain::runner::{Runner, RunnerId};
+use crate::domain::runner::{Runner, RunnerAtWork, RunnerId, RunningBuild};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::{Error, Kind, Result};
 use crate::store::runners::NewRunner;
 use crate::store::{builds, projects, runners, settings};
 use rusqlite::Connection;
+use std::collections::HashMap;
 
 /// A new runner's id and token; the token is shown this once.
 #[derive(Debug)]
@@ -66,6 +67,14 @@ impl Coordinator {
         self.store.read(runners::all)
     }
 
+    /// All runners, oldest first, with what each does.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn runners_at_work(&self) -> Result<Vec<RunnerAtWork>> {
+        self.store.read(at_work)
+    }
+
     /// Makes a runner get no builds, or get them again.
     ///
     /// # Errors
@@ -100,6 +109,26 @@ impl Coordinator {
             Ok(runner.id)
         })
     }
+}
+
+/// All runners, oldest first, with what each does.
+///
+/// # Errors
+/// The database's.
+pub fn at_work(c: &Connection) -> Result<Vec<RunnerAtWork>> {
+    let mut builds: HashMap<RunnerId, Vec<RunningBuild>> = HashMap::new();
+    for build in builds::running(c)? {
+        let running = RunningBuild { id: build.id, started_at: build.started_at, seen_at: build.seen_at };
+        if let Some(id) = build.runner_id {
+            builds.entry(id).or_default().push(running);
+        }
+    }
+    let with_builds = |runner: Runner| {
+        let mut builds = builds.remove(&runner.id).unwrap_or_default();
+        builds.sort_unstable_by_key(|build| build.id);
+        RunnerAtWork { runner, builds }
+    };
+    Ok(runners::all(c)?.into_iter().map(with_builds).collect())
 }
 
 fn no_such(id: RunnerId) -> Error {

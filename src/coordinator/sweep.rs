@@ -144,6 +144,7 @@ mod tests {
                 seen_at: Timestamp(seen_s * 1000),
                 timeout_s,
                 deadline_at: deadline_s.map(|s: i64| Timestamp(s * 1000)),
+                runner_id: None,
             };
             let got = verdict(&build, &limits, Timestamp(now_s * 1000));
             assert_eq!(got, expected, "seen {seen_s}, timeout {timeout_s}, now {now_s}");

@@ -8,6 +8,7 @@ pub mod filename;
 pub mod masking;
 pub mod near;
 pub mod options;
+pub mod pending;
 pub mod runner;
 pub mod size;
 pub mod tags;

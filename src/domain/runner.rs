@@ -1,6 +1,6 @@
 //! Runners: what they say of themselves, and which builds they may take.
 
-use super::build::ProjectId;
+use super::build::{BuildId, ProjectId};
 use super::tags::Tags;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -152,38 +152,53 @@ impl Runner {
     }
 }
 
-/// Why a pending build with `tags` of `project` has no runner yet, in words for the operator.
-#[must_use]
-pub fn pending_reason(project: ProjectId, tags: &Tags, runners: &[Runner]) -> String {
-    let of_project: Vec<&Runner> = runners.iter().filter(|runner| runner.takes_project(project)).collect();
-    if of_project.is_empty() {
-        return "no runner is registered for this project".to_owned();
+/// A build that a runner has at present.
+#[derive(Clone, Debug)]
+pub struct RunningBuild {
+    /// The build.
+    pub id: BuildId,
+    /// When the runner got it.
+    pub started_at: Timestamp,
+    /// When the runner last called for it, to the minute.
+    pub seen_at: Timestamp,
+}
+
+/// A runner, and what it does at present.
+#[derive(Clone, Debug)]
+pub struct RunnerAtWork {
+    /// The runner.
+    pub runner: Runner,
+    /// Its builds, oldest first.
+    pub builds: Vec<RunningBuild>,
+}
+
+impl RunnerAtWork {
+    /// When it last called, be it for work or for a build.
+    #[must_use]
+    pub fn called_at(&self) -> Option<Timestamp> {
+        self.builds.iter().map(|build| build.seen_at).chain(self.runner.contacted_at).max()
     }
-    let fitting: Vec<&Runner> = of_project.iter().copied().filter(|runner| runner.takes_tags(tags)).collect();
-    if fitting.is_empty() {
-        if tags.is_empty() {
-            return "no runner takes builds without tags".to_owned();
-        }
-        let nearest = of_project.iter().min_by_key(|runner| tags.missing_from(&runner.tags).len());
-        let lack = nearest.map_or(String::new(), |runner| {
-            format!("; the nearest is runner {}, which lacks {}", runner.id, tags.missing_from(&runner.tags).join(", "))
-        });
-        return format!("no runner has the tags {}{lack}", tags.join(", "));
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> RunnerState {
+        RunnerState::of(self.runner.paused, self.called_at(), now)
     }
-    if fitting.iter().all(|runner| runner.paused) {
-        return "every runner that could take it is paused".to_owned();
+
+    /// Whether it asks for work at present. How many builds it takes at a time is its own affair: one that has
+    /// builds takes more if it has asked since it got the last of them.
+    #[must_use]
+    pub fn asks_for_work(&self, now: Timestamp) -> bool {
+        let asked_after = |at: Timestamp| self.builds.iter().all(|build| at > build.started_at);
+        self.runner.contacted_at.is_some_and(|at| now.since(at) <= ONLINE_TIME && asked_after(at))
     }
-    if fitting.iter().all(|runner| runner.contacted_at.is_none()) {
-        return "the runners that could take it have never asked for work".to_owned();
-    }
-    "waits for a runner to ask for work".to_owned()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn runner(tags: &str, run_untagged: bool) -> Runner {
+    pub fn runner(tags: &str, run_untagged: bool) -> Runner {
         Runner {
             id: RunnerId(3),
             description: "r".into(),
@@ -238,21 +253,6 @@ mod tests {
             let state = RunnerState::of(paused, called_at, Timestamp(now_s * 1000));
             assert_eq!(state, expected, "{paused} {called_s:?} {now_s}");
         }
-    }
-
-    #[test]
-    fn the_reason_names_what_is_missing() {
-        let tags = Tags::from_list("docker,ruby").unwrap();
-        let why = |runners: &[Runner], tags: &Tags| pending_reason(ProjectId(1), tags, runners);
-        assert!(why(&[], &tags).contains("no runner is registered"));
-        assert!(why(&[runner("ruby", true)], &tags).ends_with("runner 3, which lacks docker"));
-        assert!(why(&[runner("ruby", false)], &Tags::default()).contains("without tags"));
-        let mut r = runner("docker,ruby", true);
-        assert!(why(&[r.clone()], &tags).contains("never asked"));
-        r.contacted_at = Some(Timestamp(1));
-        assert!(why(&[r.clone()], &tags).contains("waits for a runner"));
-        r.paused = true;
-        assert!(why(&[r], &tags).contains("paused"));
     }
 
     #[test]

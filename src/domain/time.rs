@@ -29,6 +29,13 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(ms))
     }
 
+    /// RFC 3339 in UTC without fractions, as in `2026-01-02T03:04:05Z`.
+    #[must_use]
+    pub fn to_the_second(self) -> String {
+        let text = self.to_string();
+        text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{whole}Z"))
+    }
+
     /// How long before this time `earlier` was; zero if it was not earlier.
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {
@@ -54,6 +61,7 @@ mod tests {
     fn times_are_written_in_rfc3339_utc() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(1_000_000_000_123).to_string(), "2001-09-09T01:46:40.123Z");
+        assert_eq!(Timestamp(1_000_000_000_999).to_the_second(), "2001-09-09T01:46:40Z");
         assert_eq!(Timestamp(-5).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
     }

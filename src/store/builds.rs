@@ -277,6 +277,8 @@ pub struct Running {
     pub timeout_s: i64,
     /// When it is given up, if that was put off.
     pub deadline_at: Option<Timestamp>,
+    /// Who has it.
+    pub runner_id: Option<RunnerId>,
 }
 
 /// All running builds.
@@ -285,7 +287,7 @@ pub struct Running {
 /// The database's.
 pub fn running(c: &Connection) -> Result<Vec<Running>> {
     let mut statement = c.prepare_cached(
-        "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s, deadline_at FROM builds
+        "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s, deadline_at, runner_id FROM builds
          WHERE status = 'running'",
     )?;
     let rows = statement.query_map([], |row| {
@@ -295,6 +297,7 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
             seen_at: Timestamp(row.get(2)?),
             timeout_s: row.get(3)?,
             deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+            runner_id: row.get::<_, Option<i64>>(5)?.map(RunnerId),
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -56,3 +56,4 @@ mod trace;
 mod trace_model;
 mod update;
 mod variables;
+mod why;

@@ -1,0 +1,122 @@
+//! Why a build is where it is, and how the runners are, as the operator is told.
+
+use crate::harness::*;
+use baton::coordinator::Coordinator;
+use baton::domain::build::{BuildId, NewBuild};
+use baton::domain::time::Timestamp;
+use baton::limits::Limits;
+use baton::store::runners::NewRunner;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+fn command(data: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+    command.env_remove("BATON_DATA").env_remove("RUST_LOG").arg("--data").arg(data).args(arguments);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Why a build waits, `later` than now; an empty text if it does not.
+fn why(operator: &Coordinator, id: BuildId, later: Duration) -> String {
+    operator.show_build(id, Timestamp::now().plus(later)).unwrap().pending_reason.unwrap_or_default()
+}
+
+const NOW: Duration = Duration::ZERO;
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_build_says_at_each_moment_why_it_waits() {
+    let baton = Baton::with_project();
+    let expect = |id, later, reason: &str| {
+        let said = why(baton.operator(), id, later);
+        assert!(said.contains(reason), "{said}");
+    };
+    let first = baton.queue(NewBuild { tags: tags("docker"), ..new_build("demo") });
+    let second = baton.queue(NewBuild { tags: tags("docker"), ..new_build("demo") });
+    let third = baton.build_needing(&[second]);
+    expect(first, NOW, "no runner is registered");
+    baton.project("other");
+    let of_other = baton.project_runner("other");
+    expect(first, NOW, "the only one, runner 1 (laptop), is kept to another");
+    baton.runner();
+    expect(first, NOW, "no runner has the tag docker; the nearest, runner 2 (laptop), lacks docker");
+    let runner = baton.runner_like(NewRunner { tags: tags("docker"), ..new_runner() }, None);
+    expect(first, NOW, "runner 3 (laptop), the only one that could take it, has never asked for work");
+    baton.operator().pause_runner(runner.id, true).unwrap();
+    expect(first, NOW, "runner 3 (laptop), the only one that could take it, is paused");
+    baton.operator().pause_runner(runner.id, false).unwrap();
+    let running = baton.claim(&runner);
+    assert_eq!(running.id, first);
+    expect(first, NOW, "");
+    expect(second, NOW, &format!("runner 3 (laptop), the only one that could take it, is busy with build {first}"));
+    expect(third, NOW, &format!("waits for build {second} (pending)"));
+    expect(second, HOUR, "has not been seen since 20");
+    baton.finish(&running, "success");
+    expect(second, NOW, "could be taken any moment by runner 3 (laptop), which is online");
+    baton.ask(&of_other).expect(204);
+    let list = lines(&command(baton.data(), &["build", "list", "--json"]));
+    let reasons: Vec<&Value> = list.iter().map(|build| &build["pending_reason"]).collect();
+    let expected = [third, second].map(|id| why(baton.operator(), id, NOW));
+    assert_eq!(json!(reasons), json!([expected[0], expected[1], null]));
+}
+
+#[test]
+fn a_build_of_which_no_server_knows_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Coordinator::open(dir.path(), Limits::default()).unwrap();
+    add_project(&operator, "demo");
+    let id = queue(&operator, new_build("demo"));
+    assert!(why(&operator, id, NOW).starts_with("no server runs"));
+    let baton = Baton::start_in(dir, Limits::default());
+    assert_eq!(why(&operator, id, NOW), "no runner is registered");
+    drop(baton);
+}
+
+#[test]
+fn the_list_of_runners_says_how_each_is_and_what_it_does() {
+    let baton = Baton::with_project();
+    let (first, second) = (baton.build(), baton.build());
+    let busy = baton.runner();
+    assert_eq!([baton.claim(&busy).id, baton.claim(&busy).id], [first, second]);
+    let paused = baton.runner();
+    baton.operator().pause_runner(paused.id, true).unwrap();
+    let stale = baton.runner();
+    baton.ask(&stale).expect(204);
+    baton
+        .database()
+        .execute("UPDATE runners SET contacted_at = contacted_at - 3723000 WHERE id = ?1", [stale.id.0])
+        .unwrap();
+    baton.runner();
+    let list = lines(&command(baton.data(), &["runner", "list", "--json"]));
+    let of_all = |field: &str| json!(list.iter().map(|runner| &runner[field]).collect::<Vec<_>>());
+    assert_eq!(of_all("state"), json!(["online", "paused", "stale", "never_seen"]));
+    assert_eq!(of_all("builds"), json!([[first, second], [], [], []]));
+    assert_eq!(of_all("paused"), json!([false, true, false, false]));
+    assert!(list[0]["contacted_at"].is_string() && list[3]["contacted_at"].is_null());
+
+    let table = command(baton.data(), &["runner", "list"]);
+    let rows: Vec<String> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(rows[1].starts_with("1 online 1,2 - yes all"), "{table}");
+    assert!(rows[3].starts_with("3 stale - ") && rows[3].contains(" 1h 2m ago"), "{table}");
+    assert!(rows[4].starts_with("4 never seen - ") && rows[4].ends_with(" - laptop"), "{table}");
+}
+
+/// A runner that takes one build at a time asks for no work while it has one, and is there all the same.
+#[test]
+fn a_runner_that_reports_on_its_build_is_online_however_long_it_has_not_asked() {
+    let baton = Baton::with_project();
+    let (_, build) = baton.running();
+    let sql = "UPDATE runners SET contacted_at = contacted_at - 36000000";
+    baton.database().execute(sql, []).unwrap();
+    let state = || lines(&command(baton.data(), &["runner", "list", "--json"]))[0]["state"].clone();
+    assert_eq!(state(), "online");
+    baton.finish(&build, "success");
+    assert_eq!(state(), "stale");
+}
