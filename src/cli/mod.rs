@@ -159,7 +159,9 @@ fn in_our_words(error: &str, args: &[&str], words: &Words) -> String {
         let (name, rest) = error.trim_end().strip_prefix(begin)?.split_once("' with value '")?;
         let (value, message) =
             args.iter().find_map(|value| Some((value, rest.strip_prefix(value)?.strip_prefix("': ")?)))?;
-        Some(format!("{} {value:?}: {message}", words.source(name)))
+        // A URL may have a password in it.
+        let shown = if value.contains('@') { "..." } else { value };
+        Some(format!("{} {shown:?}: {message}", words.source(name)))
     };
     let missing = || {
         let names = error.strip_prefix("Required positional arguments not provided:")?;

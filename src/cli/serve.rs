@@ -3,6 +3,7 @@
 use super::secrets::read_secret;
 use super::{Done, Stop, duration, signals, welcome};
 use crate::Config;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
 use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
@@ -90,6 +91,11 @@ pub struct Serve {
     #[argh(option, arg_name = "FILE")]
     registration_token_file: Option<String>,
 
+    /// the URL under which runners reach the server, if that is not where it listens: a proxy's, as in
+    /// https://ci.example
+    #[argh(option, arg_name = "URL", from_str_fn(base_url))]
+    base_url: Option<BaseUrl>,
+
     /// no option for operators, who have no reason to change it; tests have
     #[argh(option, arg_name = "SIZE", from_str_fn(size), hidden_help)]
     memory_limit: Option<u64>,
@@ -110,7 +116,7 @@ impl Serve {
         };
         let supervisor = Supervisor::new(listener, limits);
         signals::each(supervisor.signals())?;
-        supervisor.run(|address| welcome::say(address, &data))
+        supervisor.run(|address| welcome::say(address, self.base_url.as_ref(), &data))
     }
 
     /// What the supervisor's child does.
@@ -209,6 +215,10 @@ fn keeping(text: &str) -> Result<Keeping, String> {
 fn connections_that_fit(descriptors: u64) -> usize {
     let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / DESCRIPTORS_PER_CONNECTION;
     usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
+}
+
+fn base_url(text: &str) -> Result<BaseUrl, String> {
+    BaseUrl::parse(text)
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -314,6 +324,8 @@ mod tests {
             (&["--hold", "2min"], &[], "at most 50s"),
             (&["--reserve", "much"], &[], "--reserve \"much\""),
             (&["--hold", "1s"], &[("BATON_RESERVE", "much")], "BATON_RESERVE \"much\""),
+            (&["--base-url", "ci.example"], &[], "--base-url \"ci.example\": it must be a URL such as"),
+            (&["--base-url", "http://u:p@ci.example"], &[], "--base-url \"...\": it must have no user"),
             (&[], &[("BATON_HOLDS", "1s")], "BATON_HOLD?"),
         ] {
             match settings(line, variables).err() {

@@ -5,18 +5,20 @@
 use super::shell::quoted;
 use super::{DATA, Done, Stop, print};
 use crate::coordinator::Coordinator;
+use crate::domain::base_url::BaseUrl;
 use crate::limits::Limits;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Says where the server listens and where its data is, and how a runner is registered. The first line goes to standard
+/// Says where the server listens and where its data is, and how a runner is registered, at `base_url` if that is another
+/// place. The first line goes to standard
 /// output, whoever reads it; the rest to a terminal, or else, without the token, to the log.
 ///
 /// # Errors
 /// If standard output cannot be written, other than for want of a reader.
-pub fn say(address: SocketAddr, data: &Path) -> Done {
+pub fn say(address: SocketAddr, base_url: Option<&BaseUrl>, data: &Path) -> Done {
     match print::out(&format!("baton listening on http://{address}\n")) {
         // The server serves, whether or not somebody reads where.
         Ok(()) | Err(Stop::Unread) => {}
@@ -24,7 +26,10 @@ pub fn say(address: SocketAddr, data: &Path) -> Done {
     }
     let (is_out, is_err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
     let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    let (url, is_everywhere) = reachable(address);
+    let (url, is_everywhere) = match base_url {
+        Some(url) => (url.to_string(), false),
+        None => reachable(address),
+    };
     let program = program(data, &place);
     if !is_out && !is_err {
         let line = register_line(&url, &format!("\"$({program} runner token)\""));

@@ -159,3 +159,19 @@ fn a_secret_file_that_will_not_do_is_refused_without_a_word_of_it() {
     assert!(refusal(&baton(&data, &both, &[], b"x"), 2).contains("cannot be both"));
     assert!(answer(&data, &["build", "list", "--json"], b"").is_empty());
 }
+
+#[test]
+fn the_url_to_register_at_is_the_base_url_that_was_set() {
+    for (options, variables, url) in [
+        (
+            &["--base-url", "https://ci.example/baton/"][..],
+            &[("BATON_BASE_URL", "nonsense")][..],
+            "https://ci.example/baton/ci",
+        ),
+        (&[], &[("BATON_BASE_URL", "http://proxy:81")], "http://proxy:81/ci"),
+    ] {
+        let victim = Victim::with(options, variables, "");
+        let line = format!("gitlab-runner register --non-interactive --executor shell --url {url} ");
+        wait_for("the line that registers a runner", || victim.log().contains(&line));
+    }
+}

@@ -1,0 +1,130 @@
+//! The URL under which runners and people reach a server, which a proxy before it may make another than the address
+//! where it listens.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Longest URL, in bytes; far more than anybody types.
+const BYTES_MAX: usize = 1024;
+
+/// `http` or `https`, a host, maybe a port and a path, without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// If runners could not take it; the sentence says how it must be. It does not repeat the URL, which may hold a
+    /// password.
+    pub fn parse(text: &str) -> Result<BaseUrl, String> {
+        let shape = || "it must be a URL such as https://ci.example or http://proxy:8080/baton".to_owned();
+        let text = text.trim_end_matches('/');
+        let (scheme, rest) = text.split_once("://").ok_or_else(shape)?;
+        if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) || text.len() > BYTES_MAX {
+            return Err(shape());
+        }
+        let (authority, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+        if authority.contains('@') {
+            return Err("it must have no user and no password in it: whoever runs the server prints it".to_owned());
+        }
+        if text.contains(['?', '#']) {
+            return Err("it must have no query and no fragment: runners append their paths to it".to_owned());
+        }
+        let path_is_fine = path.is_none_or(|path| path.split('/').all(is_segment));
+        if !is_authority(authority) || !path_is_fine {
+            return Err(shape());
+        }
+        Ok(BaseUrl(text.to_owned()))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A host, or an IPv6 address in brackets, and maybe a port.
+fn is_authority(text: &str) -> bool {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        let port_is_fine = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<Ipv6Addr>().is_ok() && port_is_fine;
+    }
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_');
+    let looks_like_address = host.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let host_is_fine = if looks_like_address { host.parse::<IpAddr>().is_ok() } else { host.split('.').all(is_label) };
+    host_is_fine && port.is_none_or(is_port)
+}
+
+/// Characters that mean themselves in a path, and neither `.` nor `..`.
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..")
+        && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~%+@!$&*,;=:".contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_without_the_slash_at_its_end() {
+        for (text, url) in [
+            ("https://ci.example", "https://ci.example"),
+            ("https://ci.example/", "https://ci.example"),
+            ("HTTP://ci.example:8080", "HTTP://ci.example:8080"),
+            ("https://proxy/a/baton//", "https://proxy/a/baton"),
+            ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+            ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+            ("http://[::1]", "http://[::1]"),
+            ("http://my_host-1", "http://my_host-1"),
+        ] {
+            assert_eq!(BaseUrl::parse(text).map(|url| url.to_string()), Ok(url.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_runners_could_not_use_is_refused_and_not_repeated() {
+        let long = format!("http://h/{}", "a".repeat(1024));
+        for text in [
+            "",
+            "/",
+            "ci.example",
+            "ci.example:8080",
+            "ftp://h",
+            "https://",
+            "https:///x",
+            "http://h:0",
+            "http://h:x",
+            "http://h:65536",
+            "http://h:",
+            "http://a..b",
+            "http://.a",
+            "http://1.2.3",
+            "http://256.1.1.1",
+            "http://[::1",
+            "http://[x]",
+            "http://[::1]8",
+            "http://::1",
+            "http://a b",
+            "http://a'b",
+            "http://h/a b",
+            "http://h/a\nb",
+            "http://h/'x",
+            "http://h/../x",
+            "http://h//x",
+            "http://größe",
+            "http://h?x",
+            "http://h/x#y",
+            "http://u:p@h",
+            &long,
+        ] {
+            let message = BaseUrl::parse(text).expect_err(text);
+            assert!(message.starts_with("it must ") && !message.contains("u:p"), "{text}: {message}");
+        }
+    }
+}
