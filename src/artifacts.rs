@@ -37,6 +37,15 @@ pub struct Artifacts {
     dir: PathBuf,
 }
 
+/// The room of a file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// What is left for us.
+    pub free_bytes: u64,
+    /// All of it.
+    pub bytes: u64,
+}
+
 /// A file that was received whole, but has no row yet. Dropping it removes it.
 pub struct Received {
     dir: PathBuf,
@@ -69,8 +78,17 @@ impl Artifacts {
     /// # Errors
     /// The file system's.
     pub fn free_bytes(&self) -> Result<u64> {
+        Ok(self.room()?.free_bytes)
+    }
+
+    /// The file system's room.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn room(&self) -> Result<Room> {
         let stat = statvfs(&self.dir).map_err(|errno| Error::from(io::Error::from(errno)))?;
-        Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
+        Ok(Room { free_bytes: bytes(stat.blocks_available()), bytes: bytes(stat.blocks()) })
     }
 
     /// Whether more than `reserve_bytes` are left.

@@ -16,6 +16,7 @@
 //! | [`domain`] | types and pure rules: no HTTP, no SQL, no clock, no files |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
+//! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `crew` | lets a pool of threads know when one of them only waits |
 //! | `descriptors` | open files that are known by their numbers alone |
 //! | [`limits`] | a limit on everything, in one place |
@@ -45,6 +46,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod limits;
+pub mod metrics;
 pub mod server;
 pub mod store;
 pub mod supervisor;

@@ -119,6 +119,7 @@ impl Server {
     /// Takes no new requests, finishes those under way, and returns. Requests that did not finish within
     /// [`Limits::drain_time_max`] are given up; nothing that was acknowledged is lost.
     pub fn stop(mut self) {
+        self.coordinator.begin_draining();
         let given_up = self.http.stop();
         if given_up > 0 {
             log::warn!("gave up {given_up} requests that did not finish in time");

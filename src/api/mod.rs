@@ -2,11 +2,13 @@
 
 pub mod ci_v1;
 mod job;
+mod metrics;
 pub mod ops;
 mod poll;
 mod report;
 
 use crate::coordinator::Coordinator;
+use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
 use crate::http::budget::Budget;
 use crate::http::{Answer, Method, Request, Response};
@@ -19,6 +21,7 @@ pub struct Api {
     bodies: Budget,
     /// Uploads and downloads.
     transfers: Budget,
+    started_at: Timestamp,
 }
 
 impl Api {
@@ -29,6 +32,7 @@ impl Api {
         Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
+            started_at: Timestamp::now(),
             coordinator,
         }
     }
@@ -37,7 +41,7 @@ impl Api {
     pub fn handle(&self, request: &mut Request<'_>) -> Answer {
         let path = request.path.clone();
         if let Some(rest) = path.strip_prefix("/-/") {
-            return ops::handle(&self.coordinator, request, rest).into();
+            return ops::handle(self, request, rest).into();
         }
         // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
         match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {

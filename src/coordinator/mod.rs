@@ -28,6 +28,7 @@ pub use backup::{Backup, backup};
 pub use builds::{BuildReport, Queued};
 pub use check::{Checked, check};
 pub use claim::{Assigned, Claim, Dependency};
+pub use health::{Disk, Overview, Readiness};
 pub use idle::Nothing;
 pub use retention::{Pruned, Removal};
 pub use runners::Registration;
@@ -57,6 +58,7 @@ pub struct Coordinator {
     waiting: waiting::WaitingRoom,
     maskers: Arc<maskers::Maskers>,
     spared: whole_trace::SparedNumbers,
+    health: health::Health,
     walk: retention::Walk,
     limits: Limits,
 }
@@ -87,6 +89,7 @@ impl Coordinator {
             idle: idle::Idle::default(),
             waiting: waiting::WaitingRoom::default(),
             spared: whole_trace::SparedNumbers::default(),
+            health: health::Health::default(),
             walk: retention::Walk::default(),
             store,
             limits,

@@ -117,6 +117,14 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
+    /// Every reason.
+    pub const ALL: [FailureReason; 4] = [
+        FailureReason::ScriptFailure,
+        FailureReason::RunnerLost,
+        FailureReason::TimedOut,
+        FailureReason::TraceTooLarge,
+    ];
+
     /// The word for this reason in the database and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -131,8 +139,7 @@ impl FailureReason {
     /// The reason of this word, if there is one.
     #[must_use]
     pub fn parse(word: &str) -> Option<FailureReason> {
-        use FailureReason::{RunnerLost, ScriptFailure, TimedOut, TraceTooLarge};
-        [ScriptFailure, RunnerLost, TimedOut, TraceTooLarge].into_iter().find(|reason| reason.as_str() == word)
+        FailureReason::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 }
 

@@ -83,6 +83,19 @@ impl Store {
         &self.queue
     }
 
+    /// Bytes of the database's file, and of its write-ahead log.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn file_bytes(&self) -> Result<(u64, u64)> {
+        let path = self.readers.path();
+        let log = match std::fs::metadata(inspect::beside(path, "-wal")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            metadata => metadata?.len(),
+        };
+        Ok((std::fs::metadata(path)?.len(), log))
+    }
+
     /// The queue's generation as it is stored, whoever moved it.
     ///
     /// # Errors

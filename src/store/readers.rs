@@ -4,7 +4,7 @@
 use super::{Access, open};
 use crate::error::Result;
 use rusqlite::Connection;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Most connections that read at a time: each has a page cache of up to 2 MB. Further threads wait.
@@ -33,6 +33,11 @@ struct Loan<'a> {
 impl Readers {
     pub fn new(path: PathBuf) -> Readers {
         Readers { path, all: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Runs `query` in one snapshot.

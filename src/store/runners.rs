@@ -1,7 +1,7 @@
 //! Rows of `runners` and `tag_sets`.
 
 use crate::domain::build::ProjectId;
-use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
+use crate::domain::runner::{Runner, RunnerId, RunnerInfo, RunnerState};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
@@ -138,6 +138,28 @@ pub fn reported_at(c: &Connection) -> Result<HashMap<RunnerId, Timestamp>> {
     )?;
     let rows = statement.query_map([], |row| Ok((RunnerId(row.get(0)?), Timestamp(row.get(1)?))))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many runners are in each state.
+///
+/// # Errors
+/// The database's.
+pub fn count_states(c: &Connection, now: Timestamp) -> Result<Vec<(RunnerState, u64)>> {
+    // By the index of tokens, in which those that were removed are not: they may be many.
+    let mut statement = c.prepare_cached(
+        "SELECT r.paused, r.contacted_at,
+             (SELECT max(coalesce(b.seen_at, b.started_at)) FROM builds b
+              WHERE b.runner_id = r.id AND b.status = 'running')
+         FROM runners r WHERE r.token_hash >= x''",
+    )?;
+    let mut counts = RunnerState::ALL.map(|state| (state, 0)).to_vec();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (asked_at, reported_at): (Option<i64>, Option<i64>) = (row.get(1)?, row.get(2)?);
+        let state = RunnerState::of(row.get(0)?, asked_at.max(reported_at).map(Timestamp), now);
+        counts.iter_mut().filter(|(own, _)| *own == state).for_each(|(_, count)| *count += 1);
+    }
+    Ok(counts)
 }
 
 /// Notes what a runner said of itself, and when.

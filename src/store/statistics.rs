@@ -2,6 +2,7 @@
 
 use crate::domain::build::{FailureReason, Status};
 use crate::error::Result;
+use crate::metrics::{Distribution, quotient};
 use rusqlite::{Connection, Row};
 
 /// Everything that is counted.
@@ -41,6 +42,18 @@ pub struct Times {
     /// All times together, in milliseconds.
     pub total_ms: u64,
 }
+
+impl From<&Times> for Distribution {
+    /// In seconds.
+    fn from(times: &Times) -> Distribution {
+        let bound = |ms| if ms >= ENDLESS_MS { f64::INFINITY } else { quotient(ms, 1e3) };
+        let ranges = times.buckets.iter().map(|(ms, count)| (bound(*ms), *count)).collect();
+        Distribution { ranges, sum: quotient(times.total_ms, 1e3) }
+    }
+}
+
+/// The bound of the last bucket: the largest number that SQLite has.
+const ENDLESS_MS: u64 = i64::MAX as u64;
 
 impl Statistics {
     /// Builds in this state.

@@ -56,4 +56,5 @@ mod trace;
 mod trace_model;
 mod update;
 mod variables;
+mod watch;
 mod why;

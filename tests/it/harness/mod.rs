@@ -1,6 +1,7 @@
 //! A server in a temporary directory, and what tests need around it, in one line each.
 
 pub mod http;
+pub mod metrics;
 pub mod random;
 pub mod terminal;
 

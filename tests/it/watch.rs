@@ -1,0 +1,152 @@
+//! What those who watch a server are told: health, readiness, metrics.
+
+use crate::harness::metrics::Metrics;
+use crate::harness::{Baton, Request, ask, new_build, new_runner, tags, upload};
+use baton::coordinator::Coordinator;
+use baton::limits::Limits;
+use baton::store::runners::NewRunner;
+use serde_json::json;
+
+#[track_caller]
+fn metrics(baton: &Baton) -> Metrics {
+    let response = baton.send(Request::get("/-/metrics")).expect(200);
+    assert_eq!(response.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    Metrics::parse(&response.text())
+}
+
+/// Builds in the states from `created` to `skipped`.
+fn states(metrics: &Metrics) -> [f64; 7] {
+    ["created", "pending", "running", "success", "failed", "canceled", "skipped"]
+        .map(|status| metrics.value("baton_builds", &[("status", status)]))
+}
+
+fn finished(metrics: &Metrics, status: &str, reason: &str) -> f64 {
+    metrics.value("baton_builds_finished_total", &[("status", status), ("reason", reason)])
+}
+
+#[test]
+fn health_and_readiness_say_each_check() {
+    let baton = Baton::start();
+    for path in ["/-/health", "/-/liveness"] {
+        assert_eq!(baton.send(Request::get(path)).expect(200).json(), json!({"status": "ok"}));
+    }
+    let ready = baton.send(Request::get("/-/readiness")).expect(200).json();
+    assert_eq!(ready, json!({"status": "ok", "database": "ok", "disk": "ok", "draining": false}));
+    baton.operator().begin_draining();
+    let draining = baton.send(Request::get("/-/readiness")).expect(503).json();
+    assert_eq!(draining, json!({"status": "draining", "database": "ok", "disk": "ok", "draining": true}));
+    baton.send(Request::get("/-/health")).expect(200);
+}
+
+#[test]
+fn a_crowd_that_asks_for_readiness_makes_a_commit_a_second_and_no_more() {
+    let baton = Baton::start();
+    let changes = || -> i64 {
+        let database = baton.database();
+        database.query_row("SELECT alive_at FROM settings", [], |row| row.get(0)).unwrap()
+    };
+    let begin = std::time::Instant::now();
+    let mut seen = std::collections::BTreeSet::from([changes()]);
+    for _ in 0..50 {
+        baton.send(Request::get("/-/readiness")).expect(200);
+        seen.insert(changes());
+    }
+    // Beside these: one that a timer makes at the start.
+    let allowed = begin.elapsed().as_secs() + 3;
+    assert!(seen.len() as u64 <= allowed, "{} commits", seen.len());
+}
+
+#[test]
+fn metrics_follow_builds_through_their_lives_and_survive_a_restart() {
+    let baton = Baton::with_project();
+    let empty = metrics(&baton);
+    assert_eq!((states(&empty), empty.value("baton_queue_length", &[])), ([0.0; 7], 0.0));
+    assert_eq!(empty.value("baton_queue_oldest_seconds", &[]), 0.0);
+
+    let first = baton.build();
+    let second = baton.build_needing(&[first]);
+    let third = baton.build();
+    baton.build_needing(&[third]);
+    let queued = metrics(&baton);
+    assert_eq!((states(&queued), queued.value("baton_queue_length", &[])), ([2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0], 2.0));
+
+    let runner = baton.runner();
+    let claimed = baton.claim(&runner);
+    assert_eq!(claimed.id, first);
+    baton.append(&claimed, 0, "hello\n");
+    baton.send(upload(&claimed, "x.zip", b"content")).expect(201);
+    let running = metrics(&baton);
+    assert_eq!(states(&running), [2.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(running.value("baton_trace_bytes", &[]), 6.0);
+    assert_eq!(running.value("baton_artifact_bytes", &[]), 7.0);
+    assert_eq!(running.value("baton_queue_wait_seconds_count", &[]), 1.0);
+    assert_eq!(running.value("baton_build_duration_seconds_count", &[]), 0.0);
+
+    baton.finish(&claimed, "success");
+    let other = baton.claim(&runner);
+    baton.finish(&other, "failed");
+    // Which of the two came first does not matter: one is left, and another process cancels it.
+    let beside = Coordinator::open(baton.data(), Limits::default()).unwrap();
+    let left = if other.id == second { third } else { second };
+    beside.cancel_build(left, baton::domain::time::Timestamp::now()).unwrap();
+    let ended = metrics(&baton);
+    assert_eq!(ended.sum("baton_builds"), 4.0);
+    assert_eq!(finished(&ended, "success", ""), 1.0);
+    assert_eq!(finished(&ended, "failed", "script_failure"), 1.0);
+    assert_eq!(finished(&ended, "failed", "runner_lost"), 0.0);
+    assert_eq!((finished(&ended, "canceled", ""), finished(&ended, "skipped", "")), (1.0, 1.0));
+    assert_eq!(ended.value("baton_build_duration_seconds_count", &[]), 2.0);
+    drop(beside);
+
+    let baton = baton.restart();
+    let again = metrics(&baton);
+    assert_eq!(states(&again), states(&ended));
+    for name in ["baton_builds_finished_total", "baton_queue_wait_seconds_count", "baton_build_duration_seconds_sum"] {
+        assert_eq!(again.sum(name), ended.sum(name), "{name}");
+    }
+    baton.erase(first);
+    let erased = metrics(&baton);
+    assert_eq!(erased.value("baton_artifact_bytes", &[]), 0.0);
+    assert_eq!(erased.value("baton_trace_bytes", &[]), 0.0);
+}
+
+#[test]
+fn runners_are_counted_by_state() {
+    let baton = Baton::with_project();
+    let (asking, paused) = (baton.runner(), baton.runner());
+    baton.runner();
+    baton.ask(&asking).expect(204);
+    baton.operator().pause_runner(paused.id, true).unwrap();
+    let metrics = metrics(&baton);
+    let count = |state| metrics.value("baton_runners", &[("state", state)]);
+    assert_eq!(["online", "stale", "paused", "never_seen"].map(count), [1.0, 0.0, 1.0, 1.0]);
+}
+
+#[test]
+fn labels_hold_words_of_the_program_only() {
+    let baton = Baton::with_project();
+    let begin = metrics(&baton);
+    let secret = "zanzibar";
+    let runner = baton.runner_like(NewRunner { description: secret.into(), tags: tags(secret), ..new_runner() }, None);
+    baton.queue(baton::domain::build::NewBuild { name: secret.into(), ref_: secret.into(), ..new_build("demo") });
+    let build = baton.claim(&runner);
+    baton.finish(&build, "failed");
+    baton.send(ask(secret)).expect(403);
+    for path in [format!("/{secret}"), format!("builds/{secret}"), format!("/-/{secret}"), format!("builds/1?{secret}")]
+    {
+        baton.send(Request::get(&path));
+        baton.send(Request::new(&secret.to_uppercase(), &path));
+    }
+    let end = metrics(&baton);
+    for (name, value) in end.labels() {
+        assert!(!value.to_lowercase().contains(secret) && !value.contains(&runner.token), "{name}={value}");
+        let is_word = value.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        match name {
+            "status" | "reason" | "state" => assert!(is_word, "{name}={value}"),
+            "le" => assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{value}"),
+            "version" => assert_eq!(value, env!("CARGO_PKG_VERSION")),
+            _ => panic!("{name}={value}"),
+        }
+    }
+    assert!(begin.kinds == end.kinds && end.len() < 1000, "{} samples", end.len());
+}
