@@ -3,7 +3,7 @@
 //! What must stay true: they are taken before the process opens anything of its own, so that a number cannot mean
 //! something else; no process that this one starts inherits them.
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::unistd::{close, dup2};
 use std::fs::File;
 use std::io;
@@ -24,6 +24,15 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     Ok(owned)
 }
 
+/// Whether a descriptor was opened for writing.
+///
+/// # Errors
+/// If the system cannot tell.
+pub fn is_writable(descriptor: &OwnedFd) -> io::Result<bool> {
+    let flags = OFlag::from_bits_truncate(fcntl(descriptor.as_raw_fd(), FcntlArg::F_GETFL)?);
+    Ok(matches!(flags & OFlag::O_ACCMODE, OFlag::O_WRONLY | OFlag::O_RDWR))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,7 +42,9 @@ mod tests {
     #[test]
     fn a_number_becomes_an_owned_descriptor_that_is_not_inherited() {
         let (mut reader, writer) = io::pipe().unwrap();
+        assert!(!is_writable(&reader.try_clone().unwrap().into()).unwrap());
         let taken = take(OwnedFd::from(writer).into_raw_fd()).unwrap();
+        assert!(is_writable(&taken).unwrap());
         assert_eq!(fcntl(taken.as_raw_fd(), FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
         File::from(taken).write_all(b"said").unwrap();
         // Ends, since nobody else holds the other end.

@@ -9,6 +9,7 @@
 //! | [`supervisor`] | keeps a serving process up: holds the socket, starts another process when one dies |
 //! | [`systemd`] | what a service manager hands over and is told: a socket, the state of the service |
 //! | [`server`] | the library's front door: a coordinator that listens |
+//! | [`ephemeral`] | a data directory for a while |
 //! | [`background`] | the table of periodic deeds |
 //! | [`http`] | requests and responses as values, and the server that carries them; `http/server/` alone knows tiny_http |
 //! | [`api`] | one file per protocol: translates between requests and deeds |
@@ -43,6 +44,7 @@ pub mod coordinator;
 mod crew;
 mod descriptors;
 pub mod domain;
+pub mod ephemeral;
 pub mod error;
 pub mod http;
 pub mod limits;

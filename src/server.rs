@@ -5,11 +5,12 @@ use crate::background::Background;
 use crate::coordinator::{Coordinator, Serving, Swept};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
+use crate::ephemeral::Ephemeral;
 use crate::error::Result;
 use crate::http::server::{HttpServer, bind};
 use crate::limits::Limits;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where a server keeps its data, where it listens, and what it allows.
@@ -37,11 +38,11 @@ impl Config {
 /// A running server. Dropping it stops it.
 ///
 /// ```
-/// let dir = std::env::temp_dir().join(format!("baton-doc-{}", std::process::id()));
-/// let server = baton::Server::start(baton::Config::local(&dir))?;
-/// assert_ne!(server.address().port(), 0);
+/// let server = baton::Server::ephemeral(baton::limits::Limits::default())?;
+/// let token = server.coordinator().registration_token(false)?;
+/// println!("gitlab-runner register --url {}/ci --registration-token {token}", server.url());
+/// // Stops it, and removes its data.
 /// drop(server);
-/// # std::fs::remove_dir_all(&dir)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
@@ -50,9 +51,23 @@ pub struct Server {
     _background: Background,
     coordinator: Arc<Coordinator>,
     _serving: Serving,
+    data: PathBuf,
+    /// Last, so that everybody has let go of it.
+    _ephemeral: Option<Ephemeral>,
 }
 
 impl Server {
+    /// A server of its own for a test: a temporary data directory, which goes when the server is dropped or stopped,
+    /// and a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn ephemeral(limits: Limits) -> Result<Server> {
+        let dir = Ephemeral::new()?;
+        let server = Server::start(Config { limits, ..Config::local(dir.path()) })?;
+        Ok(Server { _ephemeral: Some(dir), ..server })
+    }
+
     /// Opens the data directory, removes what a crash left behind, and serves.
     ///
     /// # Errors
@@ -89,13 +104,26 @@ impl Server {
         };
         let http = HttpServer::start(listener, config.limits, handler)?;
         let background = Background::start(Arc::clone(&coordinator))?;
-        Ok(Server { http, _background: background, coordinator, _serving: serving })
+        let data = config.data;
+        Ok(Server { http, _background: background, coordinator, _serving: serving, data, _ephemeral: None })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.http.address()
+    }
+
+    /// The URL that its address comes to, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The data directory, on which every command of `baton` works beside the server.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Whether it still hears what arrives; a process whose server does not is better started anew.

@@ -18,6 +18,7 @@
 
 use crate::api::ops::RESTARTS_VARIABLE;
 use crate::domain::size::format_size;
+use crate::ephemeral;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::server::{Config, Server};
@@ -25,7 +26,7 @@ use crate::systemd::{self, Manager};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,6 +51,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// What the child's threads may take to let go of the database.
 const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
+/// What `--data` is to this program.
+const DATA_VARIABLE: &str = "BATON_DATA";
 /// The child's word for: I serve.
 const READY: &str = "ready";
 
@@ -64,6 +67,10 @@ pub struct Supervisor {
     restarts: u64,
     pause: Duration,
     manager: Manager,
+    /// The data directory, if that is not one that children know by themselves.
+    data: Option<PathBuf>,
+    /// The process that started this one, if it is to end with that.
+    parent: Option<Pid>,
 }
 
 /// What the supervisor waits for. All of a child's events come before those of the next one.
@@ -93,7 +100,14 @@ impl Supervisor {
     pub fn new(listener: TcpListener, limits: Limits) -> Supervisor {
         let (sender, events) = channel();
         let manager = Manager::from_environment();
-        Supervisor { listener, limits, sender, events, restarts: 0, pause: Duration::ZERO, manager }
+        let (restarts, pause) = (0, Duration::ZERO);
+        Supervisor { listener, limits, sender, events, restarts, pause, manager, data: None, parent: None }
+    }
+
+    /// Lets children serve `data`, and ends with the process that started this one: nobody else knows of the data.
+    #[must_use]
+    pub fn for_a_while(self, data: &Path) -> Supervisor {
+        Supervisor { data: Some(data.to_owned()), parent: Some(getppid()), ..self }
     }
 
     /// Takes the signals that tell it to stop: at the first, requests under way are finished; at the second,
@@ -131,9 +145,7 @@ impl Supervisor {
                     return Err(Error::internal("ended at once by a second signal; requests under way were cut").into());
                 }
                 Ok(Event::Signal(signal)) => {
-                    log::info!("{signal}: stopping; requests under way are finished");
-                    self.manager.stopping("finishing the requests under way");
-                    child.stop(self.limits.drain_time_max + STOP_GRACE);
+                    self.stop(&mut child, signal.as_str());
                 }
                 Ok(Event::Dead) => {
                     let status = child.process.wait().map_err(Error::from)?;
@@ -149,11 +161,22 @@ impl Supervisor {
                         None => return Ok(()),
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => child.look(&self.limits),
+                Err(RecvTimeoutError::Timeout) => {
+                    child.look(&self.limits);
+                    if child.stopped_by.is_none() && self.parent.is_some_and(|parent| parent != getppid()) {
+                        self.stop(&mut child, "the process that started this one has ended");
+                    }
+                }
                 // Cannot be: we hold a sender.
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("no events any more").into()),
             }
         }
+    }
+
+    fn stop(&self, child: &mut Serving, why: &str) {
+        log::info!("{why}: stopping; requests under way are finished");
+        self.manager.stopping("finishing the requests under way");
+        child.stop(self.limits.drain_time_max + STOP_GRACE);
     }
 
     /// Starts the next child, after a pause if the last one died at its start. `None`: a signal came.
@@ -183,6 +206,7 @@ impl Supervisor {
         systemd::VARIABLES.iter().for_each(|name| {
             command.env_remove(name);
         });
+        command.envs(self.data.as_ref().map(|data| (DATA_VARIABLE, data)));
         let process = command
             .arg0(name)
             .args(arguments)
@@ -308,10 +332,12 @@ pub fn is_child() -> bool {
 }
 
 /// The child's life: serves `config` on the supervisor's socket until `stop` comes. Ends the process if it
-/// cannot, after telling the supervisor why, and when the supervisor is gone.
-pub fn serve(config: Config, stop: &Receiver<Signal>) {
+/// cannot, after telling the supervisor why, and when the supervisor is gone, which is then not there to remove data
+/// that was for a while.
+pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
     name_process();
-    let started = end_with_supervisor().and_then(|()| Server::start_on(inherited_listener()?, config));
+    let removed = is_for_a_while.then(|| config.data.clone());
+    let started = end_with_supervisor(removed).and_then(|()| Server::start_on(inherited_listener()?, config));
     let server = started.unwrap_or_else(|error| give_up(&error.message));
     let lost_threads_max = server.coordinator().limits().lost_threads_max;
     if say(READY).is_err() {
@@ -375,14 +401,17 @@ fn inherited_listener() -> Result<TcpListener> {
 
 /// From now on this process ends when the supervisor does, however that ends: the system then closes the other
 /// end of the pipe.
-fn end_with_supervisor() -> Result<()> {
-    thread::Builder::new().name("supervisor".to_owned()).spawn(|| {
+fn end_with_supervisor(removed: Option<PathBuf>) -> Result<()> {
+    thread::Builder::new().name("supervisor".to_owned()).spawn(move || {
         let stdout = io::stdout();
         // Asks for no event: a pipe that nobody reads tells of itself.
         while let Err(Errno::EINTR | Errno::EAGAIN) | Ok(0) =
             poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::empty())], PollTimeout::NONE)
         {}
         log::error!("the supervisor is gone: ending, too");
+        if let Some(Err(error)) = removed.map(|data| ephemeral::remove(&data)) {
+            log::warn!("cannot remove all of the temporary data: {error}");
+        }
         std::process::exit(1)
     })?;
     Ok(())

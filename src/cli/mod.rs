@@ -15,6 +15,7 @@ mod logger;
 mod print;
 mod project;
 mod prune;
+mod ready;
 mod run;
 mod runner;
 mod secrets;
@@ -146,6 +147,10 @@ fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -
         && let Some(other) = words.given.iter().find(|name| !["--from", "--project", "--json"].contains(name))
     {
         return Err(words.usage(&format!("{other} does not go with --from, whose file says all of its builds")));
+    }
+    if words.given.contains(&"--data") && matches!(&baton.command, Some(Command::Serve(serve)) if serve.is_ephemeral())
+    {
+        return Err(words.usage("--data does not go with --ephemeral, whose data is new and goes with it"));
     }
     if baton.version {
         return Err(Stop::Answer(format!("baton {}\n", env!("CARGO_PKG_VERSION"))));

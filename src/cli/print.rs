@@ -39,7 +39,8 @@ pub fn json_lines<T: Serialize>(documents: impl IntoIterator<Item = T>) -> Done 
     out(&lines.concat())
 }
 
-fn json_line(document: &impl Serialize) -> Done<String> {
+/// One JSON document as a line of text.
+pub fn json_line(document: &impl Serialize) -> Done<String> {
     let mut line = serde_json::to_string(document).map_err(|error| Stop::Failed(format!("no JSON: {error}")))?;
     line.push('\n');
     Ok(line)

@@ -1,5 +1,6 @@
 //! `baton serve`: the server, in two processes: see [`crate::supervisor`].
 
+use super::ready::{self, Ready};
 use super::secrets::read_secret;
 use super::{Done, Stop, duration, signals, welcome};
 use crate::Config;
@@ -7,6 +8,7 @@ use crate::domain::base_url::BaseUrl;
 use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
 use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
+use crate::ephemeral::Ephemeral;
 use crate::http::server::bind;
 use crate::limits::Limits;
 use crate::supervisor::{self, Supervisor};
@@ -15,12 +17,15 @@ use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Where the server listens unless it is told.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where an ephemeral one does.
+const LISTEN_ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Descriptors that a connection takes: tiny_http has one for each direction.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Usual time limits of proxies are 60 seconds.
@@ -51,8 +56,8 @@ type Keeping = Option<Duration>;
 )]
 pub struct Serve {
     /// where to listen; port 0 takes a free one; default: 127.0.0.1:8080
-    #[argh(option, arg_name = "ADDR:PORT", from_str_fn(address), default = "LISTEN")]
-    listen: SocketAddr,
+    #[argh(option, arg_name = "ADDR:PORT", from_str_fn(address))]
+    listen: Option<SocketAddr>,
 
     /// most connections at a time; then the one that has waited longest makes room; default: 10000
     #[argh(option, arg_name = "N", from_str_fn(count))]
@@ -96,6 +101,19 @@ pub struct Serve {
     #[argh(option, arg_name = "URL", from_str_fn(base_url))]
     base_url: Option<BaseUrl>,
 
+    /// for test suites: serve new data in a temporary directory, on a free port; ends, and removes the data, at the
+    /// latest with the process that started it
+    #[argh(switch)]
+    ephemeral: bool,
+
+    /// write a line of JSON with url, registration_token, pid and data to this descriptor once it serves, and close it
+    #[argh(option, arg_name = "N", from_str_fn(ready::number))]
+    ready_fd: Option<RawFd>,
+
+    /// print that line of JSON in place of the sentence
+    #[argh(switch)]
+    json: bool,
+
     /// no option for operators, who have no reason to change it; tests have
     #[argh(option, arg_name = "SIZE", from_str_fn(size), hidden_help)]
     memory_limit: Option<u64>,
@@ -108,15 +126,35 @@ impl Serve {
         if supervisor::is_child() {
             return self.serve(data, limits);
         }
+        let mut ready = Ready::new(self.ready_fd, self.json)?;
         // The child takes it; here it is only found out whether it can be had.
         self.registration_token()?;
         let listener = match systemd::listener(&limits)? {
             Some(handed) => handed,
-            None => bind(self.listen, &limits)?,
+            None => bind(self.listen(), &limits)?,
         };
-        let supervisor = Supervisor::new(listener, limits);
+        let mut supervisor = Supervisor::new(listener, limits);
+        // Removed when this function returns, at the latest.
+        let ephemeral = self.ephemeral.then(Ephemeral::new).transpose()?;
+        if let Some(dir) = &ephemeral {
+            supervisor = supervisor.for_a_while(dir.path());
+        }
+        let data = ephemeral.as_ref().map_or(data.as_path(), Ephemeral::path);
         signals::each(supervisor.signals())?;
-        supervisor.run(|address| welcome::say(address, self.base_url.as_ref(), &data))
+        let base_url = self.base_url.as_ref();
+        supervisor.run(|address| {
+            ready.say(address, base_url, data)?;
+            if ready.is_answer() { Ok(()) } else { welcome::say(address, base_url, data) }
+        })
+    }
+
+    /// Whether its data is its own, so that it must not be given any.
+    pub fn is_ephemeral(&self) -> bool {
+        self.ephemeral
+    }
+
+    fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(if self.ephemeral { LISTEN_ANYWHERE } else { LISTEN })
     }
 
     /// What the supervisor's child does.
@@ -136,7 +174,8 @@ impl Serve {
             log::warn!("the stored registration token stays in force: {stop}");
             None
         });
-        supervisor::serve(Config { limits, registration_token, ..Config::local(data) }, &stop);
+        let config = Config { limits, registration_token, ..Config::local(data) };
+        supervisor::serve(config, self.ephemeral, &stop);
         Ok(())
     }
 
@@ -254,7 +293,7 @@ mod tests {
 
     fn settings(line: &[&str], variables: &[(&str, &str)]) -> Done<(String, Limits)> {
         match parsed_with(&[&["serve"], line].concat(), variables)?.command {
-            Some(Command::Serve(serve)) => Ok((serve.listen.to_string(), serve.limits())),
+            Some(Command::Serve(serve)) => Ok((serve.listen().to_string(), serve.limits())),
             _ => panic!("{line:?}"),
         }
     }

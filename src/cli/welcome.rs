@@ -26,10 +26,7 @@ pub fn say(address: SocketAddr, base_url: Option<&BaseUrl>, data: &Path) -> Done
     }
     let (is_out, is_err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
     let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    let (url, is_everywhere) = match base_url {
-        Some(url) => (url.to_string(), false),
-        None => reachable(address),
-    };
+    let (url, is_everywhere) = url(address, base_url);
     let program = program(data, &place);
     if !is_out && !is_err {
         let line = register_line(&url, &format!("\"$({program} runner token)\""));
@@ -65,6 +62,11 @@ fn text(data: &Path, register: &str, program: &str, is_everywhere: bool) -> Stri
          {program} run -- echo hello\n\n",
         data.display()
     )
+}
+
+/// The URL for runners, and whether it is one for this machine only of a server that others can reach, too.
+pub fn url(address: SocketAddr, base_url: Option<&BaseUrl>) -> (String, bool) {
+    base_url.map_or_else(|| reachable(address), |url| (url.to_string(), false))
 }
 
 /// The URL that people on this machine can use, and whether other machines can reach the server, too.

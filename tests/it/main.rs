@@ -33,6 +33,7 @@ mod bytes;
 mod crash;
 mod curl;
 mod encodings;
+mod ephemeral;
 mod first;
 mod fixtures;
 mod full_disk;

@@ -158,7 +158,7 @@ fn operator(data: &Path) -> Coordinator {
 }
 
 /// A build of a new project that a new runner has got from the server.
-fn running(served: &Served, data: &Path, project: &str) -> Claimed {
+pub fn running(served: &Served, data: &Path, project: &str) -> Claimed {
     let operator = operator(data);
     add_project(&operator, project);
     queue(&operator, new_build(project));
@@ -183,7 +183,7 @@ fn expect_continue(connection: &mut Connection) {
 }
 
 /// A long patch of which the handler has the head, and half of the body is still to come.
-fn begin_long_patch(served: &Served, build: &Claimed) -> (Connection, Vec<u8>) {
+pub fn begin_long_patch(served: &Served, build: &Claimed) -> (Connection, Vec<u8>) {
     let request = patch(build, 0, &[b'x'; LONG_BYTES]).header("Expect", "100-continue").bytes();
     let (begin, rest) = request.split_at(request.len() - LONG_BYTES / 2);
     let mut connection = Connection::open(served.address);
