@@ -11,6 +11,7 @@ mod build;
 mod build_add;
 mod build_file;
 mod check;
+mod du;
 mod logger;
 mod print;
 mod project;
@@ -88,6 +89,7 @@ enum Command {
     Backup(backup::Backup),
     Check(check::Check),
     Prune(prune::Prune),
+    Du(du::Du),
 }
 
 /// Why a command ends before its natural end.
@@ -195,6 +197,7 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
         Some(Command::Prune(prune)) => prune.run(&open()?),
+        Some(Command::Du(du)) => du.run(&open()?),
     }
 }
 

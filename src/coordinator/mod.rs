@@ -19,6 +19,7 @@ mod serving;
 mod space;
 mod sweep;
 mod trace;
+mod usage;
 mod waiting;
 mod whole_trace;
 
@@ -30,11 +31,12 @@ pub use check::{Checked, check};
 pub use claim::{Assigned, Claim, Dependency};
 pub use health::{Disk, Overview, Readiness};
 pub use idle::Nothing;
-pub use retention::{Pruned, Removal};
+pub use retention::Removal;
 pub use runners::Registration;
 pub use serving::{Serving, is_served};
 pub use sweep::Swept;
 pub use trace::{Patched, Updated};
+pub use usage::{Taken, Usage};
 pub use waiting::Waiting;
 
 use crate::artifacts::Artifacts;

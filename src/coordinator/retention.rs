@@ -9,6 +9,7 @@ use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::retention::{self, Past, PastBuild};
+use crate::store::usage::Taken;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -28,37 +29,6 @@ const LOOKS_PER_RUN_MAX: usize = 10;
 /// Builds after which a run of the server's is over.
 const REMOVALS_PER_RUN_MAX: u64 = 2000;
 
-/// What was removed, or would be.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Pruned {
-    /// Builds.
-    pub builds: u64,
-    /// Bytes of their logs.
-    pub log_bytes: u64,
-    /// Bytes of their artifacts.
-    pub artifact_bytes: u64,
-}
-
-impl Pruned {
-    fn add(&mut self, build: &PastBuild) {
-        self.builds += 1;
-        self.log_bytes += build.log_bytes;
-        self.artifact_bytes += build.artifact_bytes;
-    }
-
-    fn add_all(&mut self, other: Pruned) {
-        self.builds += other.builds;
-        self.log_bytes += other.log_bytes;
-        self.artifact_bytes += other.artifact_bytes;
-    }
-
-    /// Bytes of both.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.log_bytes.saturating_add(self.artifact_bytes)
-    }
-}
-
 /// Whether builds that are past keeping go, or are only counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Removal {
@@ -73,7 +43,7 @@ pub enum Removal {
 pub struct Walk(Mutex<BuildId>);
 
 impl Coordinator {
-    /// Removes all builds, of `project` or of all, that ended longer than `older_than` ago.
+    /// Removes all builds, of `project` or of all, that ended longer than `older_than` ago. Returns what they took.
     ///
     /// # Errors
     /// [`crate::error::Kind::NotFound`] for an unknown project.
@@ -83,14 +53,14 @@ impl Coordinator {
         project: Option<&str>,
         removal: Removal,
         now: Timestamp,
-    ) -> Result<Pruned> {
+    ) -> Result<Taken> {
         let named = |name| self.store.read(|c| super::projects::named(c, name));
         let project = project.map(named).transpose()?.map(|project| project.id);
         let past = Past { ended_by: now.minus(older_than), project };
-        let (mut pruned, mut after) = (Pruned::default(), BuildId(0));
+        let (mut pruned, mut after) = (Taken::default(), BuildId(0));
         loop {
             let (more, last) = self.prune_slice(past, after, removal)?;
-            pruned.add_all(more);
+            pruned = pruned.and(more);
             match last {
                 Some(last) => after = last,
                 None => return Ok(pruned),
@@ -99,18 +69,18 @@ impl Coordinator {
     }
 
     /// Removes some of the builds that ended longer ago than the server is to keep them. To be called every few
-    /// seconds: each call goes on where the one before it stopped, and begins anew at the end.
+    /// seconds: each call goes on where the one before it stopped, and begins anew at the end. Returns what they took.
     ///
     /// # Errors
     /// The database's.
-    pub fn retire(&self, now: Timestamp) -> Result<Pruned> {
-        let mut pruned = Pruned::default();
+    pub fn retire(&self, now: Timestamp) -> Result<Taken> {
+        let mut pruned = Taken::default();
         let Some(keep) = self.limits().keep_builds else { return Ok(pruned) };
         let past = Past { ended_by: now.minus(keep), project: None };
         let mut walk = self.walk.0.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..LOOKS_PER_RUN_MAX {
             let (more, last) = self.prune_slice(past, *walk, Removal::Done)?;
-            pruned.add_all(more);
+            pruned = pruned.and(more);
             *walk = last.unwrap_or(BuildId(0));
             if last.is_none() || pruned.builds >= REMOVALS_PER_RUN_MAX {
                 break;
@@ -124,25 +94,25 @@ impl Coordinator {
 
     /// Looks at the next builds after `after`, and removes what is past keeping of them. Returns the last of them;
     /// `None`: there was none.
-    fn prune_slice(&self, past: Past, after: BuildId, removal: Removal) -> Result<(Pruned, Option<BuildId>)> {
+    fn prune_slice(&self, past: Past, after: BuildId, removal: Removal) -> Result<(Taken, Option<BuildId>)> {
         let slice = self.store.read(|c| retention::slice(c, past, after, ROWS_PER_LOOK))?;
-        let mut pruned = Pruned::default();
+        let mut pruned = Taken::default();
         for group in groups(&slice.past) {
             match removal {
-                Removal::Tried => group.iter().for_each(|build| pruned.add(build)),
-                Removal::Done => pruned.add_all(self.remove_group(past, group.to_vec())?),
+                Removal::Tried => pruned = group.iter().fold(pruned, |sum, build| sum.and(build.taken)),
+                Removal::Done => pruned = pruned.and(self.remove_group(past, group.to_vec())?),
             }
         }
         Ok((pruned, slice.last))
     }
 
-    fn remove_group(&self, past: Past, group: Vec<PastBuild>) -> Result<Pruned> {
+    fn remove_group(&self, past: Past, group: Vec<PastBuild>) -> Result<Taken> {
         let (pruned, files) = self.store.write(move |c| {
-            let (mut pruned, mut files) = (Pruned::default(), Vec::new());
+            let (mut pruned, mut files) = (Taken::default(), Vec::new());
             for build in &group {
                 // Since the look, a build that needs it may have been queued.
                 if let Some(own) = retention::remove(c, past, build.id)? {
-                    pruned.add(build);
+                    pruned = pruned.and(build.taken);
                     files.extend(own);
                 }
             }
@@ -176,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_commit_removes_few_builds_and_fewer_large_ones() {
-        let build = |spec_bytes| PastBuild { id: BuildId(1), log_bytes: 1, artifact_bytes: 1, spec_bytes };
+        let build = |spec_bytes| PastBuild { id: BuildId(1), taken: Taken::default(), spec_bytes };
         let sizes = |past: &[PastBuild]| groups(past).iter().map(|group| group.len()).collect::<Vec<_>>();
         assert!(sizes(&[]).is_empty());
         assert_eq!(sizes(&[build(100); 450]), [200, 200, 50]);

@@ -18,6 +18,7 @@ pub mod runners;
 pub mod settings;
 pub mod statistics;
 pub mod traces;
+pub mod usage;
 mod writer;
 
 use crate::error::Result;

@@ -4,6 +4,7 @@
 //! in the order of ids, a slice at a time: that needs no index, which every end of a build would pay for.
 
 use super::artifacts::{self, Files};
+use super::usage::Taken;
 use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
@@ -23,10 +24,8 @@ pub struct Past {
 pub struct PastBuild {
     /// The build.
     pub id: BuildId,
-    /// Bytes of its log.
-    pub log_bytes: u64,
-    /// Bytes of its artifacts.
-    pub artifact_bytes: u64,
+    /// What it takes.
+    pub taken: Taken,
     /// Bytes of its script, options and variables.
     pub spec_bytes: u64,
 }
@@ -72,8 +71,7 @@ pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<
         |row| {
             Ok(PastBuild {
                 id: BuildId(row.get(0)?),
-                log_bytes: row.get(1)?,
-                artifact_bytes: row.get(2)?,
+                taken: Taken { builds: 1, log_bytes: row.get(1)?, artifact_bytes: row.get(2)? },
                 spec_bytes: row.get(3)?,
             })
         },

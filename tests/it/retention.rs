@@ -1,12 +1,13 @@
 //! Old builds go, and nothing else does; what they took is free again.
 
 use crate::harness::*;
-use baton::coordinator::{Coordinator, Pruned, Queued, Removal, check};
+use baton::coordinator::{Coordinator, Queued, Removal, Taken, check};
 use baton::domain::build::{ArtifactsFile, BuildId, NewBuild, Status};
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
 use baton::server::{Config, Server};
 use baton::store::{artifacts, traces};
+use rusqlite::{Transaction, TransactionBehavior};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -54,7 +55,8 @@ fn end(data: &Path, id: i64, days: u32) {
 /// Ends all builds that wait, 100 days ago, with a log of `log_bytes` and artifacts each.
 fn end_all_with_output(data: &Path, log_bytes: usize) {
     let database = open_database(data);
-    let all = database.unchecked_transaction().unwrap();
+    // At once, since a server may write between a look and a change.
+    let all = Transaction::new_unchecked(&database, TransactionBehavior::Immediate).unwrap();
     let ids: Vec<i64> = {
         let mut waiting = all.prepare("SELECT id FROM builds WHERE finished_at IS NULL").unwrap();
         waiting.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
@@ -183,7 +185,7 @@ fn a_try_counts_what_would_go_and_changes_nothing() {
     let run = |removal| operator.prune(DAY, None, removal, Timestamp::now()).unwrap();
     let tried = run(Removal::Tried);
     assert_eq!((content(data), files(data)), before);
-    assert_eq!(tried, Pruned { builds: 20, log_bytes: 1_000_000, artifact_bytes: 20 * CONTENT.len() as u64 });
+    assert_eq!(tried, Taken { builds: 20, log_bytes: 1_000_000, artifact_bytes: 20 * CONTENT.len() as u64 });
     assert_eq!(run(Removal::Done), tried);
     assert_eq!((ids(data).len(), files(data)), (2, 0));
 }
@@ -209,7 +211,7 @@ fn a_server_keeps_builds_as_long_as_it_is_told() {
     let ephemeral = Baton::with_project();
     let (_, build) = ephemeral.running();
     ephemeral.finish(&build, "success");
-    assert_eq!(ephemeral.operator().retire(Timestamp::now().plus(36_500 * DAY)).unwrap(), Pruned::default());
+    assert_eq!(ephemeral.operator().retire(Timestamp::now().plus(36_500 * DAY)).unwrap(), Taken::default());
 }
 
 #[test]
@@ -269,6 +271,28 @@ fn a_command_beside_a_server_leaves_the_room_to_it() {
     }
     baton.append(&running, 0, "goes on\n");
     expect_well(baton.data());
+}
+
+#[test]
+fn what_each_project_takes_is_said() {
+    let (dir, operator) = unserved();
+    let data = dir.path();
+    add_project(&operator, "idle");
+    queue_many(&operator, 3);
+    end_all_with_output(data, 50_000);
+    queue_many(&operator, 2);
+    let du = json(&command(data, &["du", "--json"]).output().unwrap());
+    let artifact_bytes = 3 * CONTENT.len() as u64;
+    let of = |project: &str, builds: u64, log_bytes: u64, artifact_bytes: u64| serde_json::json!({"project": project, "builds": builds, "log_bytes": log_bytes, "artifact_bytes": artifact_bytes});
+    assert_eq!(du["projects"], serde_json::json!([of("demo", 5, 150_000, artifact_bytes), of("idle", 0, 0, 0)]));
+    assert_eq!(du["artifact_bytes"].as_u64(), Some(artifact_bytes));
+    let database_bytes = du["database_bytes"].as_u64().unwrap();
+    assert!(database_bytes > 150_000 && du["database_free_bytes"].as_u64().unwrap() < database_bytes);
+    assert_eq!(du["total_bytes"].as_u64(), Some(database_bytes + artifact_bytes));
+    drop(operator);
+    assert_eq!(std::fs::metadata(data.join("baton.db")).unwrap().len(), database_bytes);
+    let table = String::from_utf8(command(data, &["du"]).output().unwrap().stdout).unwrap();
+    assert!(table.contains("all      5       146.5 KiB  57 B"), "{table}");
 }
 
 /// The files of what was committed go after it: who is killed in between leaves files that no row names.
