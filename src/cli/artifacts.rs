@@ -1,5 +1,6 @@
 //! `baton build artifacts`: a copy of the archive, checked on its way.
 
+use super::progress::Progress;
 use super::{Done, Stop, build_id, print};
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::BuildId;
@@ -113,6 +114,7 @@ fn copy(download: Download, to: &mut dyn Write, write_failed: impl Fn(io::Error)
     let mut hash = Sha256::new();
     let mut size = 0;
     let mut piece = vec![0; PIECE_BYTES];
+    let mut progress = Progress::new("artifacts", artifacts.size);
     loop {
         let count = read(&mut file, &mut piece)?;
         let bytes = piece.get(..count).unwrap_or_default();
@@ -122,7 +124,9 @@ fn copy(download: Download, to: &mut dyn Write, write_failed: impl Fn(io::Error)
         hash.update(bytes);
         size += bytes.len() as u64;
         to.write_all(bytes).map_err(&write_failed)?;
+        progress.add(bytes.len() as u64);
     }
+    drop(progress);
     to.flush().map_err(&write_failed)?;
     let sha256: [u8; 32] = hash.finalize().into();
     if size != artifacts.size || sha256 != artifacts.sha256 {

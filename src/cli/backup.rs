@@ -1,10 +1,12 @@
 //! `baton backup`: a copy of the data directory.
 
+use super::progress::Progress;
 use super::{Done, Stop, print};
 use crate::coordinator;
 use crate::domain::size::format_size;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::path::Path;
 
 /// Copy all data to a directory, also while the server runs.
@@ -39,7 +41,11 @@ struct Document<'a> {
 impl Backup {
     /// Does what the command line says.
     pub fn run(self, data: &Path) -> Done {
-        let made = coordinator::backup(data, Path::new(&self.dir)).map_err(Stop::from)?;
+        let progress = RefCell::new(Progress::new("backup", 0));
+        let copied = |done, total| progress.borrow_mut().set(done, total);
+        let made = coordinator::backup(data, Path::new(&self.dir), &copied).map_err(Stop::from);
+        drop(progress);
+        let made = made?;
         if made.removed > 0 {
             let builds = print::count(made.removed, "build");
             print::note(&format!("artifacts of {builds} went while they were copied, and are not in the backup"));

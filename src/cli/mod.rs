@@ -13,7 +13,10 @@ mod build_file;
 mod check;
 mod du;
 mod logger;
+mod patience;
+mod plain;
 mod print;
+mod progress;
 mod project;
 mod prune;
 mod ready;
@@ -39,8 +42,9 @@ use argh::{ArgsInfo, FromArgs};
 use settings::Variables;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use words::Words;
@@ -199,6 +203,15 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Prune(prune)) => prune.run(&open()?),
         Some(Command::Du(du)) => du.run(&open()?),
     }
+}
+
+/// How a command is called that is to work on this data directory, from any directory.
+fn program(data: &Path) -> String {
+    if data == Path::new(DATA) {
+        return "baton".to_owned();
+    }
+    let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    shell::quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
 }
 
 impl Stop {
@@ -403,6 +416,12 @@ mod tests {
         ] {
             assert_eq!(parsed(line).unwrap().data.as_deref(), Some("d"), "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_command_for_another_directory_names_it() {
+        assert_eq!(program(Path::new(DATA)), "baton");
+        assert_eq!(program(Path::new("/no such/it's")), "baton --data '/no such/it'\\''s'");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::build::outcome;
 use super::build_add::{Secret, build_options, options, seconds, unread, variable, variables};
+use super::patience::Patience;
 use super::shell::quoted;
 use super::{Done, Stop, build_id, duration, keeping_text, print, signals, tags, trace};
 use crate::coordinator::{Coordinator, Queued};
@@ -11,10 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::error::Kind;
 use argh::{ArgsInfo, FromArgs};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
-
-/// A build that no runner has taken for so long is worth a remark.
-const PATIENCE: Duration = Duration::from_secs(10);
+use std::time::Duration;
 
 /// Longest run of builds of the project that is made when there is none.
 const TIMEOUT: Duration = Duration::from_secs(3600);
@@ -68,7 +66,7 @@ impl Run {
         print::note(&format!("build {id} is queued"));
 
         let mut unread = false;
-        let mut watch = Watch { id, since: Instant::now(), is_told: false };
+        let mut patience = Patience::new(id);
         let print = |piece: &[u8]| match if unread { Ok(()) } else { print::bytes(piece) } {
             // The result still counts when nobody reads the log.
             Err(Stop::Unread) => {
@@ -83,36 +81,10 @@ impl Run {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause),
             }
-            watch.look(&coordinator, status)
+            patience.look(&coordinator, status)
         };
         trace::follow(&coordinator, id, print, wait)?;
         outcome(&coordinator, id)
-    }
-}
-
-/// Tells once why no runner has taken the build.
-struct Watch {
-    id: BuildId,
-    since: Instant,
-    is_told: bool,
-}
-
-impl Watch {
-    fn look(&mut self, coordinator: &Coordinator, status: Status) -> Done {
-        let waits = matches!(status, Status::Created | Status::Pending);
-        if !waits || self.is_told || self.since.elapsed() < PATIENCE {
-            return Ok(());
-        }
-        self.is_told = true;
-        let reason = coordinator.show_build(self.id, Timestamp::now())?.pending_reason;
-        let advice = if status == Status::Created {
-            "`baton build list` shows how they are"
-        } else {
-            "is `baton serve` running on this data directory? `baton runner list` shows the runners, \
-             `baton runner token` the token to register one; Ctrl-C cancels the build"
-        };
-        print::note(&format!("build {} still waits: {}; {advice}", self.id, reason.unwrap_or_default()));
-        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! `baton build log`, and how a log is followed.
 
 use super::build::outcome;
+use super::patience::Patience;
+use super::plain::Plain;
 use super::{Done, build_id, print};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
@@ -16,8 +18,8 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// Threads that read a long log, each with a piece in its hands and one that waits to be printed.
 const READERS: u64 = 2;
 
-/// Between two looks at a log that grows.
-const POLL: Duration = Duration::from_millis(150);
+/// Between two looks at a log that grows: what is stored is shown within 200 ms.
+const POLL: Duration = Duration::from_millis(100);
 
 /// Print a build's log, byte for byte.
 #[derive(FromArgs, ArgsInfo)]
@@ -36,20 +38,54 @@ pub struct Log {
     /// go on until the build ends, and exit as it did
     #[argh(switch)]
     follow: bool,
+
+    /// without colours and what else is meant for a terminal
+    #[argh(switch)]
+    plain: bool,
+}
+
+/// Standard output, for a log.
+pub struct Output {
+    plain: Option<Plain>,
+}
+
+impl Output {
+    /// For a log as it is, with its colours, or for a plain one.
+    pub fn new(plain: bool) -> Output {
+        Output { plain: plain.then(Plain::default) }
+    }
+
+    /// Prints a piece of the log, at once.
+    pub fn print(&mut self, piece: &[u8]) -> Done {
+        match &mut self.plain {
+            Some(plain) => print::bytes(&plain.push(piece)),
+            None => print::bytes(piece),
+        }
+    }
+
+    /// Prints what is left at the log's end.
+    pub fn end(self) -> Done {
+        self.plain.map_or(Ok(()), |plain| print::bytes(&plain.finish()))
+    }
 }
 
 impl Log {
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
+        let mut output = Output::new(self.plain);
         if self.follow {
-            follow(coordinator, self.id, print::bytes, |_, pause| {
+            let mut patience = Patience::new(self.id);
+            let wait = |status, pause| {
                 thread::sleep(pause);
-                Ok(())
-            })?;
+                patience.look(coordinator, status)
+            };
+            follow(coordinator, self.id, |piece| output.print(piece), wait)?;
+            output.end()?;
             return outcome(coordinator, self.id);
         }
         let read = |offset| coordinator.read_trace(self.id, offset, PIECE_BYTES).map(|(piece, _)| piece);
-        print_whole(&read, print::bytes)
+        print_whole(&read, |piece| output.print(piece))?;
+        output.end()
     }
 }
 

@@ -3,7 +3,7 @@
 //! What must stay true: the registration token goes to a terminal only, never to a file, a pipe or a log.
 
 use super::shell::quoted;
-use super::{DATA, Done, Stop, print};
+use super::{Done, Stop, print, program};
 use crate::coordinator::Coordinator;
 use crate::domain::base_url::BaseUrl;
 use crate::limits::Limits;
@@ -12,9 +12,9 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// Says where the server listens and where its data is, and how a runner is registered, at `base_url` if that is another
-/// place. The first line goes to standard
-/// output, whoever reads it; the rest to a terminal, or else, without the token, to the log.
+/// Says where the server listens and where its data is, and how a runner is registered, at `base_url` if that is
+/// another place. The first line goes to standard output, whoever reads it; the rest to a terminal, or else, without
+/// the token, to the log.
 ///
 /// # Errors
 /// If standard output cannot be written, other than for want of a reader.
@@ -27,7 +27,7 @@ pub fn say(address: SocketAddr, base_url: Option<&BaseUrl>, data: &Path) -> Done
     let (is_out, is_err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
     let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
     let (url, is_everywhere) = url(address, base_url);
-    let program = program(data, &place);
+    let program = program(data);
     if !is_out && !is_err {
         let line = register_line(&url, &format!("\"$({program} runner token)\""));
         log::info!("data in {}; a runner is registered with: {line}", place.display());
@@ -80,14 +80,6 @@ fn reachable(address: SocketAddr) -> (String, bool) {
     (format!("http://{}", SocketAddr::new(ip, address.port())), is_everywhere)
 }
 
-/// How other commands are called that are to work on the data at `place`.
-fn program(data: &Path, place: &Path) -> String {
-    if data == Path::new(DATA) {
-        return "baton".to_owned();
-    }
-    quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,11 +98,5 @@ mod tests {
         assert!(line.ends_with("--url https://ci.example/baton/ci --registration-token T"), "{line}");
         // A shell would take the brackets for a pattern.
         assert!(register_line("http://[::1]:8080", "T").contains("'http://[::1]:8080/ci'"));
-    }
-
-    #[test]
-    fn the_data_directory_is_named_unless_it_is_the_default() {
-        assert_eq!(program(Path::new(DATA), Path::new("/home/u/baton-data")), "baton");
-        assert_eq!(program(Path::new("my data"), Path::new("/home/u/my data")), "baton --data '/home/u/my data'");
     }
 }

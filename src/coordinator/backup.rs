@@ -18,8 +18,9 @@ use crate::store::inspect::{self, inspect};
 use crate::store::invariants::examine;
 use nix::sys::statvfs::statvfs;
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -45,22 +46,25 @@ pub struct Backup {
 
 /// Copies the data directory `data` to `dir`, which is empty or does not exist and works as a data directory
 /// afterwards. Only its owner may use it. Running builds in it stay so: a server that is started on it deals with
-/// them as after any pause.
+/// them as after any pause. `copied` is told, now and then, how many bytes were copied, of how many.
 ///
 /// # Errors
 /// [`Kind::Invalid`] for a `dir` that cannot be used, [`Kind::DiskFull`]; damage in `data` that would be in the
 /// backup. Nothing is left in `dir` then.
-pub fn backup(data: &Path, dir: &Path) -> Result<Backup> {
+pub fn backup(data: &Path, dir: &Path, copied: &dyn Fn(u64, u64)) -> Result<Backup> {
     let database = find_database(data)?;
     let size = fs::metadata(&database)?.len();
     check_place(data, dir)?;
-    let target = Target::make(dir)?;
+    let mut target = Target::make(dir, copied)?;
     let logged = fs::metadata(data.join("baton.db-wal")).map_or(0, |log| log.len());
     target.check_room(data, size.saturating_add(logged))?;
     inspect(&database, |live| inspect::copy(live, &target.part()))?;
     let copy = inspect::open_copy(&target.part())?;
     check_sound(data, &copy)?;
-    target.check_room(data, artifacts::total(&copy)?.1)?;
+    let artifacts_bytes = artifacts::total(&copy)?.1;
+    target.check_room(data, artifacts_bytes)?;
+    target.total = size + artifacts_bytes;
+    target.copied(size);
     let removed = copy_artifacts(data, &target, &copy)?;
     let builds = builds::count(&copy)?.iter().map(|(_, count)| count).sum();
     let (artifacts, bytes) = artifacts::total(&copy)?;
@@ -118,7 +122,7 @@ fn damaged(data: &Path, what: &str) -> Error {
 }
 
 /// Copies the files that the copy's rows name. Returns for how many builds there was nothing to copy any more.
-fn copy_artifacts(data: &Path, target: &Target, copy: &Connection) -> Result<u64> {
+fn copy_artifacts(data: &Path, target: &Target<'_>, copy: &Connection) -> Result<u64> {
     let mut removed = 0;
     let mut after = BuildId(i64::MIN);
     loop {
@@ -136,7 +140,7 @@ fn copy_artifacts(data: &Path, target: &Target, copy: &Connection) -> Result<u64
 }
 
 /// Copies a build's artifacts, or those that have taken their place. False: there are none any more.
-fn copy_stored(data: &Path, target: &Target, copy: &Connection, mut stored: Stored) -> Result<bool> {
+fn copy_stored(data: &Path, target: &Target<'_>, copy: &Connection, mut stored: Stored) -> Result<bool> {
     let id = stored.id;
     for _ in 0..REPLACED_MAX {
         let Some((name, fault)) = copy_files(data, target, &stored) else { return Ok(true) };
@@ -162,7 +166,7 @@ fn copy_stored(data: &Path, target: &Target, copy: &Connection, mut stored: Stor
 }
 
 /// Copies the archive and its metadata. `Some`: the file at which it failed.
-fn copy_files(data: &Path, target: &Target, stored: &Stored) -> Option<(String, Fault)> {
+fn copy_files(data: &Path, target: &Target<'_>, stored: &Stored) -> Option<(String, Fault)> {
     let file = &stored.file;
     let expected = [Some((file.size, file.sha256)), None];
     let names = [Some(&file.path), stored.metadata_path.as_ref()];
@@ -175,28 +179,52 @@ fn copy_files(data: &Path, target: &Target, stored: &Stored) -> Option<(String, 
 
 fn copy_file(
     data: &Path,
-    target: &Target,
+    target: &Target<'_>,
     name: &str,
     expected: Option<(u64, [u8; 32])>,
 ) -> std::result::Result<(), Fault> {
     let mut from = open_file(data, name)?;
     let path = target.dir.join("artifacts").join(name);
-    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(Fault::Target)?;
-    read_through(&mut from, expected, &mut to)?;
-    to.sync_all().map_err(Fault::Target)
+    let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(Fault::Target)?;
+    let mut counted = Counted { to, target };
+    read_through(&mut from, expected, &mut counted)?;
+    counted.to.sync_all().map_err(Fault::Target)
 }
 
 /// A backup that is being made. Dropped before it is complete, it takes away all that it made.
-struct Target {
+struct Target<'a> {
     dir: PathBuf,
+    /// Is told of each piece.
+    report: &'a dyn Fn(u64, u64),
+    /// Bytes that were copied, and that are to be copied, as far as that is known.
+    done: Cell<u64>,
+    total: u64,
     /// Whether the directory itself is new.
     is_new: bool,
     is_complete: bool,
 }
 
-impl Target {
+/// A file of the copy, whose bytes are counted.
+struct Counted<'a> {
+    to: File,
+    target: &'a Target<'a>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.target.copied(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl Target<'_> {
     /// Takes an empty directory, or makes one. Of two that try, one gets it.
-    fn make(dir: &Path) -> Result<Target> {
+    fn make<'a>(dir: &Path, report: &'a dyn Fn(u64, u64)) -> Result<Target<'a>> {
         let is_new = match DirBuilder::new().mode(0o700).create(dir) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
@@ -213,9 +241,15 @@ impl Target {
             }
             return Err(Error::invalid(format!("cannot back up to {}: {error}", dir.display())));
         }
-        let target = Target { dir: dir.to_owned(), is_new, is_complete: false };
+        let target = Target { dir: dir.to_owned(), report, done: Cell::new(0), total: 0, is_new, is_complete: false };
         DirBuilder::new().mode(0o700).create(dir.join("artifacts"))?;
         Ok(target)
+    }
+
+    /// So many bytes more were copied.
+    fn copied(&self, bytes: u64) {
+        self.done.set(self.done.get() + bytes);
+        (self.report)(self.done.get(), self.total);
     }
 
     fn part(&self) -> PathBuf {
@@ -258,7 +292,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for Target<'_> {
     fn drop(&mut self) {
         if self.is_complete {
             return;
@@ -307,14 +341,14 @@ mod tests {
     }
 
     /// Three builds with artifacts, and a backup of which only the database was copied yet.
-    fn begun() -> (tempfile::TempDir, Coordinator, Target, Connection) {
+    fn begun() -> (tempfile::TempDir, Coordinator, Target<'static>, Connection) {
         let dir = tempfile::tempdir().unwrap();
         let live = Coordinator::open(&dir.path().join("live"), Limits::default()).unwrap();
         live.add_project("p", None, Duration::from_secs(60), NOW).unwrap();
         for id in live.add_builds(vec![new_build(), new_build(), new_build()], NOW).unwrap() {
             store(&live, id, b"first");
         }
-        let target = Target::make(&dir.path().join("backup")).unwrap();
+        let target = Target::make(&dir.path().join("backup"), &|_, _| {}).unwrap();
         inspect(&dir.path().join("live/baton.db"), |c| inspect::copy(c, &target.part())).unwrap();
         let copy = inspect::open_copy(&target.part()).unwrap();
         (dir, live, target, copy)
@@ -349,8 +383,8 @@ mod tests {
     fn two_backups_do_not_share_a_place() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("backup");
-        let first = Target::make(&place).unwrap();
-        assert!(Target::make(&place).is_err());
+        let first = Target::make(&place, &|_, _| {}).unwrap();
+        assert!(Target::make(&place, &|_, _| {}).is_err());
         assert!(first.part().exists() && place.join("artifacts").exists());
         drop(first);
         assert!(!place.exists());

@@ -104,6 +104,12 @@ impl Coordinator {
         &self.limits
     }
 
+    /// The data directory, as it was named when it was opened.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The folder of artifacts.
     #[must_use]
     pub fn artifacts(&self) -> &Artifacts {

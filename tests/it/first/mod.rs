@@ -1,6 +1,8 @@
 //! Promise: a first build within a minute, and whoever waits sees what happens. What a person sees is tried on a real
 //! terminal, and what a program gets on pipes.
 
+mod follow;
+mod progress;
 mod welcome;
 
 use std::path::Path;
