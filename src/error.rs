@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// A refused or failed deed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     /// What to do about it, for machines.
     pub kind: Kind,

@@ -7,8 +7,8 @@
 use super::job::job_json;
 use super::poll::{info, register_build};
 use super::report::read_report;
-use super::{Api, disk_full, error_response, method_not_allowed};
-use crate::coordinator::{Coordinator, Patched, Updated, Upload};
+use super::{Api, answer_to, disk_full, error_response, method_not_allowed};
+use crate::coordinator::{Coordinator, Patched, Report, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
 use crate::domain::content_range::ContentRange;
@@ -23,6 +23,7 @@ use crate::http::{Answer, Body, Method, Request, Response};
 use crate::store::runners::NewRunner;
 use serde_json::{Value, json};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The endpoints.
@@ -60,19 +61,18 @@ impl Route {
 pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
     let Some(route) = Route::parse(path) else { return Response::error(404, "").into() };
     let now = Timestamp::now();
-    match (route, request.method) {
-        (Route::BuildsRegister, Method::Post) => {
-            register_build(api, request, now).unwrap_or_else(|error| error_response(&error).into())
-        }
-        (route, _) => respond(api, request, route, now).into(),
-    }
+    let answer = match (route, request.method) {
+        (Route::BuildsRegister, Method::Post) => register_build(api, request, now),
+        (Route::Build(id), Method::Put) => update_build(api, request, id, now),
+        (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
+        (route, _) => return respond(api, request, route, now).into(),
+    };
+    answer.unwrap_or_else(|error| error_response(&error).into())
 }
 
 fn respond(api: &Api, request: &mut Request<'_>, route: Route, now: Timestamp) -> Response {
     let answer = match (route, request.method) {
-        (Route::Build(id), Method::Put) => update_build(api, request, id, now),
         (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
-        (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
         (Route::Trace(_), _) => return method_not_allowed(&[Method::Patch]),
         (Route::Artifacts(id), Method::Post) => match upload(api, request, id, now) {
             // RFC 4918's word for a disk without room; everywhere else 503, which old runners bear.
@@ -104,30 +104,41 @@ pub fn token(params: &Params, request: &Request<'_>) -> Option<Token> {
 }
 
 /// Protocol 1.2.
-fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let mut report = read_report(api, request, id)?;
-    let trace = report.trace.take().map(String::into_bytes);
-    Ok(match api.coordinator.update_build(id, report.token.take(), report.state.as_deref(), trace, now)? {
-        Updated::Accepted => Response::json(200, &Value::Bool(true)),
-        Updated::Gone => Response::error(404, ""),
-        Updated::Refused(error) => return Err(error),
-        Updated::TraceTooLarge => Response::error(403, "the trace is too large"),
-    })
+fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
+    let mut sent = read_report(api, request, id)?;
+    let (token, trace) = (sent.token.take(), sent.trace.take().map(String::into_bytes));
+    let report = Report { id, token, state: sent.state.take(), trace, now };
+    let coordinator = Arc::clone(&api.coordinator);
+    Ok(answer_to(coordinator.try_update(&report)?, move |updated| {
+        // Lives as long as the report: its memory is reserved.
+        let _sent = sent;
+        let updated = match updated? {
+            Some(updated) => updated,
+            None => coordinator.update_build(&report)?,
+        };
+        Ok(match updated {
+            Updated::Accepted => Response::json(200, &Value::Bool(true)),
+            Updated::Gone => Response::error(404, ""),
+            Updated::Refused(error) => return Err(error),
+            Updated::TraceTooLarge => Response::error(403, "the trace is too large"),
+        }
+        .into())
+    }))
 }
 
 /// Protocol 1.3. The body is never read as parameters, whatever its type says.
-fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
     let token = token(&Params::of_query(request), request);
     // A number that does not fit the database is at no trace's end.
     let range = request.headers.get("Content-Range").map(ContentRange::parse);
     if range == Some(None) {
         // Who may not know is told nothing, also of this.
-        api.coordinator.append_trace(id, token, None, Vec::new(), now)?;
+        api.coordinator.append_trace(id, token, None, Vec::new(), now)?.wait()?;
         return Err(Error::invalid("Content-Range must be START-END"));
     }
     let limits = api.coordinator.limits();
     let is_small = request.body_bytes.is_some_and(|bytes| bytes <= limits.form_bytes_max);
-    let _memory = if is_small {
+    let memory = if is_small {
         None
     } else {
         api.coordinator.authorize_patch(id, token.as_ref())?;
@@ -136,7 +147,15 @@ fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
         Some(api.bodies.reserve(bytes.min(limits.trace_patch_bytes_max))?)
     };
     let data = read_body(request, limits.trace_patch_bytes_max)?;
-    Ok(match api.coordinator.append_trace(id, token, range.flatten(), data, now)? {
+    let deed = api.coordinator.append_trace(id, token, range.flatten(), data, now)?;
+    Ok(answer_to(deed, move |patched| {
+        drop(memory);
+        Ok(patch_response(patched?)?.into())
+    }))
+}
+
+fn patch_response(patched: Patched) -> Result<Response> {
+    Ok(match patched {
         Patched::Stored { status, size } => Response {
             status: 202,
             headers: vec![("Content-Type", "text/plain".to_owned())],

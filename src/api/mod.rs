@@ -7,11 +7,11 @@ pub mod ops;
 mod poll;
 mod report;
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
-use crate::http::{Answer, Method, Request, Response};
+use crate::http::{Answer, Method, Request, Response, Soon};
 use std::sync::Arc;
 
 /// The protocols, and what their requests share.
@@ -48,6 +48,20 @@ impl Api {
             Some(rest) => ci_v1::handle(self, request, rest),
             None => Response::error(404, "").into(),
         }
+    }
+}
+
+/// What `answer` makes of what this deed comes to.
+fn answer_to<T: Send + 'static>(
+    deed: Deed<T>,
+    answer: impl FnOnce(Result<T>) -> Result<Answer> + Send + 'static,
+) -> Answer {
+    let answer = move |result| answer(result).unwrap_or_else(|error| error_response(&error).into());
+    match deed.outcome() {
+        Ok(result) => answer(result),
+        Err(deed) => Answer::Soon(Soon::new(move |reply| {
+            deed.then(move |result| reply.give(move || answer(result)));
+        })),
     }
 }
 

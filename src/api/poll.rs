@@ -2,8 +2,8 @@
 //! some, as GitLab's front end does it (protocol 2, long polling), but with the build itself.
 
 use super::job::job_json;
-use super::{Api, error_response};
-use crate::coordinator::{Claim, Coordinator, Nothing, Waiting};
+use super::{Api, answer_to, error_response};
+use crate::coordinator::{Claim, Coordinator, Deed, Nothing, Waiting};
 use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -27,21 +27,28 @@ pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> R
         info: info(&params),
         understands_no_content: understands_no_content(request.headers.get("User-Agent")),
     };
-    let claim = poll.ask(&api.coordinator, last_update.as_deref(), now)?;
+    let deed = poll.ask(&api.coordinator, last_update.as_deref(), now)?;
+    let coordinator = Arc::clone(&api.coordinator);
+    Ok(answer_to(deed, move |claim| Ok(answer(poll, claim?, last_update.as_deref(), &coordinator))))
+}
+
+/// Holds a runner that knows that there is nothing.
+fn answer(poll: Poll, claim: Claim, last_update: Option<&str>, coordinator: &Arc<Coordinator>) -> Answer {
+    let hold_time_max = coordinator.limits().hold_time_max;
     if let Claim::Nothing(runner, nothing) = &claim
-        && !limits.hold_time_max.is_zero()
-        && last_update.as_ref() == Some(&nothing.last_update)
+        && !hold_time_max.is_zero()
+        && last_update == Some(nothing.last_update.as_str())
     {
-        return Ok(Answer::Later(Box::new(HeldPoll {
-            until: Instant::now() + limits.hold_time_max,
-            coordinator: Arc::clone(&api.coordinator),
+        return Answer::Later(Box::new(HeldPoll {
+            until: Instant::now() + hold_time_max,
+            coordinator: Arc::clone(coordinator),
             runner: *runner,
             nothing: nothing.clone(),
             waiting: None,
             poll,
-        })));
+        }));
     }
-    Ok(poll.response(claim).into())
+    poll.response(claim).into()
 }
 
 /// What a runner says when it asks for work.
@@ -52,7 +59,7 @@ struct Poll {
 }
 
 impl Poll {
-    fn ask(&self, coordinator: &Coordinator, last_update: Option<&str>, now: Timestamp) -> Result<Claim> {
+    fn ask(&self, coordinator: &Coordinator, last_update: Option<&str>, now: Timestamp) -> Result<Deed<Claim>> {
         coordinator.claim_build(self.token.as_ref(), &self.info, last_update, now)
     }
 
@@ -87,7 +94,7 @@ impl Later for HeldPoll {
     }
 
     fn answer(&mut self, last: bool) -> Option<Response> {
-        let claim = self.poll.ask(&self.coordinator, None, Timestamp::now());
+        let claim = self.poll.ask(&self.coordinator, None, Timestamp::now()).and_then(Deed::wait);
         // Only now: whoever leaves has the others looked at, and the build is to be gone by then.
         self.waiting = None;
         match claim {

@@ -1,7 +1,7 @@
 //! Handing builds to runners.
 
-use super::Coordinator;
 use super::idle::Nothing;
+use super::{Coordinator, Deed};
 use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
 use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
@@ -113,7 +113,7 @@ impl Coordinator {
         info: &RunnerInfo,
         last_update: Option<&str>,
         now: Timestamp,
-    ) -> Result<Claim> {
+    ) -> Result<Deed<Claim>> {
         let hash = token.ok_or_else(Error::forbidden)?.hash();
         let step = self.limits().seen_step();
         if let Some((runner, nothing)) = self.idle.told(hash, info, step, now) {
@@ -121,7 +121,7 @@ impl Coordinator {
             let is_known = last_update == Some(nothing.last_update.as_str());
             let generation = if is_known { self.store.queue().generation() } else { self.store.look_at_queue()? };
             if generation == nothing.generation {
-                return Ok(Claim::Nothing(runner, nothing));
+                return Ok(Deed::done(Ok(Claim::Nothing(runner, nothing))));
             }
         }
         let key = QueueKey::clone(&self.queue_key);
@@ -146,12 +146,12 @@ impl Coordinator {
             Ok(Some(Claim::Nothing(id, nothing)))
         })?;
         if let Some(answer) = idle {
-            return Ok(answer);
+            return Ok(Deed::done(Ok(answer)));
         }
         let room = self.check_room();
         let profiles = Arc::clone(&self.profiles);
         let info = info.clone();
-        self.store.write(move |c| {
+        Ok(Deed::write(&self.store, move |c| {
             let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
                 return Ok(Claim::Paused);
@@ -169,7 +169,7 @@ impl Coordinator {
                 return Err(Error::internal("the queue's index names a build that is not pending"));
             }
             Ok(Claim::Build(Box::new(assigned(c, id, token, now)?)))
-        })
+        }))
     }
 }
 

@@ -254,7 +254,11 @@ mod tests {
         let queued = crate::coordinator::Queued { new: crate::store::traces::tests::new_build(), needs_names: vec![] };
         coordinator.add_builds(vec![queued], minute(0)).unwrap();
         for runner in [&busy, &gone, &removed] {
-            coordinator.claim_build(Some(&runner.token), &RunnerInfo::default(), None, minute(1)).unwrap();
+            coordinator
+                .claim_build(Some(&runner.token), &RunnerInfo::default(), None, minute(1))
+                .unwrap()
+                .wait()
+                .unwrap();
         }
         coordinator.pause_runner(paused.id, true).unwrap();
         coordinator.remove_runner(removed.id, minute(1)).unwrap();
@@ -266,7 +270,7 @@ mod tests {
         };
         assert_eq!(states(minute(4)), [("online", 2), ("stale", 0), ("paused", 1), ("never_seen", 1)]);
         let id = crate::domain::build::BuildId(1);
-        coordinator.append_trace(id, Some(busy.token), None, vec![], minute(8)).unwrap();
+        coordinator.append_trace(id, Some(busy.token), None, vec![], minute(8)).unwrap().wait().unwrap();
         assert_eq!(states(minute(9)), [("online", 1), ("stale", 1), ("paused", 1), ("never_seen", 1)]);
     }
 }

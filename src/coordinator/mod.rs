@@ -9,6 +9,7 @@ mod backup;
 mod builds;
 mod check;
 mod claim;
+mod deed;
 mod health;
 mod idle;
 mod maskers;
@@ -29,13 +30,14 @@ pub use backup::{Backup, backup};
 pub use builds::{BuildReport, Queued};
 pub use check::{Checked, check};
 pub use claim::{Assigned, Claim, Dependency};
+pub use deed::Deed;
 pub use health::{Disk, Overview, Readiness};
 pub use idle::Nothing;
 pub use retention::Removal;
 pub use runners::Registration;
 pub use serving::{Serving, is_served};
 pub use sweep::Swept;
-pub use trace::{Patched, Updated};
+pub use trace::{Patched, Report, Updated};
 pub use usage::{Taken, Usage};
 pub use waiting::Waiting;
 
@@ -52,7 +54,7 @@ use std::sync::Arc;
 /// A data directory, opened: what every deed works on. All methods may be called from any thread.
 pub struct Coordinator {
     data: PathBuf,
-    store: Store,
+    store: Arc<Store>,
     artifacts: Artifacts,
     queue_key: QueueKey,
     profiles: Arc<claim::Profiles>,
@@ -93,7 +95,7 @@ impl Coordinator {
             spared: whole_trace::SparedNumbers::default(),
             health: health::Health::default(),
             walk: retention::Walk::default(),
-            store,
+            store: Arc::new(store),
             limits,
         })
     }

@@ -1,9 +1,9 @@
 //! What runners report of a build: its trace and its end.
 
-use super::Coordinator;
 use super::auth::{Purpose, build_for, build_for_put};
 use super::builds::finish;
 use super::whole_trace::{Continuation, PIECE_BYTES_MAX, Ready};
+use super::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::content_range::ContentRange;
 use crate::domain::masking::Carry;
@@ -54,6 +54,20 @@ pub enum Updated {
     Refused(Error),
 }
 
+/// What a runner says of a build that it has.
+pub struct Report {
+    /// The build.
+    pub id: BuildId,
+    /// Who says it.
+    pub token: Option<Token>,
+    /// Counts when it is `success` or `failed`.
+    pub state: Option<String>,
+    /// The whole trace.
+    pub trace: Option<Vec<u8>>,
+    /// When.
+    pub now: Timestamp,
+}
+
 impl Coordinator {
     /// Appends `data` to a running build's trace (protocol 1.3). `range` is the request's, `None` if it has none.
     /// A long patch is stored like several short ones.
@@ -67,18 +81,20 @@ impl Coordinator {
         range: Option<ContentRange>,
         mut data: Vec<u8>,
         now: Timestamp,
-    ) -> Result<Patched> {
+    ) -> Result<Deed<Patched>> {
         let mut start = fitting(range, data.len() as u64).map(|range| range.start);
         loop {
             let rest = data.split_off(data.len().min(PIECE_BYTES_MAX));
             let piece = Piece { start, data, follow: rest.len() as u64 };
-            let patched = self.append_piece(id, token.clone(), piece, self.check_room(), now)?;
-            match patched {
-                Patched::Stored { size, .. } if !rest.is_empty() => (start, data) = (Ok(size), rest),
-                Patched::Stored { .. }
-                | Patched::Elsewhere { .. }
-                | Patched::NotRunning { .. }
-                | Patched::Refused(_) => return Ok(patched),
+            let deed = self.append_piece(id, token.clone(), piece, self.check_room(), now);
+            if rest.is_empty() {
+                return Ok(deed);
+            }
+            match deed.wait()? {
+                Patched::Stored { size, .. } => (start, data) = (Ok(size), rest),
+                refused @ (Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_)) => {
+                    return Ok(Deed::done(Ok(refused)));
+                }
             }
         }
     }
@@ -94,10 +110,10 @@ impl Coordinator {
         piece: Piece,
         room: Result<()>,
         now: Timestamp,
-    ) -> Result<Patched> {
+    ) -> Deed<Patched> {
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
         let maskers = Arc::clone(&self.maskers);
-        self.store.write(move |c| {
+        Deed::write(&self.store, move |c| {
             let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
             if build.status != Status::Running {
                 return Ok(Patched::NotRunning { status: build.status });
@@ -143,43 +159,44 @@ impl Coordinator {
         self.store.read(|c| build_for(c, id, token, Purpose::Change).map(drop))
     }
 
-    /// Takes a build's state and whole trace (protocol 1.2). `state` counts when it is `success` or `failed`.
+    /// Takes a build's state and whole trace (protocol 1.2).
     ///
     /// # Errors
     /// [`Kind::Forbidden`] for a token that nobody holds, [`Kind::NotFound`] for a build that is not the
     /// holder's.
-    pub fn update_build(
-        &self,
-        id: BuildId,
-        token: Option<Token>,
-        state: Option<&str>,
-        trace: Option<Vec<u8>>,
-        now: Timestamp,
-    ) -> Result<Updated> {
-        let end = match state {
-            Some("success") => Some((Status::Success, None)),
-            Some("failed") => Some((Status::Failed, Some(FailureReason::ScriptFailure))),
-            _ => None,
-        };
-        let too_large = trace.as_ref().is_some_and(|trace| trace.len() as u64 > self.limits().trace_bytes_max);
+    pub fn update_build(&self, report: &Report) -> Result<Updated> {
         for _ in 0..TRIES_MAX {
-            let room = self.check_room();
-            // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
-            let has_room = room.is_ok() || end.is_some();
-            let trace = match &trace {
-                None => None,
-                Some(_) if too_large => Some(Ready::Not),
-                Some(data) => Some(self.ready(id, token.as_ref(), data, has_room, now)?),
-            };
-            let room = if has_room { Ok(()) } else { room };
-            let update = Update { id, end, trace, too_large, room, step: self.limits().seen_step(), now };
-            let token = token.clone();
-            let updated = self.store.write(move |c| update.run(c, &build_for_put(c, id, token.as_ref())?))?;
-            if let Some(updated) = updated {
+            if let Some(updated) = self.try_update(report)?.wait()? {
                 return Ok(updated);
             }
         }
         Err(Error::new(Kind::Busy, "somebody else writes to the trace at the same time"))
+    }
+
+    /// The same, once. `None`: somebody else has written to the trace meanwhile.
+    ///
+    /// # Errors
+    /// As [`Coordinator::update_build`].
+    pub fn try_update(&self, report: &Report) -> Result<Deed<Option<Updated>>> {
+        let Report { id, now, .. } = *report;
+        let end = match report.state.as_deref() {
+            Some("success") => Some((Status::Success, None)),
+            Some("failed") => Some((Status::Failed, Some(FailureReason::ScriptFailure))),
+            _ => None,
+        };
+        let too_large = report.trace.as_ref().is_some_and(|trace| trace.len() as u64 > self.limits().trace_bytes_max);
+        let room = self.check_room();
+        // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
+        let has_room = room.is_ok() || end.is_some();
+        let trace = match &report.trace {
+            None => None,
+            Some(_) if too_large => Some(Ready::Not),
+            Some(data) => Some(self.ready(id, report.token.as_ref(), data, has_room, now)?),
+        };
+        let room = if has_room { Ok(()) } else { room };
+        let update = Update { id, end, trace, too_large, room, step: self.limits().seen_step(), now };
+        let token = report.token.clone();
+        Ok(Deed::write(&self.store, move |c| update.run(c, &build_for_put(c, id, token.as_ref())?)))
     }
 
     /// Up to `bytes_max` bytes of a build's trace from `offset` on, with its state at that moment. Of a running

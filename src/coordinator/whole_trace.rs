@@ -181,7 +181,7 @@ impl Coordinator {
             let rest = after(data, size);
             let (piece, follow) = rest.split_at(PIECE_BYTES_MAX.min(rest.len()));
             let piece = Piece { start: Ok(size), data: piece.to_vec(), follow: follow.len() as u64 };
-            match self.append_piece(id, token.cloned(), piece, Ok(()), now)? {
+            match self.append_piece(id, token.cloned(), piece, Ok(()), now).wait()? {
                 Patched::Stored { size: longer, .. } => size = longer,
                 Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_) => return Ok(Ready::Not),
             }
@@ -256,7 +256,7 @@ impl Drop for Spared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::{Claim, Queued, Updated, check};
+    use crate::coordinator::{Claim, Queued, Report, Updated, check};
     use crate::domain::build::{NewBuild, Variable};
     use crate::domain::runner::RunnerInfo;
     use crate::domain::tags::Tags;
@@ -293,7 +293,11 @@ mod tests {
                 info: RunnerInfo::default(),
             };
             let runner = coordinator.add_runner(runner, None, now).unwrap();
-            let claim = coordinator.claim_build(Some(&runner.token), &RunnerInfo::default(), None, now).unwrap();
+            let claim = coordinator
+                .claim_build(Some(&runner.token), &RunnerInfo::default(), None, now)
+                .unwrap()
+                .wait()
+                .unwrap();
             let Claim::Build(assigned) = claim else { panic!("no build") };
             Running { dir, coordinator, id: assigned.build.id, token: assigned.token }
         }
@@ -305,7 +309,8 @@ mod tests {
 
         fn try_put(&self, state: &str, trace: &[u8]) -> Result<Updated> {
             let token = Some(self.token.clone());
-            self.coordinator.update_build(self.id, token, Some(state), Some(trace.to_vec()), Timestamp::now())
+            let (state, trace) = (Some(state.to_owned()), Some(trace.to_vec()));
+            self.coordinator.update_build(&Report { id: self.id, token, state, trace, now: Timestamp::now() })
         }
 
         fn ready(&self, trace: &[u8]) -> Ready {

@@ -1,9 +1,11 @@
 //! Requests and responses as values.
 
 use super::budget::Reserved;
+use crate::crew;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Read;
+use std::sync::mpsc;
 use std::time::Instant;
 
 /// The methods that some endpoint takes.
@@ -90,6 +92,8 @@ pub struct Request<'a> {
 pub enum Answer {
     /// The response.
     Now(Response),
+    /// It is on its way.
+    Soon(Soon),
     /// It comes later.
     Later(Box<dyn Later>),
 }
@@ -106,7 +110,56 @@ impl Answer {
     pub fn at_once(self) -> Response {
         match self {
             Answer::Now(response) => response,
+            Answer::Soon(soon) => soon.wait().at_once(),
             Answer::Later(mut later) => later.answer(true).unwrap_or_else(|| Response::error(500, "")),
+        }
+    }
+}
+
+/// An answer that waits for something short, such as the commit of a write. Meanwhile it keeps no thread.
+pub struct Soon(Box<dyn FnOnce(Reply) + Send>);
+
+/// Makes an answer.
+pub type Finish = Box<dyn FnOnce() -> Answer + Send>;
+
+impl Soon {
+    /// `begin` begins what is waited for, and sees to it that the [`Reply`] is given when that is over.
+    pub fn new(begin: impl FnOnce(Reply) + Send + 'static) -> Soon {
+        Soon(Box::new(begin))
+    }
+
+    /// Begins. `take` is given what makes the answer, by another thread, or by this one before it returns.
+    pub fn begin(self, take: impl FnOnce(Finish) + Send + 'static) {
+        (self.0)(Reply(Some(Box::new(take))));
+    }
+
+    fn wait(self) -> Answer {
+        let (sender, receiver) = mpsc::channel();
+        // It is received below, unless this thread panics.
+        self.begin(move |finish| drop(sender.send(finish)));
+        match crew::waiting(|| receiver.recv()) {
+            Ok(finish) => finish(),
+            Err(mpsc::RecvError) => Response::error(500, "").into(),
+        }
+    }
+}
+
+/// Where an answer goes. Dropped without one, it says that something went wrong.
+pub struct Reply(Option<Box<dyn FnOnce(Finish) + Send>>);
+
+impl Reply {
+    /// Has `finish` make the answer, in a thread that may wait.
+    pub fn give(mut self, finish: impl FnOnce() -> Answer + Send + 'static) {
+        if let Some(take) = self.0.take() {
+            take(Box::new(finish));
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(take) = self.0.take() {
+            take(Box::new(|| Response::error(500, "").into()));
         }
     }
 }

@@ -13,4 +13,4 @@ mod sockets;
 mod watch;
 pub mod wire;
 
-pub use message::{Answer, Body, Later, Method, Request, Response, Wake};
+pub use message::{Answer, Body, Later, Method, Request, Response, Soon, Wake};

@@ -1,9 +1,9 @@
 //! The database file: connections, the one writer, migrations, and statements by noun.
 //!
 //! What must stay true: every connection is made by `open`, which sets every pragma; everything that is
-//! written goes through [`Store::write`], whose answer comes after a durable commit; no read holds its
-//! snapshot for longer than one short statement or group of statements. [`inspect`] and [`invariants`], for
-//! copies and checks, are the exception to all three: they read whole tables, and never write.
+//! written goes through [`Store::write`] or [`Store::submit`], whose answer comes after a durable commit; no read
+//! holds its snapshot for longer than one short statement or group of statements. [`inspect`] and [`invariants`],
+//! for copies and checks, are the exception to all three: they read whole tables, and never write.
 
 pub mod artifacts;
 pub mod builds;
@@ -68,6 +68,17 @@ impl Store {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         self.writer.write(job)
+    }
+
+    /// The same without waiting: `then` is given the result, by another thread, or by this one before it returns. It
+    /// must not wait for anything.
+    pub fn submit<T, F, A>(&self, job: F, then: A)
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        A: FnOnce(Result<T>) + Send + 'static,
+    {
+        self.writer.submit(job, then);
     }
 
     /// Runs `query` on a read-only connection, in one snapshot.

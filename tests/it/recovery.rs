@@ -61,10 +61,8 @@ fn unserved(data: &Path) -> Coordinator {
 fn running_since(coordinator: &Coordinator, new: NewBuild, now: Timestamp) -> BuildId {
     queue(coordinator, new);
     let runner = coordinator.add_runner(new_runner(), None, now).unwrap();
-    let Ok(Claim::Build(assigned)) = coordinator.claim_build(Some(&runner.token), &RunnerInfo::default(), None, now)
-    else {
-        panic!("no build")
-    };
+    let claim = coordinator.claim_build(Some(&runner.token), &RunnerInfo::default(), None, now);
+    let Ok(Claim::Build(assigned)) = claim.unwrap().wait() else { panic!("no build") };
     assigned.build.id
 }
 

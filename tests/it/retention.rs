@@ -125,6 +125,8 @@ fn builds_that_ended_long_ago_go_and_all_others_stay() {
     let runner = operator.add_runner(new_runner(), None, Timestamp::now()).unwrap();
     operator
         .claim_build(Some(&runner.token), &baton::domain::runner::RunnerInfo::default(), None, Timestamp(1))
+        .unwrap()
+        .wait()
         .unwrap();
     let stay = [first + 1, first + 3, first + 4];
 

@@ -8,7 +8,7 @@
 //!   bytes arrive it looks at them in the kernel's buffer (`recv` with `MSG_PEEK`), and lets a request pass
 //!   only when its head is complete, bounded and free of doubt (`gate.rs`);
 //! * a bounded number of **workers** each serve one such request at a time, through tiny_http, and give the
-//!   connection back;
+//!   connection back. What waits for a commit (`soon.rs`) or for a build (`held.rs`) keeps none of them meanwhile;
 //! * whoever holds the [`HttpServer`] stops it.
 //!
 //! What must stay true: a connection's descriptor number is used only while the connection is alive; a
@@ -19,13 +19,15 @@
 
 mod held;
 mod parking;
+mod soon;
 mod workers;
 
 use self::held::Held;
 use self::parking::{Parking, Waits};
+use self::soon::Asked;
 use super::budget::Budget;
 use super::gate::Head;
-use super::message::{Answer, Request};
+use super::message::{Answer, Finish, Request};
 use super::sockets::{self, inode, listen, newest_socket};
 use super::watch::Watches;
 use crate::error::{Error, Result};
@@ -130,6 +132,8 @@ struct Work {
     idle: Vec<Thread>,
     /// Workers that wait in the middle of a request.
     waiting: usize,
+    /// Requests that wait for an answer soon, without a worker.
+    soon: usize,
     /// Most workers that run at a time, apart from those,
     running_max: usize,
     /// and what that is when none of them hangs.
@@ -139,6 +143,11 @@ struct Work {
 impl Work {
     fn running(&self) -> usize {
         self.threads.saturating_sub(self.idle.len() + self.waiting)
+    }
+
+    /// Whether a request is under way.
+    fn is_busy(&self) -> bool {
+        self.threads > 0 || self.soon > 0 || !self.ready.is_empty()
     }
 
     /// How many may run: more for a crowd, so that nobody stands behind all of it.
@@ -163,6 +172,8 @@ enum Task {
     Serve(Connection, Head, bool),
     /// Another look at a request that is held.
     Resume(Held),
+    /// An answer that can be made now.
+    Finish(Asked, Finish),
 }
 
 /// An accepted connection.
@@ -269,10 +280,10 @@ impl HttpServer {
         let deadline = Instant::now() + self.shared.limits.drain_time_max;
         let mut work = self.shared.work();
         work.idle.drain(..).for_each(|idle| idle.unpark());
-        while work.threads > 0 && Instant::now() < deadline {
+        while work.is_busy() && Instant::now() < deadline {
             work = self.shared.worker_ended.wait_timeout(work, TICK).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let given_up = work.threads;
+        let given_up = work.threads + work.soon;
         drop(work);
         // What was parked after the poller had ended: it would keep everything alive that the handler holds.
         self.shared.parking.clear();

@@ -2,6 +2,7 @@
 
 use super::held::{Held, guarded};
 use super::parking::Waits;
+use super::soon::Asked;
 use super::{Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::crew::{self, Crew};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
@@ -29,12 +30,12 @@ impl Shared {
     pub(super) fn queue(self: &Arc<Self>, task: Task) {
         let mut work = self.work();
         match task {
-            Task::Serve(connection, ..) if work.ready.len() >= self.limits.workers_max => {
+            Task::Serve(connection, ..) if work.ready.len() + work.soon >= self.limits.workers_max => {
                 drop(work);
                 refuse(connection.fd, 503, "every worker is busy");
                 self.parking.park(connection, Waits::Closing, &self.limits);
             }
-            task @ (Task::Serve(..) | Task::Resume(_)) => {
+            task @ (Task::Serve(..) | Task::Resume(_) | Task::Finish(..)) => {
                 work.ready.push_back(task);
                 drop(work);
                 self.call_worker();
@@ -102,6 +103,7 @@ impl Shared {
                 // What comes in waits for its client more than it works.
                 Task::Serve(connection, head, followed) => crew::waiting(|| self.serve(connection, head, followed)),
                 Task::Resume(held) => self.answer_held(held),
+                Task::Finish(asked, finish) => self.finish(asked, finish),
             };
             // The next request, if it is there already; its turn comes after the others'.
             let next = connection.and_then(|connection| self.parking.park(connection, Waits::Idle, &self.limits));
@@ -160,7 +162,11 @@ impl Shared {
                 self.hold(Held { connection, later, keep, with_body });
                 return None;
             }
-            answer @ (Answer::Now(_) | Answer::Later(_)) => {
+            Answer::Soon(soon) if finished && head.is_awaited() => {
+                connection.request = Some(request);
+                return self.answer_soon(Asked { connection, keep, with_body }, soon);
+            }
+            answer @ (Answer::Now(_) | Answer::Soon(_) | Answer::Later(_)) => {
                 guarded(|| answer.at_once()).unwrap_or_else(|response| response)
             }
         };

@@ -171,7 +171,7 @@ fn told(coordinator: &Coordinator, new: NewRunner) -> (RunnerId, Token, u64) {
 }
 
 fn ask_directly(coordinator: &Coordinator, token: &Token) -> Claim {
-    coordinator.claim_build(Some(token), &RunnerInfo::default(), None, Timestamp::now()).unwrap()
+    coordinator.claim_build(Some(token), &RunnerInfo::default(), None, Timestamp::now()).unwrap().wait().unwrap()
 }
 
 /// A coordinator without a server; its queue is watched only by [`watched`].
