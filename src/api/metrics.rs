@@ -53,7 +53,7 @@ fn builds(text: &mut Text, overview: &Overview, now: Timestamp) {
     }
     let pending = statistics.stored(Status::Pending);
     text.number(Kind::Gauge, "baton_queue_length", "Builds that wait for a runner.", pending);
-    let age = overview.oldest_pending_at.map_or(Duration::ZERO, |at| now.since(at));
+    let age = overview.oldest_pending.map_or(Duration::ZERO, |(_, at)| now.since(at));
     let help = "How long the build has waited for a runner that has waited longest; 0: none waits.";
     text.number(Kind::Gauge, "baton_queue_oldest_seconds", help, seconds(age));
     let help = "From when builds could be handed out to when they were.";

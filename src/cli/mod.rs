@@ -27,6 +27,7 @@ mod serve;
 mod settings;
 mod shell;
 mod signals;
+mod status;
 mod trace;
 mod welcome;
 mod words;
@@ -94,6 +95,7 @@ enum Command {
     Check(check::Check),
     Prune(prune::Prune),
     Du(du::Du),
+    Status(status::Status),
 }
 
 /// Why a command ends before its natural end.
@@ -202,6 +204,7 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Check(check)) => check.run(&data),
         Some(Command::Prune(prune)) => prune.run(&open()?),
         Some(Command::Du(du)) => du.run(&open()?),
+        Some(Command::Status(status)) => status.run(&open()?, &data),
     }
 }
 

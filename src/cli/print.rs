@@ -116,10 +116,18 @@ pub struct BuildDocument<'a> {
     artifacts_file: Option<ArtifactsDocument<'a>>,
 }
 
+/// The runner that has or had a build, in JSON.
 #[derive(Serialize)]
-struct RunnerOfBuild<'a> {
+pub struct RunnerOfBuild<'a> {
     id: i64,
     description: &'a str,
+}
+
+impl<'a> RunnerOfBuild<'a> {
+    /// That of `build`, if one took it.
+    pub fn new(build: &'a Build) -> Option<RunnerOfBuild<'a>> {
+        build.runner.as_ref().map(|(id, description)| RunnerOfBuild { id: *id, description })
+    }
 }
 
 #[derive(Serialize)]
@@ -150,7 +158,7 @@ impl<'a> BuildDocument<'a> {
             created_at: build.created_at.to_string(),
             started_at: time(build.started_at),
             finished_at: time(build.finished_at),
-            runner: build.runner.as_ref().map(|(id, description)| RunnerOfBuild { id: *id, description }),
+            runner: RunnerOfBuild::new(build),
             trace_size: build.trace_size,
             artifacts_file: build.artifacts.as_ref().map(|file| ArtifactsDocument {
                 filename: &file.filename,

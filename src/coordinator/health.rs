@@ -5,6 +5,7 @@
 
 use super::Coordinator;
 use crate::artifacts::Room;
+use crate::domain::build::BuildId;
 use crate::domain::runner::RunnerState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
@@ -69,8 +70,8 @@ struct Checks {
 pub struct Overview {
     /// Counts of builds and bytes.
     pub statistics: Statistics,
-    /// Since when the build waits that has been ready to be handed out for longest.
-    pub oldest_pending_at: Option<Timestamp>,
+    /// The build that has been ready to be handed out for longest, and since when.
+    pub oldest_pending: Option<(BuildId, Timestamp)>,
     /// How many runners are in each state.
     pub runners: Vec<(RunnerState, u64)>,
     /// Bytes of the database's file.
@@ -160,12 +161,12 @@ impl Coordinator {
     /// The database's or the file system's.
     pub fn overview(&self, now: Timestamp) -> Result<Overview> {
         let read = |c: &rusqlite::Connection| {
-            Ok((statistics::load(c)?, builds::oldest_pending_at(c)?, runners::count_states(c, now)?))
+            Ok((statistics::load(c)?, builds::longest_pending(c)?, runners::count_states(c, now)?))
         };
-        let (statistics, oldest_pending_at, runners) = self.store.read(read)?;
+        let (statistics, oldest_pending, runners) = self.store.read(read)?;
         let (database_bytes, log_bytes) = self.store.file_bytes()?;
         let room = self.artifacts.room()?;
-        Ok(Overview { statistics, oldest_pending_at, runners, database_bytes, log_bytes, room })
+        Ok(Overview { statistics, oldest_pending, runners, database_bytes, log_bytes, room })
     }
 }
 

@@ -415,28 +415,30 @@ pub fn count(c: &Connection) -> Result<Vec<(Status, u64)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// When the build was queued that has been ready to be handed out for longest, of those that are first in line
-/// for their sets of tags: one look-up a set, however long the queue is. Who needs others is ready when the last of
-/// them has ended.
-pub(super) const OLDEST_PENDING_AT: &str = "
+/// The build that has been ready to be handed out for longest, of those that are first in line for their sets of tags,
+/// and since when: one look-up a set, however long the queue is. Who needs others is ready when the last of them has
+/// ended.
+pub(super) const LONGEST_PENDING: &str = "
     WITH RECURSIVE sets (id) AS (
         SELECT min(tag_set_id) FROM builds WHERE status = 'pending'
         UNION ALL
         SELECT (SELECT min(tag_set_id) FROM builds WHERE status = 'pending' AND tag_set_id > sets.id)
         FROM sets WHERE sets.id IS NOT NULL)
-    SELECT min(max(first.created_at, coalesce(
+    SELECT first.id, max(first.created_at, coalesce(
         (SELECT max(needed.finished_at) FROM build_needs n JOIN builds needed ON needed.id = n.needs_id
-         WHERE n.build_id = first.id), 0)))
+         WHERE n.build_id = first.id), 0)) AS ready_at
     FROM sets JOIN builds first
-        ON first.id = (SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = sets.id)";
+        ON first.id = (SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = sets.id)
+    ORDER BY ready_at, first.id LIMIT 1";
 
-/// Since when the build waits that has been ready to be handed out for longest, of those that are first in line
-/// for their sets of tags.
+/// The build that has been ready to be handed out for longest, of those that are first in line for their sets of tags,
+/// and since when.
 ///
 /// # Errors
 /// The database's.
-pub fn oldest_pending_at(c: &Connection) -> Result<Option<Timestamp>> {
-    Ok(c.prepare_cached(OLDEST_PENDING_AT)?.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+pub fn longest_pending(c: &Connection) -> Result<Option<(BuildId, Timestamp)>> {
+    let mut statement = c.prepare_cached(LONGEST_PENDING)?;
+    Ok(statement.query_row([], |row| Ok((BuildId(row.get(0)?), Timestamp(row.get(1)?)))).optional()?)
 }
 
 /// The tokens that must be masked in a build's trace. Has no `Debug`.

@@ -120,3 +120,56 @@ fn a_runner_that_reports_on_its_build_is_online_however_long_it_has_not_asked() 
     baton.finish(&build, "success");
     assert_eq!(state(), "stale");
 }
+
+#[test]
+fn the_status_says_how_things_stand_whether_or_not_a_server_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let status = |data: &Path| -> Value { serde_json::from_str(&command(data, &["status", "--json"])).unwrap() };
+    let empty = status(dir.path());
+    assert_eq!(empty["server"], json!({"running": false, "alive_at": null}));
+    assert_eq!(empty["queue"], json!({"pending": 0, "created": 0, "oldest": null}));
+    assert_eq!(empty["running"], json!({"builds": 0, "longest": null}));
+    assert!(command(dir.path(), &["status"]).contains("server   does not run, and never has; `baton serve` starts it"));
+
+    let baton = Baton::start_in(dir, Limits::default());
+    baton.project("demo");
+    let first = baton.build();
+    let runner = baton.runner();
+    let running = baton.claim(&runner);
+    baton.send(upload(&running, "a.zip", b"12345")).expect(201);
+    let second = baton.queue(NewBuild { tags: tags("a"), ..new_build("demo") });
+    baton.build_needing(&[second]);
+    let paused = baton.runner();
+    baton.operator().pause_runner(paused.id, true).unwrap();
+    let now = status(baton.data());
+    assert_eq!(now["server"]["running"], true);
+    assert!(now["server"]["alive_at"].is_string());
+    assert_eq!((&now["queue"]["pending"], &now["queue"]["created"]), (&json!(1), &json!(1)));
+    let oldest = &now["queue"]["oldest"];
+    assert_eq!(
+        (&oldest["id"], &oldest["project"], &oldest["name"]),
+        (&json!(second), &json!("demo"), &json!("spinach"))
+    );
+    assert!(oldest["pending_reason"].as_str().unwrap().starts_with("no runner has the tag a;"), "{oldest}");
+    assert!(oldest["since"].is_string() && oldest["age"].is_u64(), "{oldest}");
+    let longest = &now["running"]["longest"];
+    assert_eq!((&now["running"]["builds"], &longest["id"]), (&json!(1), &json!(first)));
+    assert_eq!(longest["runner"], json!({"id": 1, "description": "laptop"}));
+    assert_eq!(now["runners"], json!({"online": 1, "stale": 0, "paused": 1, "never_seen": 0}));
+    assert_eq!(now["disk"]["artifact_bytes"], 5);
+    assert!(["database_bytes", "wal_bytes", "free_bytes"].iter().all(|what| now["disk"][what].as_u64() > Some(0)));
+
+    let text = command(baton.data(), &["status"]);
+    let expected = [
+        "server   runs\n".to_owned(),
+        "queue    1 build, and 1 build that waits for others\n".to_owned(),
+        format!("oldest   build {second} (spinach), for "),
+        "running  1 build\n".to_owned(),
+        format!("longest  build {first} (spinach), for "),
+        "runners  1 online, 0 stale, 1 paused, 0 never seen\n".to_owned(),
+        ", artifacts 5 B; ".to_owned(),
+    ];
+    for part in expected {
+        assert!(text.contains(&part), "{part:?} in {text}");
+    }
+}
