@@ -12,6 +12,7 @@ mod build_add;
 mod build_file;
 mod check;
 mod du;
+mod log_line;
 mod logger;
 mod patience;
 mod plain;

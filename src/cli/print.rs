@@ -1,6 +1,6 @@
 //! What commands print: tables, JSON, and the shape of a build in both.
 
-use super::{Done, Stop};
+use super::{Done, Stop, logger};
 use crate::coordinator::BuildReport;
 use crate::domain::build::{Build, BuildId, FailureReason, Status};
 use crate::domain::duration::format_duration;
@@ -22,8 +22,11 @@ pub fn bytes(bytes: &[u8]) -> Done {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Stop::output)
 }
 
-/// Writes one line to standard error. Nobody can be told when that fails.
+/// Writes one line to standard error, as the log is written there. Nobody can be told when that fails.
 pub fn note(text: &str) {
+    if logger::format() == logger::Format::Json {
+        return logger::say(text);
+    }
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(io::stderr().lock(), "baton: {line}");
 }

@@ -1,5 +1,6 @@
 //! `baton serve`: the server, in two processes: see [`crate::supervisor`].
 
+use super::logger::{self, Format};
 use super::ready::{self, Ready};
 use super::secrets::read_secret;
 use super::{Done, Stop, duration, signals, welcome};
@@ -50,7 +51,8 @@ type Keeping = Option<Duration>;
         Each option may also be given as an environment variable, as in BATON_MAX_CONNECTIONS=500 for\n\
         --max-connections; options win.\n\
         SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
-        RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer.",
+        RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer; RUST_LOG=info,baton::requests=off leaves\n\
+        requests out. On a terminal it has colours, unless NO_COLOR is set.",
     error_code(0, "Stopped by a signal."),
     error_code(1, "It could not start; one line on standard error says why.")
 )]
@@ -114,6 +116,10 @@ pub struct Serve {
     #[argh(switch)]
     json: bool,
 
+    /// how the log on standard error looks: text, for people, or json, an object a line; default: text
+    #[argh(option, arg_name = "FORMAT", from_str_fn(log_format), default = "Format::Text")]
+    log_format: Format,
+
     /// no option for operators, who have no reason to change it; tests have
     #[argh(option, arg_name = "SIZE", from_str_fn(size), hidden_help)]
     memory_limit: Option<u64>,
@@ -122,6 +128,7 @@ pub struct Serve {
 impl Serve {
     /// Runs the server on `data` until a signal comes.
     pub fn run(self, data: PathBuf) -> Done {
+        logger::set_format(self.log_format);
         let limits = self.limits();
         if supervisor::is_child() {
             return self.serve(data, limits);
@@ -254,6 +261,14 @@ fn keeping(text: &str) -> Result<Keeping, String> {
 fn connections_that_fit(descriptors: u64) -> usize {
     let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / DESCRIPTORS_PER_CONNECTION;
     usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
+}
+
+fn log_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        _ => Err("it must be text or json".to_owned()),
+    }
 }
 
 fn base_url(text: &str) -> Result<BaseUrl, String> {

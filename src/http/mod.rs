@@ -8,6 +8,7 @@ pub mod gate;
 pub mod message;
 pub mod multipart;
 pub mod params;
+pub mod record;
 pub mod server;
 mod sockets;
 mod watch;

@@ -7,7 +7,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::error::Result;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
-use std::collections::HashMap;
 
 /// What a new runner is made of.
 pub struct NewRunner {
@@ -124,19 +123,6 @@ pub fn by_id(c: &Connection, id: RunnerId) -> Result<Option<Runner>> {
 pub fn all(c: &Connection) -> Result<Vec<Runner>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE r.removed_at IS NULL ORDER BY r.id"))?;
     let rows = statement.query_map([], runner)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The last authenticated call for a build that it runs, of each runner that runs some: who is busy may ask for no
-/// more work, and is there all the same.
-///
-/// # Errors
-/// The database's.
-pub fn reported_at(c: &Connection) -> Result<HashMap<RunnerId, Timestamp>> {
-    let mut statement = c.prepare_cached(
-        "SELECT runner_id, max(coalesce(seen_at, started_at)) FROM builds WHERE status = 'running' GROUP BY runner_id",
-    )?;
-    let rows = statement.query_map([], |row| Ok((RunnerId(row.get(0)?), Timestamp(row.get(1)?))))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -40,6 +40,7 @@ mod full_disk;
 mod harness;
 mod hold;
 mod last_update;
+mod logs;
 mod masking;
 mod needs;
 mod race;
