@@ -11,9 +11,11 @@ mod build;
 mod build_add;
 mod build_file;
 mod check;
+mod completions;
 mod du;
 mod log_line;
 mod logger;
+mod man;
 mod patience;
 mod plain;
 mod print;
@@ -30,6 +32,7 @@ mod shell;
 mod signals;
 mod status;
 mod trace;
+mod tree;
 mod welcome;
 mod words;
 
@@ -94,6 +97,8 @@ enum Command {
     Run(run::Run),
     Backup(backup::Backup),
     Check(check::Check),
+    Completions(completions::Completions),
+    Man(man::Man),
     Prune(prune::Prune),
     Du(du::Du),
     Status(status::Status),
@@ -203,6 +208,8 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Run(run)) => run.run(open),
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
+        Some(Command::Completions(completions)) => completions.run(Baton::get_args_info()),
+        Some(Command::Man(man)) => man.run(Baton::get_args_info()),
         Some(Command::Prune(prune)) => prune.run(&open()?),
         Some(Command::Du(du)) => du.run(&open()?),
         Some(Command::Status(status)) => status.run(&open()?, &data),
@@ -312,24 +319,11 @@ mod tests {
         }
     }
 
-    /// Every command, with the words that lead to it.
-    fn commands() -> Vec<(Vec<&'static str>, argh::CommandInfoWithArgs)> {
-        let mut all = vec![(Vec::new(), Baton::get_args_info())];
-        let mut next = 0;
-        while let Some((path, info)) = all.get(next).cloned() {
-            for child in info.commands {
-                all.push(([path.clone(), vec![child.name]].concat(), child.command));
-            }
-            next += 1;
-        }
-        all
-    }
-
     #[test]
     fn every_command_has_help_with_an_example_and_fits_a_terminal() {
-        let all = commands();
+        let all = tree::all(Baton::get_args_info());
         assert!(all.len() > 20);
-        for (path, info) in all {
+        for tree::Node { path, info } in all {
             let help = answer(&[path.as_slice(), &["--help"]].concat());
             assert!(help.starts_with(format!("Usage: baton {}", path.join(" ")).trim_end()), "{help}");
             assert!(help.contains("Examples:"), "{path:?} has no example");
