@@ -109,7 +109,7 @@ fn save(download: Download, path: &Path) -> Done {
 }
 
 /// Copies all bytes and compares their size and checksum with what was stored.
-fn copy(download: Download, to: &mut dyn Write, write_failed: impl Fn(io::Error) -> Stop) -> Done {
+pub fn copy(download: Download, to: &mut dyn Write, write_failed: impl Fn(io::Error) -> Stop) -> Done {
     let Download { artifacts, mut file } = download;
     let mut hash = Sha256::new();
     let mut size = 0;

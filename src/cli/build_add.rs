@@ -28,8 +28,8 @@ macro_rules! build_options {
             $($own)*
 
             /// branch or tag; default: HEAD
-            #[argh(option, long = "ref", arg_name = "REF", default = "String::from(\"HEAD\")")]
-            ref_name: String,
+            #[argh(option, long = "ref", arg_name = "REF")]
+            ref_name: Option<String>,
 
             /// commit, at least 8 characters; default: what the ref points to when a runner fetches it
             #[argh(option, arg_name = "SHA")]
@@ -97,7 +97,7 @@ macro_rules! build_options {
                     project,
                     name: self.name,
                     stage: self.stage,
-                    ref_: self.ref_name,
+                    ref_: self.ref_name.unwrap_or_else(|| "HEAD".to_owned()),
                     sha: self.sha,
                     before_sha: None,
                     is_tag: false,

@@ -2,7 +2,6 @@
 
 use super::{Done, Stop};
 use nix::sys::signal::{SigSet, Signal};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 /// From now on these signals do nothing but call `act`, in a thread of its own. To be called before any other
@@ -20,20 +19,4 @@ pub fn each(mut act: impl FnMut(Signal) + Send + 'static) -> Done {
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(|error| failed(&error))?;
     Ok(())
-}
-
-/// The first signal arrives in the returned channel and is the command's to answer; the second ends the process
-/// at once.
-pub fn watch() -> Done<Receiver<Signal>> {
-    let (sender, receiver) = channel();
-    let mut is_first = true;
-    each(move |signal| {
-        if !is_first {
-            std::process::exit(1);
-        }
-        is_first = false;
-        // Nobody listens any more: the command is about to end.
-        let _ = sender.send(signal);
-    })?;
-    Ok(receiver)
 }

@@ -58,6 +58,14 @@ impl Coordinator {
         })
     }
 
+    /// The project of this name.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], with the nearest name.
+    pub fn project(&self, name: &str) -> Result<Project> {
+        self.store.read(|c| named(c, name))
+    }
+
     /// All projects, oldest first.
     ///
     /// # Errors

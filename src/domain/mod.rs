@@ -5,6 +5,7 @@ pub mod build;
 pub mod byte_range;
 pub mod content_range;
 pub mod duration;
+pub mod file_url;
 pub mod filename;
 pub mod masking;
 pub mod near;

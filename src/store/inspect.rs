@@ -4,14 +4,13 @@
 //! beside it. At most SQLite refreshes `baton.db-shm`, the index of a write-ahead log that is there already.
 
 use super::{Access, open};
+use crate::domain::file_url::path_in_url;
 use crate::error::{Error, Kind, Result};
 use nix::unistd::{AccessFlags, access};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::ffi::OsString;
-use std::fmt::Write;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -72,16 +71,8 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// What makes SQLite read a file as one that nobody changes.
 pub(super) fn still_uri(path: &Path) -> String {
-    let mut uri = String::from(if path.is_absolute() { "file://" } else { "file:" });
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri + "?immutable=1"
+    let begin = if path.is_absolute() { "file://" } else { "file:" };
+    format!("{begin}{}?immutable=1", path_in_url(path))
 }
 
 /// Copies the database of `from`, as of one moment, into the file `to`, which exists and is empty or holds an

@@ -3,6 +3,7 @@
 
 mod follow;
 mod progress;
+mod run;
 mod welcome;
 
 use std::path::Path;
