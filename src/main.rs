@@ -1,6 +1,10 @@
-//! The program `baton`: logger, arguments, run, exit status.
+//! The program `baton`: allocator, logger, arguments, run, exit status.
 
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     baton::cli::start_logger();

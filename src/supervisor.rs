@@ -211,11 +211,6 @@ impl Supervisor {
             .arg0(name)
             .args(arguments)
             .env(RESTARTS_VARIABLE, self.restarts.to_string())
-            // glibc keeps what threads have freed, in up to 16 heaps, and ever larger pieces of it; after a crowd
-            // the memory is to go back.
-            .env("MALLOC_ARENA_MAX", "2")
-            .env("MALLOC_MMAP_THRESHOLD_", "65536")
-            .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .stdin(OwnedFd::from(self.listener.try_clone()?))
             .stdout(Stdio::piped())
             .spawn()?;
