@@ -151,7 +151,7 @@ fn lines(standing: &Standing, data: &Path, now: Timestamp) -> String {
     let runners: Vec<String> =
         overview.runners.iter().map(|(state, count)| format!("{count} {}", state.as_str().replace('_', " "))).collect();
     let disk = format!(
-        "database {}, its log {}, artifacts {}; {} free",
+        "database {}, write-ahead log {}, artifacts {}; {} free",
         format_size(overview.database_bytes),
         format_size(overview.log_bytes),
         format_size(counts.artifact_bytes),
