@@ -43,6 +43,7 @@ mod last_update;
 mod logs;
 mod masking;
 mod needs;
+mod packaging;
 mod race;
 mod recovery;
 mod register;
