@@ -1,6 +1,6 @@
 //! `baton build`: the queue and what became of it.
 
-use super::{Done, Stop, artifacts, build_add, build_id, print, trace};
+use super::{Done, Stop, artifacts, build_add, build_id, build_watch, print, trace};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::near::nearest;
@@ -38,7 +38,14 @@ enum Command {
 
 /// List builds, newest first.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "list", example = "{command_name} --project demo --status failed --limit 10")]
+#[argh(
+    subcommand,
+    name = "list",
+    example = "{command_name} --project demo --status failed --limit 10\n{command_name} --watch",
+    note = "\
+        --watch looks each second, until Ctrl-C. On a terminal it draws the table anew; elsewhere, and with\n\
+        --json, it prints what there is, oldest first, and then each build that is in another state than before."
+)]
 struct List {
     /// only builds of this project
     #[argh(option, arg_name = "NAME")]
@@ -51,6 +58,10 @@ struct List {
     /// at most so many; default: 50
     #[argh(option, arg_name = "N", from_str_fn(limit), default = "50")]
     limit: u32,
+
+    /// go on, and show what changes
+    #[argh(switch)]
+    watch: bool,
 
     /// print JSON, an object a line, as `build show --json` has it
     #[argh(switch)]
@@ -121,8 +132,14 @@ impl Build {
 
 impl List {
     fn run(self, coordinator: &Coordinator) -> Done {
-        let limit = Some(self.limit);
-        let list = coordinator.list_builds(self.project.as_deref(), self.status, limit, Timestamp::now())?;
+        let look = || {
+            let limit = Some(self.limit);
+            Ok(coordinator.list_builds(self.project.as_deref(), self.status, limit, Timestamp::now())?)
+        };
+        if self.watch {
+            return build_watch::run(look, self.json);
+        }
+        let list = look()?;
         if self.json {
             return print::json_lines(list.iter().map(print::BuildDocument::new));
         }

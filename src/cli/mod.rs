@@ -10,6 +10,7 @@ mod backup;
 mod build;
 mod build_add;
 mod build_file;
+mod build_watch;
 mod check;
 mod checkout;
 mod completions;

@@ -173,27 +173,38 @@ impl<'a> BuildDocument<'a> {
     }
 }
 
+/// What `build list` shows of a build.
+const BUILD_COLUMNS: [&str; 8] = ["ID", "PROJECT", "NAME", "REF", "STATUS", "CREATED", "TOOK", "REMARK"];
+
+/// A build's row.
+pub fn build_row(report: &BuildReport) -> [String; 8] {
+    let build = &report.build;
+    let remark = build.failure_reason.map(FailureReason::as_str).or(report.pending_reason.as_deref());
+    [
+        build.id.to_string(),
+        build.project.clone(),
+        build.name.clone(),
+        build.ref_.clone(),
+        build.status.to_string(),
+        short_time(Some(build.created_at)),
+        run_time(build),
+        remark.unwrap_or_default().to_owned(),
+    ]
+}
+
 /// Builds as a table.
 pub fn builds(list: &[BuildReport]) -> Done {
-    let row = |report: &BuildReport| {
-        let build = &report.build;
-        let remark = build.failure_reason.map(FailureReason::as_str).or(report.pending_reason.as_deref());
-        [
-            build.id.to_string(),
-            build.project.clone(),
-            build.name.clone(),
-            build.ref_.clone(),
-            build.status.to_string(),
-            short_time(Some(build.created_at)),
-            run_time(build),
-            remark.unwrap_or_default().to_owned(),
-        ]
-    };
     table(
-        ["ID", "PROJECT", "NAME", "REF", "STATUS", "CREATED", "TOOK", "REMARK"],
-        list.iter().map(row).collect(),
+        BUILD_COLUMNS,
+        list.iter().map(build_row).collect(),
         "no such builds; `baton build add --project NAME --script 'make test'` queues one",
     )
+}
+
+/// The same as a text, also of no builds.
+pub fn builds_text(list: &[BuildReport]) -> String {
+    let header = BUILD_COLUMNS.map(str::to_owned);
+    aligned(&[vec![header], list.iter().map(build_row).collect()].concat())
 }
 
 /// One build, a line for each thing that is known of it.

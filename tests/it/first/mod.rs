@@ -4,6 +4,7 @@
 mod follow;
 mod progress;
 mod run;
+mod watch;
 mod welcome;
 
 use std::path::Path;
