@@ -8,6 +8,7 @@ use crate::domain::token::Token;
 use crate::ephemeral::Ephemeral;
 use crate::error::Result;
 use crate::http::server::{HttpServer, bind};
+use crate::http::traffic::Traffic;
 use crate::limits::Limits;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -98,11 +99,12 @@ impl Server {
                 swept.timed_out
             );
         }
+        let traffic = Arc::new(Traffic::new(&crate::api::routes()));
         let handler = {
-            let api = Api::new(Arc::clone(&coordinator));
+            let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic));
             Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
         };
-        let http = HttpServer::start(listener, config.limits, handler)?;
+        let http = HttpServer::start(listener, config.limits, traffic, handler)?;
         let background = Background::start(Arc::clone(&coordinator))?;
         let data = config.data;
         Ok(Server { http, _background: background, coordinator, _serving: serving, data, _ephemeral: None })

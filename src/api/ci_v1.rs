@@ -13,6 +13,7 @@ use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
 use crate::domain::content_range::ContentRange;
 use crate::domain::filename::{artifacts_filename, content_disposition};
+use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
@@ -37,7 +38,40 @@ enum Route {
     RunnersDelete,
 }
 
+/// The patterns of the paths, below either prefix.
+pub const ROUTES: [&str; 7] = [
+    "builds/register",
+    "builds/:id",
+    "builds/:id/trace.txt",
+    "builds/:id/artifacts",
+    "builds/:id/artifacts/authorize",
+    "runners/register",
+    "runners/delete",
+];
+
 impl Route {
+    /// Its pattern.
+    fn pattern(&self) -> &'static str {
+        let [builds_register, build, trace, artifacts, authorize, runners_register, runners_delete] = ROUTES;
+        match self {
+            Route::BuildsRegister => builds_register,
+            Route::Build(_) => build,
+            Route::Trace(_) => trace,
+            Route::Artifacts(_) => artifacts,
+            Route::AuthorizeArtifacts(_) => authorize,
+            Route::RunnersRegister => runners_register,
+            Route::RunnersDelete => runners_delete,
+        }
+    }
+
+    /// The build that the path names.
+    fn build(&self) -> Option<BuildId> {
+        match *self {
+            Route::Build(id) | Route::Trace(id) | Route::Artifacts(id) | Route::AuthorizeArtifacts(id) => Some(id),
+            Route::BuildsRegister | Route::RunnersRegister | Route::RunnersDelete => None,
+        }
+    }
+
     /// The endpoint of a path below the prefix. Any path may end in `.json`, the trace in `.txt` too. Ids may
     /// be negative: runners verify themselves with -1.
     fn parse(path: &str) -> Option<Route> {
@@ -60,9 +94,13 @@ impl Route {
 /// Answers a request to a path below the prefix.
 pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
     let Some(route) = Route::parse(path) else { return Response::error(404, "").into() };
+    request.note.route = route.pattern();
+    if let Some(id) = route.build() {
+        request.note.set_id("build", id.0);
+    }
     let now = Timestamp::now();
     let answer = match (route, request.method) {
-        (Route::BuildsRegister, Method::Post) => register_build(api, request, now),
+        (Route::BuildsRegister, Method::Post) => return register_build(api, request, now),
         (Route::Build(id), Method::Put) => update_build(api, request, id, now),
         (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
         (route, _) => return respond(api, request, route, now).into(),
@@ -117,10 +155,10 @@ fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
             None => coordinator.update_build(&report)?,
         };
         Ok(match updated {
-            Updated::Accepted => Response::json(200, &Value::Bool(true)),
-            Updated::Gone => Response::error(404, ""),
+            Updated::Accepted(runner) => to_runner(Response::json(200, &Value::Bool(true)), runner),
+            Updated::Gone(runner) => to_runner(Response::error(404, ""), runner),
             Updated::Refused(error) => return Err(error),
-            Updated::TraceTooLarge => Response::error(403, "the trace is too large"),
+            Updated::TraceTooLarge => refused("the trace is too large"),
         }
         .into())
     }))
@@ -156,20 +194,33 @@ fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
 
 fn patch_response(patched: Patched) -> Result<Response> {
     Ok(match patched {
-        Patched::Stored { status, size } => Response {
-            status: 202,
-            headers: vec![("Content-Type", "text/plain".to_owned())],
-            body: Body::Bytes(format!("0-{size}").into_bytes()),
+        Patched::Stored { status, size, runner } => {
+            let response = Response::new(202, Body::Bytes(format!("0-{size}").into_bytes()))
+                .with("Content-Type", "text/plain")
+                .with("Build-Status", status.as_str())
+                .with("Range", format!("0-{size}"));
+            to_runner(response, runner)
         }
-        .with("Build-Status", status.as_str())
-        .with("Range", format!("0-{size}")),
         // The header must be there and have a `-`: without it runners crash (protocol 4.3).
         Patched::Elsewhere { size } => Response::error(416, "").with("Range", format!("0-{size}")),
         Patched::Refused(error) => return Err(error),
-        Patched::NotRunning { status } => {
-            Response::error(403, "Build is not running!").with("Build-Status", status.as_str())
+        Patched::NotRunning { status, runner } => {
+            to_runner(refused("Build is not running!").with("Build-Status", status.as_str()), runner)
         }
     })
+}
+
+/// For a reason that the holder of a valid token may know.
+fn refused(why: &str) -> Response {
+    Response::error(403, why).because(why)
+}
+
+/// The response, noted as this runner's.
+pub fn to_runner(response: Response, runner: Option<RunnerId>) -> Response {
+    match runner {
+        Some(id) => response.with_id("runner", id.0),
+        None => response,
+    }
 }
 
 /// Protocol 1.4.
@@ -241,7 +292,7 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
     };
     let upload = Upload { file, filename, metadata: received.metadata, expire_in: params.text("expire_in") };
     let assigned = api.coordinator.put_artifacts(id, token, upload, now)?;
-    Ok(Response::json(201, &job_json(&assigned)))
+    Ok(to_runner(Response::json(201, &job_json(&assigned)), assigned.runner.map(|runner| runner.id)))
 }
 
 /// An upload that takes longer than the runner timeout must not lose its build meanwhile.
@@ -318,7 +369,7 @@ fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -
     };
     found.file.seek(SeekFrom::Start(start))?;
     let transfer = api.transfers.reserve(1)?;
-    let response = Response { status, headers: Vec::new(), body: Body::File { file: found.file, bytes, transfer } }
+    let response = Response::new(status, Body::File { file: found.file, bytes, transfer })
         .with("Content-Type", "application/octet-stream")
         .with("Content-Disposition", content_disposition(&found.artifacts.filename))
         .with("Content-Transfer-Encoding", "binary")
@@ -359,7 +410,8 @@ fn register_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Resu
         info: info(&params),
     };
     let made = api.coordinator.register_runner(Some(token), new, now)?;
-    Ok(Response::json(201, &json!({ "id": made.id, "token": made.token.reveal() })))
+    let response = Response::json(201, &json!({ "id": made.id, "token": made.token.reveal() }));
+    Ok(to_runner(response, Some(made.id)))
 }
 
 /// Protocol 1.8. The client needs exactly 200.
@@ -369,5 +421,5 @@ fn delete_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result
         return Err(Error::invalid("\"token\" is missing"));
     };
     let id = api.coordinator.unregister_runner(Some(&token), now)?;
-    Ok(Response::json(200, &json!({ "id": id })))
+    Ok(to_runner(Response::json(200, &json!({ "id": id })), Some(id)))
 }

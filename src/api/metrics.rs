@@ -21,7 +21,10 @@ pub fn text(api: &Api, now: Timestamp) -> Result<Text> {
     let mut text = Text::default();
     process(&mut text, api);
     builds(&mut text, &overview, now);
+    claims(&mut text, api);
     storage(&mut text, &overview);
+    commits(&mut text, api);
+    requests(&mut text, api);
     Ok(text)
 }
 
@@ -78,6 +81,44 @@ fn storage(text: &mut Text, overview: &Overview) {
     ] {
         text.number(Kind::Gauge, name, help, bytes);
     }
+}
+
+fn claims(text: &mut Text, api: &Api) {
+    let help = "Answers to runners that asked for work, by outcome.";
+    let mut family = text.family(Kind::Counter, "baton_claims_total", help);
+    for (outcome, count) in api.claims.counts() {
+        family.sample(&[("outcome", outcome.as_str())], count);
+    }
+    let waiting = api.coordinator.count_waiting();
+    text.number(Kind::Gauge, "baton_held_polls", "Runners that wait for a build, without a thread.", waiting);
+}
+
+fn commits(text: &mut Text, api: &Api) {
+    let commits = api.coordinator.commits();
+    let help = "How long commits took until they were durable.";
+    text.distribution("baton_commit_duration_seconds", help, &commits.times.read());
+    text.distribution("baton_commit_jobs", "Writes that shared a commit.", &commits.jobs.read());
+}
+
+fn requests(text: &mut Text, api: &Api) {
+    let traffic = &api.traffic;
+    let help = "Requests that were answered, by route, method and status.";
+    let mut family = text.family(Kind::Counter, "baton_http_requests_total", help);
+    for (route, method, status, count) in traffic.answers() {
+        family.sample(&[("route", route), ("method", method.as_str()), ("status", &status.to_string())], count);
+    }
+    let help = "From the arrival of requests to the end of their answers, the time included for which they were held.";
+    let mut family = text.family(Kind::Histogram, "baton_http_request_duration_seconds", help);
+    for (route, method, times) in traffic.times() {
+        family.distribution(&[("route", route), ("method", method.as_str())], &times);
+    }
+    let help = "What was refused before it was a request, by status.";
+    let mut family = text.family(Kind::Counter, "baton_http_refusals_total", help);
+    for (status, count) in traffic.refusals() {
+        family.sample(&[("status", &status.to_string())], count);
+    }
+    let connections = traffic.connections.get();
+    text.number(Kind::Gauge, "baton_http_connections", "Connections that are open.", connections);
 }
 
 fn seconds(time: Duration) -> f64 {

@@ -1,16 +1,19 @@
 //! What is spoken over HTTP: one file per protocol, each only translating between requests and deeds.
 
 pub mod ci_v1;
+mod claims;
 mod job;
 mod metrics;
 pub mod ops;
 mod poll;
 mod report;
 
+use self::claims::Claims;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
+use crate::http::traffic::Traffic;
 use crate::http::{Answer, Method, Request, Response, Soon};
 use std::sync::Arc;
 
@@ -21,17 +24,27 @@ pub struct Api {
     bodies: Budget,
     /// Uploads and downloads.
     transfers: Budget,
+    claims: Arc<Claims>,
+    /// What the server that this answers for has counted.
+    traffic: Arc<Traffic>,
     started_at: Timestamp,
 }
 
+/// The patterns of all paths that there are; what lies elsewhere has none.
+pub fn routes() -> Vec<&'static str> {
+    [&ci_v1::ROUTES[..], &ops::ROUTES[..]].concat()
+}
+
 impl Api {
-    /// The protocols over these deeds.
+    /// The protocols over these deeds, for a server that counts in `traffic`, by [`routes`].
     #[must_use]
-    pub fn new(coordinator: Arc<Coordinator>) -> Api {
+    pub fn new(coordinator: Arc<Coordinator>, traffic: Arc<Traffic>) -> Api {
         let limits = coordinator.limits();
         Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
+            claims: Arc::default(),
+            traffic,
             started_at: Timestamp::now(),
             coordinator,
         }
@@ -73,27 +86,21 @@ fn method_not_allowed(allowed: &[Method]) -> Response {
 
 /// The one table from errors to statuses. What went wrong inside goes to the log, never to the client.
 fn error_response(error: &Error) -> Response {
-    match error.kind {
+    let response = match error.kind {
         Kind::Invalid => Response::error(400, &error.message),
         Kind::Forbidden => Response::error(403, &error.message),
         Kind::NotFound => Response::error(404, ""),
         Kind::TooSlow => Response::error(408, &error.message),
         Kind::Conflict => Response::error(409, &error.message),
         Kind::TooLarge => Response::error(413, &error.message),
-        Kind::Busy => {
-            log::warn!("answered 503: {error}");
-            Response::error(503, "the server is busy, try again").with("Retry-After", "1")
-        }
-        Kind::DiskFull => disk_full(503, error),
-        Kind::Internal => {
-            log::error!("answered 500: {error}");
-            Response::error(500, "")
-        }
-    }
+        Kind::Busy => Response::error(503, "the server is busy, try again").with("Retry-After", "1"),
+        Kind::DiskFull => return disk_full(503, error),
+        Kind::Internal => Response::error(500, ""),
+    };
+    response.because(&error.message)
 }
 
 /// What is answered while there is no room. Never 403 or 404, on which old runners give a build up.
 fn disk_full(status: u16, error: &Error) -> Response {
-    log::error!("answered {status}: {error}");
-    Response::error(status, "the server's disk is full").with("Retry-After", "10")
+    Response::error(status, "the server's disk is full").with("Retry-After", "10").because(&error.message)
 }

@@ -11,24 +11,27 @@ use std::time::Instant;
 /// Where a supervisor tells its child how often it had to start another one; absent without a supervisor.
 pub const RESTARTS_VARIABLE: &str = "BATON_RESTARTS";
 
+/// The patterns of the paths.
+pub const ROUTES: [&str; 4] = ["/-/health", "/-/liveness", "/-/readiness", "/-/metrics"];
+
 /// Answers a request to a path below `/-/`.
-pub fn handle(api: &Api, request: &Request<'_>, path: &str) -> Response {
-    match path {
-        "health" | "liveness" | "readiness" | "metrics" if !matches!(request.method, Method::Get | Method::Head) => {
-            method_not_allowed(&[Method::Get, Method::Head])
-        }
-        "health" | "liveness" => Response::json(200, &json!({ "status": "ok" })),
+pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
+    let Some(route) = ROUTES.into_iter().find(|route| route.strip_prefix("/-/") == Some(path)) else {
+        return Response::error(404, "");
+    };
+    request.note.route = route;
+    if !matches!(request.method, Method::Get | Method::Head) {
+        return method_not_allowed(&[Method::Get, Method::Head]);
+    }
+    let response = match path {
         "readiness" => readiness(&api.coordinator),
         "metrics" => match metrics::text(api, Timestamp::now()) {
-            Ok(text) => Response {
-                status: 200,
-                headers: vec![("Content-Type", Text::CONTENT_TYPE.to_owned())],
-                body: Body::Bytes(text.into_bytes()),
-            },
+            Ok(text) => Response::new(200, Body::Bytes(text.into_bytes())).with("Content-Type", Text::CONTENT_TYPE),
             Err(error) => error_response(&error),
         },
-        _ => Response::error(404, ""),
-    }
+        _ => Response::json(200, &json!({ "status": "ok" })),
+    };
+    response.as_routine()
 }
 
 /// Each check with its result. A disk that is low is no reason to send requests elsewhere.

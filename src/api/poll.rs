@@ -1,6 +1,8 @@
 //! A runner asks for work (protocol 1.1). One that says it knows that there is none is answered when there is
 //! some, as GitLab's front end does it (protocol 2, long polling), but with the build itself.
 
+use super::ci_v1::to_runner;
+use super::claims::{Claims, Outcome};
 use super::job::job_json;
 use super::{Api, answer_to, error_response};
 use crate::coordinator::{Claim, Coordinator, Deed, Nothing, Waiting};
@@ -15,29 +17,35 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Answers `POST builds/register`.
-///
-/// # Errors
-/// As [`Coordinator::claim_build`]; bad parameters.
-pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Answer> {
-    let limits = api.coordinator.limits();
-    let params = Params::of_request(request, limits.form_bytes_max)?;
-    let last_update = params.text("last_update");
+pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
+    let (coordinator, claims) = (Arc::clone(&api.coordinator), Arc::clone(&api.claims));
+    match ask(api, request, now) {
+        Ok((poll, deed)) => answer_to(deed, move |claim| Ok(answer(poll, claim, &coordinator, claims))),
+        Err(error) => {
+            claims.count(Outcome::of_error(&error));
+            error_response(&error).into()
+        }
+    }
+}
+
+fn ask(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<(Poll, Deed<Claim>)> {
+    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
     let poll = Poll {
         token: super::ci_v1::token(&params, request),
         info: info(&params),
+        last_update: params.text("last_update"),
         understands_no_content: understands_no_content(request.headers.get("User-Agent")),
     };
-    let deed = poll.ask(&api.coordinator, last_update.as_deref(), now)?;
-    let coordinator = Arc::clone(&api.coordinator);
-    Ok(answer_to(deed, move |claim| Ok(answer(poll, claim?, last_update.as_deref(), &coordinator))))
+    let deed = poll.ask(&api.coordinator, poll.last_update.as_deref(), now)?;
+    Ok((poll, deed))
 }
 
 /// Holds a runner that knows that there is nothing.
-fn answer(poll: Poll, claim: Claim, last_update: Option<&str>, coordinator: &Arc<Coordinator>) -> Answer {
+fn answer(poll: Poll, claim: Result<Claim>, coordinator: &Arc<Coordinator>, claims: Arc<Claims>) -> Answer {
     let hold_time_max = coordinator.limits().hold_time_max;
-    if let Claim::Nothing(runner, nothing) = &claim
+    if let Ok(Claim::Nothing(runner, nothing)) = &claim
         && !hold_time_max.is_zero()
-        && last_update == Some(nothing.last_update.as_str())
+        && poll.last_update.as_ref() == Some(&nothing.last_update)
     {
         return Answer::Later(Box::new(HeldPoll {
             until: Instant::now() + hold_time_max,
@@ -46,8 +54,11 @@ fn answer(poll: Poll, claim: Claim, last_update: Option<&str>, coordinator: &Arc
             nothing: nothing.clone(),
             waiting: None,
             poll,
+            claims,
+            is_answered: false,
         }));
     }
+    claims.count(Outcome::of(&claim, false));
     poll.response(claim).into()
 }
 
@@ -55,6 +66,8 @@ fn answer(poll: Poll, claim: Claim, last_update: Option<&str>, coordinator: &Arc
 struct Poll {
     token: Option<Token>,
     info: RunnerInfo,
+    /// What it knows, in the words of its last answer.
+    last_update: Option<String>,
     understands_no_content: bool,
 }
 
@@ -63,15 +76,20 @@ impl Poll {
         coordinator.claim_build(self.token.as_ref(), &self.info, last_update, now)
     }
 
-    fn response(&self, claim: Claim) -> Response {
+    /// Whoever gets nothing asks again in a moment, all the time.
+    fn response(&self, claim: Result<Claim>) -> Response {
         match claim {
-            Claim::Build(assigned) => Response::json(201, &job_json(&assigned)),
-            Claim::Nothing(_, nothing) => {
+            Ok(Claim::Build(assigned)) => {
+                let response = Response::json(201, &job_json(&assigned)).with_id("build", assigned.build.id.0);
+                to_runner(response, assigned.runner.map(|runner| runner.id))
+            }
+            Ok(Claim::Nothing(runner, nothing)) => {
                 let response =
                     if self.understands_no_content { Response::empty(204) } else { Response::error(404, "") };
-                response.with("X-GitLab-Last-Update", nothing.last_update)
+                to_runner(response.with("X-GitLab-Last-Update", nothing.last_update).as_routine(), Some(runner))
             }
-            Claim::Paused => Response::error(404, ""),
+            Ok(Claim::Paused(runner)) => to_runner(Response::error(404, "").as_routine(), Some(runner)),
+            Err(error) => error_response(&error),
         }
     }
 }
@@ -85,6 +103,16 @@ struct HeldPoll {
     /// What it knows.
     nothing: Nothing,
     waiting: Option<Waiting>,
+    claims: Arc<Claims>,
+    is_answered: bool,
+}
+
+impl Drop for HeldPoll {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.claims.count(Outcome::Left);
+        }
+    }
 }
 
 impl Later for HeldPoll {
@@ -102,8 +130,11 @@ impl Later for HeldPoll {
                 self.nothing = nothing;
                 None
             }
-            Ok(claim) => Some(self.poll.response(claim)),
-            Err(error) => Some(error_response(&error)),
+            claim => {
+                self.is_answered = true;
+                self.claims.count(Outcome::of(&claim, true));
+                Some(self.poll.response(claim))
+            }
         }
     }
 

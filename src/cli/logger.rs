@@ -1,10 +1,15 @@
 //! The log: to standard error, one line a record, `RUST_LOG` decides how much.
+//!
+//! What must stay true: a log that nobody reads holds nobody up. A pipe that is full, or a terminal that was stopped,
+//! gets no more until it takes some; what was left out meanwhile is counted, and said then.
 
 use super::log_line;
 use crate::domain::time::Timestamp;
-use log::{Log, Metadata, Record};
+use log::{Level, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Crates that would print header values, tokens among them: silent whatever `RUST_LOG` says.
 const SILENT: [&str; 4] = ["tiny_http_fork", "tiny_http", "multipart", "mio"];
@@ -21,21 +26,52 @@ pub enum Format {
     Json,
 }
 
-struct Logger(env_logger::Logger);
+struct Logger {
+    filter: env_logger::Logger,
+    colours: bool,
+    /// Lines since the last one that was written.
+    left_out: AtomicU64,
+}
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        !is_silent(metadata.target()) && self.0.enabled(metadata)
+        !is_silent(metadata.target()) && self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !is_silent(record.target()) && !record.module_path().is_some_and(is_silent) {
-            self.0.log(record);
+        let is_silent = is_silent(record.target()) || record.module_path().is_some_and(is_silent);
+        if !is_silent && self.filter.matches(record) {
+            self.write(record);
         }
     }
 
-    fn flush(&self) {
-        self.0.flush();
+    fn flush(&self) {}
+}
+
+impl Logger {
+    fn write(&self, record: &Record<'_>) {
+        let line = self.line(record);
+        let mut stderr = io::stderr().lock();
+        // What is ready takes a line whole: pipes say so from 4 KiB on.
+        let ready = poll(&mut [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO);
+        if ready == Ok(0) {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let said = format_args!("{left_out} lines of the log were left out, since nobody read them");
+            let said = self.line(&Record::builder().level(Level::Warn).args(said).build());
+            let _ = stderr.write_all(said.as_bytes());
+        }
+        let _ = stderr.write_all(line.as_bytes());
+    }
+
+    fn line(&self, record: &Record<'_>) -> String {
+        match format() {
+            Format::Text => log_line::text(Timestamp::now(), record, self.colours),
+            Format::Json => log_line::json(Timestamp::now(), record),
+        }
     }
 }
 
@@ -47,18 +83,10 @@ fn is_silent(target: &str) -> bool {
 /// `NO_COLOR` is set.
 pub fn start() {
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
-        .format(move |buffer, record| {
-            let line = match format() {
-                Format::Text => log_line::text(Timestamp::now(), record, colours),
-                Format::Json => log_line::json(Timestamp::now(), record),
-            };
-            buffer.write_all(line.as_bytes())
-        })
-        .build();
-    let level = logger.filter();
+    let filter = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
+    let level = filter.filter();
     // It can only fail when there is a logger already.
-    if log::set_boxed_logger(Box::new(Logger(logger))).is_ok() {
+    if log::set_boxed_logger(Box::new(Logger { filter, colours, left_out: AtomicU64::new(0) })).is_ok() {
         log::set_max_level(level);
     }
 }
@@ -75,10 +103,8 @@ pub fn format() -> Format {
 
 /// Says why the program ends, whatever `RUST_LOG` says, as a record in JSON.
 pub fn say(text: &str) {
-    let line = log_line::json(
-        Timestamp::now(),
-        &Record::builder().level(log::Level::Error).args(format_args!("{text}")).build(),
-    );
+    let line =
+        log_line::json(Timestamp::now(), &Record::builder().level(Level::Error).args(format_args!("{text}")).build());
     let _ = io::stderr().write_all(line.as_bytes());
 }
 

@@ -22,8 +22,8 @@ pub enum Claim {
     Build(Box<Assigned>),
     /// Nothing at present for this runner.
     Nothing(RunnerId, Nothing),
-    /// The runner is paused.
-    Paused,
+    /// This runner is paused.
+    Paused(RunnerId),
 }
 
 /// A build with all that its runner gets.
@@ -132,7 +132,7 @@ impl Coordinator {
         let idle = self.store.read(|c| {
             let runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
-                return Ok(Some(Claim::Paused));
+                return Ok(Some(Claim::Paused(runner.id)));
             }
             if is_contact_due(&runner, info, step, now)
                 || self.profiles.candidate(c, &runner, Seen::Committed)?.is_some()
@@ -154,7 +154,7 @@ impl Coordinator {
         Ok(Deed::write(&self.store, move |c| {
             let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
-                return Ok(Claim::Paused);
+                return Ok(Claim::Paused(runner.id));
             }
             if is_contact_due(&runner, &info, step, now) {
                 runner.info.update(info);

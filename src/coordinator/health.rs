@@ -10,7 +10,7 @@ use crate::domain::runner::RunnerState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::statistics::Statistics;
-use crate::store::{builds, runners, statistics};
+use crate::store::{Commits, builds, runners, statistics};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -153,6 +153,12 @@ impl Coordinator {
     /// [`crate::error::Kind::DiskFull`] below the reserve.
     pub fn check_room(&self) -> Result<()> {
         self.artifacts.check_room(self.limits.disk_reserve_bytes)
+    }
+
+    /// What the commits of this process have taken.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        self.store.commits()
     }
 
     /// What the data directory holds. It costs the same, however many builds there are; each runner costs a little.

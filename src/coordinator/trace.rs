@@ -7,6 +7,7 @@ use super::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::content_range::ContentRange;
 use crate::domain::masking::Carry;
+use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,8 @@ pub enum Patched {
         status: Status,
         /// Bytes.
         size: u64,
+        /// Who has the build.
+        runner: Option<RunnerId>,
     },
     /// The patch does not begin at the trace's end; nothing was stored.
     Elsewhere {
@@ -36,6 +39,8 @@ pub enum Patched {
     NotRunning {
         /// The build's state.
         status: Status,
+        /// Who has or had the build.
+        runner: Option<RunnerId>,
     },
     /// The patch is wrong, or there is no room for it; nothing was stored but that its sender lives.
     Refused(Error),
@@ -44,10 +49,10 @@ pub enum Patched {
 /// What became of an update.
 #[derive(Debug)]
 pub enum Updated {
-    /// Done, or done before.
-    Accepted,
+    /// Done, or done before, by the runner that has or had the build.
+    Accepted(Option<RunnerId>),
     /// The build is not the caller's to report on (any more); a canceled build's last trace was kept.
-    Gone,
+    Gone(Option<RunnerId>),
     /// The trace passed the limit; the build has failed.
     TraceTooLarge,
     /// There is no room for a trace that is not the last one; nothing was stored but that its sender lives.
@@ -116,7 +121,7 @@ impl Coordinator {
         Deed::write(&self.store, move |c| {
             let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
             if build.status != Status::Running {
-                return Ok(Patched::NotRunning { status: build.status });
+                return Ok(Patched::NotRunning { status: build.status, runner: build.runner_id });
             }
             touch(c, &build, step, now)?;
             let trace = traces::of_build(c, id)?;
@@ -130,7 +135,7 @@ impl Coordinator {
             let size = trace.size + piece.data.len() as u64;
             if size + piece.follow > bytes_max {
                 finish(c, &build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
-                return Ok(Patched::NotRunning { status: Status::Failed });
+                return Ok(Patched::NotRunning { status: Status::Failed, runner: build.runner_id });
             }
             if !piece.data.is_empty() {
                 if let Err(error) = room {
@@ -139,7 +144,7 @@ impl Coordinator {
                 let masker = maskers.of_build(c, id)?;
                 Continuation::new(&masker, &carry(&trace)?, trace.size, piece.data).write(c, id, &trace)?;
             }
-            Ok(Patched::Stored { status: Status::Running, size })
+            Ok(Patched::Stored { status: Status::Running, size, runner: build.runner_id })
         })
     }
 
@@ -249,12 +254,13 @@ impl Update {
                 }
                 traces::finish(c, id)?;
             }
-            return Ok(Some(Updated::Gone));
+            return Ok(Some(Updated::Gone(build.runner_id)));
         }
         if build.status != Status::Running {
             // Maybe the answer to this very report was lost on its way.
             let is_repeated = end.is_some_and(|(end, _)| end == build.status) && build.erased_at.is_none();
-            return Ok(Some(if is_repeated { Updated::Accepted } else { Updated::Gone }));
+            let runner = build.runner_id;
+            return Ok(Some(if is_repeated { Updated::Accepted(runner) } else { Updated::Gone(runner) }));
         }
         if self.too_large {
             finish(c, build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
@@ -272,7 +278,7 @@ impl Update {
         if let Some((status, reason)) = end {
             finish(c, build, status, reason, now)?;
         }
-        Ok(Some(Updated::Accepted))
+        Ok(Some(Updated::Accepted(build.runner_id)))
     }
 }
 

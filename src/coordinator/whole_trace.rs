@@ -304,7 +304,7 @@ mod tests {
 
         fn put(&self, state: &str, trace: &[u8]) {
             let updated = self.try_put(state, trace);
-            assert!(matches!(updated, Ok(Updated::Accepted)), "{updated:?}");
+            assert!(matches!(updated, Ok(Updated::Accepted(_))), "{updated:?}");
         }
 
         fn try_put(&self, state: &str, trace: &[u8]) -> Result<Updated> {
@@ -464,7 +464,7 @@ mod tests {
             let write = |log| {
                 for _ in 0..6 {
                     match running.try_put("running", log) {
-                        Ok(Updated::Accepted) => {}
+                        Ok(Updated::Accepted(_)) => {}
                         // It met the others too often.
                         Err(error) if error.kind == Kind::Busy => {}
                         other => panic!("{other:?}"),

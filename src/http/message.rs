@@ -28,6 +28,10 @@ pub enum Method {
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Method; 7] =
+        [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Other];
+
     /// The method of this name.
     #[must_use]
     pub fn parse(name: &str) -> Method {
@@ -42,7 +46,7 @@ impl Method {
         }
     }
 
-    /// Its name, as `Allow` lists it.
+    /// Its name, as `Allow` and the log have it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +56,7 @@ impl Method {
             Method::Put => "PUT",
             Method::Patch => "PATCH",
             Method::Delete => "DELETE",
-            Method::Other => "?",
+            Method::Other => "OTHER",
         }
     }
 }
@@ -86,6 +90,43 @@ pub struct Request<'a> {
     /// With a long body: the place among those who have not shown yet that they may send one. A handler that
     /// has seen a valid token drops it.
     pub stranger: Option<Reserved>,
+    /// What the handler knows of it so far.
+    pub note: Note,
+}
+
+/// What a handler knows of a request, for those who watch: the log and the metrics.
+#[derive(Clone, Default, Debug)]
+pub struct Note {
+    /// The pattern of the path, one of those that the metrics have; empty: none.
+    pub route: &'static str,
+    /// What it is about, and who asks: a few names with numbers.
+    pub ids: [Option<(&'static str, i64)>; 2],
+    /// Whether it happens all the time, and changed nothing.
+    pub is_routine: bool,
+    /// What went wrong, in a sentence without secrets.
+    pub cause: Option<String>,
+}
+
+impl Note {
+    /// Takes over what `later` says; what that leaves open stays.
+    #[must_use]
+    pub fn and(mut self, later: Note) -> Note {
+        later.ids.into_iter().flatten().for_each(|(name, id)| self.set_id(name, id));
+        Note {
+            route: if later.route.is_empty() { self.route } else { later.route },
+            ids: self.ids,
+            is_routine: later.is_routine || self.is_routine,
+            cause: later.cause.or(self.cause),
+        }
+    }
+
+    /// Names an id. Those that there is no room for are left out.
+    pub fn set_id(&mut self, name: &'static str, id: i64) {
+        let is_free = |place: &&mut Option<(&str, i64)>| place.is_none_or(|(own, _)| own == name);
+        if let Some(place) = self.ids.iter_mut().find(is_free) {
+            *place = Some((name, id));
+        }
+    }
 }
 
 /// What a handler gives back.
@@ -234,13 +275,21 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Body,
+    /// What is not sent: for the log and the metrics.
+    pub note: Note,
 }
 
 impl Response {
+    /// A response with this body, whose type it does not say.
+    #[must_use]
+    pub fn new(status: u16, body: Body) -> Response {
+        Response { status, headers: Vec::new(), body, note: Note::default() }
+    }
+
     /// A response without a body.
     #[must_use]
     pub fn empty(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) }
+        Response::new(status, Body::Bytes(Vec::new()))
     }
 
     /// A JSON response. The type is exactly `application/json`: runners up to 1.10 take no `; charset` with it
@@ -248,7 +297,7 @@ impl Response {
     #[must_use]
     pub fn json(status: u16, value: &Value) -> Response {
         let body = Body::Bytes(value.to_string().into_bytes());
-        Response { status, headers: vec![("Content-Type", "application/json".to_owned())], body }
+        Response::new(status, body).with("Content-Type", "application/json")
     }
 
     /// An error: `{"message": "404 Not Found"}`, with the details, if any, after the status.
@@ -269,31 +318,56 @@ impl Response {
     }
 }
 
+impl Response {
+    /// The same with an id in its note.
+    #[must_use]
+    pub fn with_id(mut self, name: &'static str, id: i64) -> Response {
+        self.note.set_id(name, id);
+        self
+    }
+
+    /// The same as one of many that say nothing new.
+    #[must_use]
+    pub fn as_routine(mut self) -> Response {
+        self.note.is_routine = true;
+        self
+    }
+
+    /// The same for this reason, which is not sent.
+    #[must_use]
+    pub fn because(mut self, cause: &str) -> Response {
+        self.note.cause = Some(cause.to_owned()).filter(|cause| !cause.is_empty());
+        self
+    }
+}
+
+/// The statuses that are answered, with their reason phrases.
+pub const STATUSES: [(u16, &str); 21] = [
+    (100, "Continue"),
+    (200, "OK"),
+    (201, "Created"),
+    (202, "Accepted"),
+    (204, "No Content"),
+    (206, "Partial Content"),
+    (304, "Not Modified"),
+    (400, "Bad Request"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (408, "Request Timeout"),
+    (409, "Conflict"),
+    (413, "Request Entity Too Large"),
+    (414, "URI Too Long"),
+    (416, "Range Not Satisfiable"),
+    (431, "Request Header Fields Too Large"),
+    (500, "Internal Server Error"),
+    (503, "Service Unavailable"),
+    (505, "HTTP Version Not Supported"),
+    (507, "Insufficient Storage"),
+];
+
 /// The reason phrase of a status.
 #[must_use]
 pub fn reason(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        206 => "Partial Content",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        413 => "Request Entity Too Large",
-        414 => "URI Too Long",
-        416 => "Range Not Satisfiable",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        _ => "",
-    }
+    STATUSES.iter().find(|(own, _)| *own == status).map_or("", |(_, reason)| reason)
 }

@@ -11,7 +11,8 @@ pub mod params;
 pub mod record;
 pub mod server;
 mod sockets;
+pub mod traffic;
 mod watch;
 pub mod wire;
 
-pub use message::{Answer, Body, Later, Method, Request, Response, Soon, Wake};
+pub use message::{Answer, Body, Later, Method, Note, Request, Response, Soon, Wake};

@@ -8,7 +8,7 @@ use super::message::Response;
 use super::wire::{Pace, write_response};
 use crate::limits::Limits;
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, Shutdown, SockaddrStorage, getsockname, recv, send, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, SockaddrStorage, getpeername, getsockname, recv, send, shutdown};
 use nix::sys::stat::{SFlag, fstat};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::cell::RefCell;
@@ -168,6 +168,13 @@ pub fn discard(fd: RawFd) -> Option<usize> {
         }
     }
     Some(taken)
+}
+
+/// Whom a connection leads to, while it stands.
+pub fn peer(fd: RawFd) -> Option<SocketAddr> {
+    let address = getpeername::<SockaddrStorage>(fd).ok()?;
+    let v4 = address.as_sockaddr_in().map(|it| SocketAddr::from((it.ip(), it.port())));
+    v4.or_else(|| address.as_sockaddr_in6().map(|it| SocketAddr::from((it.ip(), it.port()))))
 }
 
 /// Answers without a thread: an error fits into the socket's buffer.

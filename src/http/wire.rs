@@ -67,6 +67,11 @@ impl<R: Read> Incoming<R> {
         self.finished
     }
 
+    /// Bytes that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.pace.bytes
+    }
+
     /// Reads and drops the rest, if it is at most `bytes_max` long. Returns whether that was all.
     pub fn skip_rest(&mut self, bytes_max: u64) -> bool {
         if !self.finished && !self.failed && self.left.is_none_or(|left| left <= bytes_max) {

@@ -31,6 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use writer::Writer;
 
+pub use writer::Commits;
+
 /// How long a connection waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,6 +95,12 @@ impl Store {
     #[must_use]
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// What the commits of this process have taken.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        self.writer.commits()
     }
 
     /// Bytes of the database's file, and of its write-ahead log.

@@ -9,6 +9,7 @@
 
 use crate::crew;
 use crate::error::{Error, Result};
+use crate::metrics::Histogram;
 use crate::store::queue::{self, Queue};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 /// Most jobs in one commit: bounds how long the first of them waits.
 const JOBS_PER_COMMIT_MAX: usize = 256;
@@ -95,6 +97,21 @@ struct Shared {
     /// Calls the thread.
     called: Condvar,
     queue: Arc<Queue>,
+    commits: Commits,
+}
+
+/// What commits take.
+pub struct Commits {
+    /// How long they take, from the last change to the moment in which all is durable.
+    pub times: Histogram,
+    /// How many writes share one.
+    pub jobs: Histogram,
+}
+
+impl Default for Commits {
+    fn default() -> Commits {
+        Commits { times: Histogram::of_times(), jobs: Histogram::of_counts() }
+    }
 }
 
 #[derive(Default)]
@@ -113,7 +130,13 @@ impl Writer {
     /// Writes through `connection`, and tells `queue` what became of its generation.
     pub fn new(connection: Connection, queue: Arc<Queue>) -> Writer {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
-        Writer(Arc::new(Shared { connection, waiting, called: Condvar::new(), queue }))
+        let (called, commits) = (Condvar::new(), Commits::default());
+        Writer(Arc::new(Shared { connection, waiting, called, queue, commits }))
+    }
+
+    /// What commits have taken so far.
+    pub fn commits(&self) -> &Commits {
+        &self.0.commits
     }
 
     /// Runs `job`, and waits for its result.
@@ -249,11 +272,15 @@ impl Shared {
 
     fn try_commit(&self, connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let jobs = group.len();
         for job in group {
             run_job(&transaction, job.as_mut())?;
         }
         let generation = queue::generation(&transaction)?;
+        let begun = Instant::now();
         transaction.commit()?;
+        self.commits.times.observe(begun.elapsed());
+        self.commits.jobs.observe_value(u64::try_from(jobs).unwrap_or(u64::MAX));
         self.queue.note(generation);
         Ok(())
     }

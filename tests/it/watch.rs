@@ -142,11 +142,81 @@ fn labels_hold_words_of_the_program_only() {
         assert!(!value.to_lowercase().contains(secret) && !value.contains(&runner.token), "{name}={value}");
         let is_word = value.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         match name {
-            "status" | "reason" | "state" => assert!(is_word, "{name}={value}"),
+            "status" => assert!(is_word || value.parse::<u16>().is_ok(), "{value}"),
+            "reason" | "state" | "outcome" => assert!(is_word, "{name}={value}"),
+            "route" => assert!(value == "other" || baton::api::routes().contains(&value), "{value}"),
+            "method" => assert!(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"].contains(&value), "{value}"),
             "le" => assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{value}"),
             "version" => assert_eq!(value, env!("CARGO_PKG_VERSION")),
             _ => panic!("{name}={value}"),
         }
     }
     assert!(begin.kinds == end.kinds && end.len() < 1000, "{} samples", end.len());
+}
+
+#[test]
+fn requests_are_counted_by_route_method_and_status_and_claims_by_outcome() {
+    let baton = Baton::with_project();
+    let (runner, paused) = (baton.runner(), baton.runner());
+    baton.operator().pause_runner(paused.id, true).unwrap();
+    baton.ask(&runner).expect(204);
+    baton.ask(&paused).expect(404);
+    baton.send(ask("zanzibar")).expect(403);
+    baton.send(Request::post("builds/register").body("application/json", "{")).expect(400);
+    baton.build();
+    let build = baton.claim(&runner);
+    baton.append(&build, 0, "x");
+    baton.finish(&build, "success");
+    let mut raw = crate::harness::Connection::open(baton.address());
+    raw.send_raw(b"GET / HTTP/2.0\r\n\r\n");
+    raw.read("GET").expect(505);
+    // An answer is counted when it is out.
+    let seen = crate::supervisor::wait_for("all counts", || {
+        let seen = metrics(&baton);
+        let count = seen.sum("baton_http_requests_total") - seen.sum_of("baton_http_requests_total", "/-/metrics");
+        (count == 7.0 && seen.sum("baton_http_refusals_total") == 1.0).then_some(seen)
+    });
+    let requests = |route: &str, method: &str, status: &str| {
+        seen.value("baton_http_requests_total", &[("route", route), ("method", method), ("status", status)])
+    };
+    for status in ["201", "204", "400", "403", "404"] {
+        assert_eq!(requests("builds/register", "POST", status), 1.0, "{status}");
+    }
+    assert_eq!(requests("builds/:id/trace.txt", "PATCH", "202"), 1.0);
+    assert_eq!(requests("builds/:id", "PUT", "200"), 1.0);
+    let times = [("route", "builds/register"), ("method", "POST")];
+    assert_eq!(seen.value("baton_http_request_duration_seconds_count", &times), 5.0);
+    assert_eq!(seen.value("baton_http_refusals_total", &[("status", "505")]), 1.0);
+    let claims = ["build", "nothing", "paused", "forbidden", "invalid", "held", "left", "failed"]
+        .map(|outcome| seen.value("baton_claims_total", &[("outcome", outcome)]));
+    assert_eq!(claims, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    // One each for the project, two runners, a pause, a build, and three reports, at least.
+    assert!(seen.value("baton_commit_duration_seconds_count", &[]) >= 8.0);
+    assert!(seen.value("baton_commit_jobs_sum", &[]) >= seen.value("baton_commit_jobs_count", &[]));
+    assert!(seen.value("process_start_time_seconds", &[]) > 1.7e9);
+}
+
+#[test]
+fn polls_that_are_held_are_counted_while_they_are_and_by_what_comes_of_them() {
+    let limits = Limits { hold_time_max: std::time::Duration::from_secs(1), ..Limits::default() };
+    let baton = Baton::with_limits(limits);
+    let runner = baton.runner();
+    let last_update = baton.ask(&runner).expect(204).header("X-GitLab-Last-Update").unwrap().to_owned();
+    let asks = Request::post("builds/register.json")
+        .agent(crate::harness::http::RUNNER_1_11)
+        .json(&json!({"token": runner.token, "last_update": last_update}));
+    baton.send(asks.clone()).expect(204);
+    assert_eq!(metrics(&baton).value("baton_claims_total", &[("outcome", "held")]), 1.0);
+    // Whoever leaves meanwhile is no answer.
+    let mut leaving = crate::harness::Connection::open(baton.address());
+    leaving.send_raw(&asks.bytes());
+    crate::supervisor::wait_for("a held poll", || {
+        (metrics(&baton).value("baton_held_polls", &[]) == 1.0).then_some(())
+    });
+    drop(leaving);
+    crate::supervisor::wait_for("its end", || {
+        let seen = metrics(&baton);
+        let left = seen.value("baton_claims_total", &[("outcome", "left")]);
+        (left == 1.0 && seen.value("baton_held_polls", &[]) == 0.0).then_some(())
+    });
 }

@@ -4,10 +4,12 @@ use super::ARGUMENT;
 use crate::procs::Served;
 use baton::http::Response;
 use baton::http::server::{HttpServer, bind};
+use baton::http::traffic::Traffic;
 use baton::limits::Limits;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +30,10 @@ pub fn serve(name: &str) {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &limits).unwrap();
     let address = listener.local_addr().unwrap();
     let _server = match name {
-        OWN_LOOP => Some(HttpServer::start(listener, limits, Box::new(|_| Response::empty(204).into())).unwrap()),
+        OWN_LOOP => Some(
+            HttpServer::start(listener, limits, Arc::new(Traffic::new(&[])), Box::new(|_| Response::empty(204).into()))
+                .unwrap(),
+        ),
         BARE => {
             listener.set_nonblocking(false).unwrap();
             thread::spawn(move || thread_per_connection(&listener.into()));

@@ -1,11 +1,12 @@
 //! Requests that are answered later, and keep no thread until then.
 
-use super::{Connection, Shared, Task, lock};
+use super::{About, Connection, Shared, Task, lock};
 use crate::http::message::{Later, Response, Wake};
 use crate::http::sockets::{Peeked, peek};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use std::any::Any;
 use std::io;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,7 @@ pub(super) struct Held {
     pub later: Box<dyn Later>,
     /// Whether the connection may carry another request.
     pub keep: bool,
-    pub with_body: bool,
+    pub about: About,
 }
 
 impl Shared {
@@ -106,14 +107,14 @@ impl Shared {
             return None;
         }
         let last = held.later.until() <= Instant::now() || !self.may_hold();
-        let response = guarded(|| held.later.answer(last)).unwrap_or_else(Some);
+        let response = guarded(|| held.later.answer(last)).unwrap_or_else(|| Some(broken()));
         let Some(response) = response else {
             self.hold(held);
             return None;
         };
-        let Held { mut connection, keep, with_body, .. } = held;
+        let Held { mut connection, keep, about, .. } = held;
         let request = connection.request.take()?;
-        self.send(connection, request, response, with_body, keep)
+        self.send(connection, request, response, about, keep)
     }
 }
 
@@ -126,12 +127,17 @@ fn is_closed_behind_unread(fd: RawFd) -> io::Result<bool> {
     Ok(events.iter().any(Event::is_read_closed))
 }
 
-/// What `handler` returns; a 500 if it panics.
-pub(super) fn guarded<T>(handler: impl FnOnce() -> T) -> Result<T, Response> {
-    catch_unwind(AssertUnwindSafe(handler)).map_err(|panic| {
+/// What `handler` returns; `None` if it panics.
+pub(super) fn guarded<T>(handler: impl FnOnce() -> T) -> Option<T> {
+    let panicked = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
         log::error!("a handler panicked: {text}");
-        Response::error(500, "")
-    })
+    };
+    catch_unwind(AssertUnwindSafe(handler)).map_err(panicked).ok()
+}
+
+/// What is answered for a handler that panicked.
+pub(super) fn broken() -> Response {
+    Response::error(500, "").because("a handler panicked")
 }

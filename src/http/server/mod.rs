@@ -23,12 +23,14 @@ mod soon;
 mod workers;
 
 use self::held::Held;
-use self::parking::{Parking, Waits};
+use self::parking::{Parking, TOO_LATE, Waits};
 use self::soon::Asked;
 use super::budget::Budget;
 use super::gate::Head;
-use super::message::{Answer, Finish, Request};
+use super::message::{Answer, Finish, Method, Note, Request};
+use super::record::Journal;
 use super::sockets::{self, inode, listen, newest_socket};
+use super::traffic::Traffic;
 use super::watch::Watches;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -57,6 +59,7 @@ const CLOSING_BYTES_MAX: usize = 64 << 20;
 const IDLE_TIME_GRANTED: Duration = Duration::from_secs(2);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
+const TICKS_PER_SECOND: u32 = 10;
 /// After so long without any request taken on, one more worker may run: those that do may hang at what does not
 /// say that it waits.
 const STUCK_TIME: Duration = Duration::from_millis(20);
@@ -112,6 +115,10 @@ struct Shared {
     work: Mutex<Work>,
     worker_ended: Condvar,
     waker: Waker,
+    /// Counts what is answered,
+    traffic: Arc<Traffic>,
+    /// and tells of it.
+    journal: Journal,
     /// Connections that exist, wherever they are.
     open: AtomicUsize,
     /// Inodes of the sockets that exist, the listener's among them.
@@ -176,6 +183,16 @@ enum Task {
     Finish(Asked, Finish),
 }
 
+/// What is known of a request that is to be answered.
+struct About {
+    method: Method,
+    /// When it had arrived, as far as that was awaited.
+    since: Instant,
+    /// Bytes of its body that were read.
+    bytes_in: u64,
+    note: Note,
+}
+
 /// An accepted connection.
 struct Connection {
     id: usize,
@@ -186,6 +203,8 @@ struct Connection {
     requests: Option<Box<dyn Iterator<Item = Option<tiny_http::Request>> + Send>>,
     /// Whether it has carried a request to its end.
     served: bool,
+    /// When the last request had arrived.
+    heard_at: Instant,
     /// A request that is held, or whose body was not read to its end. Dropping it would answer it, or read that
     /// end, so it waits here until the socket is shut down.
     request: Option<tiny_http::Request>,
@@ -209,11 +228,16 @@ impl Drop for Connection {
 }
 
 impl HttpServer {
-    /// Answers what arrives at `listener`, which [`bind`] made, with `handler`.
+    /// Answers what arrives at `listener`, which [`bind`] made, with `handler`, and counts it in `traffic`.
     ///
     /// # Errors
     /// If threads or descriptors cannot be had.
-    pub fn start(listener: TcpListener, limits: Limits, handler: Box<Handler>) -> Result<HttpServer> {
+    pub fn start(
+        listener: TcpListener,
+        limits: Limits,
+        traffic: Arc<Traffic>,
+        handler: Box<Handler>,
+    ) -> Result<HttpServer> {
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -230,6 +254,8 @@ impl HttpServer {
             work: Mutex::new(Work { running_min, running_max: running_min, ..Work::default() }),
             worker_ended: Condvar::new(),
             waker,
+            traffic,
+            journal: Journal::default(),
             open: AtomicUsize::new(0),
             inodes: Mutex::new(HashSet::from([listener_inode])),
             stopping: AtomicBool::new(false),
@@ -313,7 +339,7 @@ struct Poller {
 impl Poller {
     fn run(&mut self) {
         let mut events = Events::with_capacity(1024);
-        let mut next_tick = Instant::now() + TICK;
+        let (mut next_tick, mut ticks) = (Instant::now() + TICK, 0_u32);
         let mut progress = Progress { taken: 0, since: Instant::now(), changed_at: Instant::now() };
         while !self.shared.stopping.load(Ordering::Acquire) {
             let more_to_accept = self.accept_from.is_some_and(|from| from <= Instant::now());
@@ -347,13 +373,21 @@ impl Poller {
             }
             self.accept();
             if Instant::now() >= next_tick {
-                self.shared.parking.let_go_of_the_late(&self.shared.limits);
+                for remote in self.shared.parking.let_go_of_the_late(&self.shared.limits) {
+                    self.shared.tell_refusal(408, TOO_LATE, remote);
+                }
                 self.shared.watches.look(self.shared.limits.stall_time_max);
                 self.shared.resume_the_due();
+                self.shared.traffic.connections.set(self.shared.open.load(Ordering::Relaxed));
+                if ticks.is_multiple_of(TICKS_PER_SECOND) {
+                    self.shared.journal.tell_unlisted();
+                }
+                ticks = ticks.wrapping_add(1);
                 next_tick = Instant::now() + TICK;
             }
         }
         self.shared.parking.clear();
+        self.shared.journal.tell_unlisted();
         self.shared.resume_all();
     }
 
@@ -406,6 +440,7 @@ impl Poller {
             inode,
             requests: Some(Box::new(requests.map(std::result::Result::ok))),
             served: false,
+            heard_at: Instant::now(),
             request: None,
             shared: Arc::clone(&self.shared),
         };

@@ -6,12 +6,16 @@
 
 use super::{ACCEPTED_MAX, CLOSING_BYTES_MAX, CLOSING_TIME_MAX, Connection, IDLE_TIME_GRANTED, Task, lock};
 use crate::http::gate::Verdict;
-use crate::http::sockets::{Peeked, discard, has_unread, peek, refuse};
+use crate::http::sockets::{Peeked, discard, has_unread, peek, peer, refuse};
 use crate::limits::Limits;
 use std::collections::HashMap;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+/// Why a request is refused with 408.
+pub(super) const TOO_LATE: &str = "the request did not arrive in time";
 
 /// The place of every open connection, by its id.
 #[derive(Default)]
@@ -133,9 +137,9 @@ impl Parking {
         matches!(gone, Some(Some(_)))
     }
 
-    /// Closes connections whose time is over.
-    pub fn let_go_of_the_late(&self, limits: &Limits) {
-        let mut gone = Vec::new();
+    /// Closes connections whose time is over. Returns whose requests were late: telling of it may take time.
+    pub fn let_go_of_the_late(&self, limits: &Limits) -> Vec<Option<SocketAddr>> {
+        let (mut gone, mut late) = (Vec::new(), Vec::new());
         let mut all = lock(&self.0);
         for (id, parked) in here(&mut all) {
             let waited = parked.since.elapsed();
@@ -145,7 +149,8 @@ impl Parking {
                 Waits::Request => {
                     let earned = parked.unread as u64 / limits.transfer_bytes_per_second_min.max(1);
                     if waited >= limits.head_time_max + Duration::from_secs(earned) {
-                        refuse(parked.connection.fd, 408, "the request did not arrive in time");
+                        refuse(parked.connection.fd, 408, TOO_LATE);
+                        late.push(peer(parked.connection.fd));
                         (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
                     }
                 }
@@ -155,6 +160,7 @@ impl Parking {
         let gone: Vec<Parked> = gone.into_iter().filter_map(|id| take(&mut all, id)).collect();
         drop(all);
         drop(gone);
+        late
     }
 
     /// Closes all.
@@ -197,10 +203,11 @@ impl Parked {
             }
             Peeked::Judged(Verdict::Ready(head)) => {
                 let followed = head.is_followed_by_more(unread);
+                self.connection.heard_at = Instant::now();
                 Shown::Complete(Task::Serve(self.connection, head, followed))
             }
             Peeked::Judged(Verdict::Refused(status, why)) => {
-                refuse(self.connection.fd, status, why);
+                self.connection.shared.refuse(self.connection.fd, status, why);
                 (self.waits, self.since, self.unread) = (Waits::Closing, Instant::now(), 0);
                 if discard(self.connection.fd).is_none() { Shown::Over } else { Shown::Waits(self) }
             }

@@ -1,7 +1,7 @@
 //! Requests whose answers are on their way: of those that wait for the same commit, none keeps a thread.
 
-use super::held::{Held, guarded};
-use super::{Connection, Shared, Task, lock};
+use super::held::{Held, broken, guarded};
+use super::{About, Connection, Shared, Task, lock};
 use crate::http::message::{Answer, Finish, Soon};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ pub(super) struct Asked {
     pub connection: Connection,
     /// Whether the connection may carry another request.
     pub keep: bool,
-    pub with_body: bool,
+    pub about: About,
 }
 
 /// Where those meet that have the request and that have its answer.
@@ -57,16 +57,16 @@ impl Shared {
 
     /// Answers a request. Returns the connection if it may carry another.
     pub(super) fn finish(self: &Arc<Self>, asked: Asked, finish: Finish) -> Option<Connection> {
-        let Asked { mut connection, keep, with_body } = asked;
+        let Asked { mut connection, keep, about } = asked;
         let response = match guarded(finish) {
-            Ok(Answer::Later(later)) if self.may_hold() => {
-                self.hold(Held { connection, later, keep, with_body });
+            Some(Answer::Later(later)) if self.may_hold() => {
+                self.hold(Held { connection, later, keep, about });
                 return None;
             }
-            Ok(answer) => guarded(|| answer.at_once()).unwrap_or_else(|response| response),
-            Err(response) => response,
+            Some(answer) => guarded(|| answer.at_once()).unwrap_or_else(broken),
+            None => broken(),
         };
         let request = connection.request.take()?;
-        self.send(connection, request, response, with_body, keep)
+        self.send(connection, request, response, about, keep)
     }
 }

@@ -1,18 +1,21 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
-use super::held::{Held, guarded};
+use super::held::{Held, broken, guarded};
 use super::parking::Waits;
 use super::soon::Asked;
-use super::{Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
+use super::{About, Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::crew::{self, Crew};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
-use crate::http::message::{Answer, Method, Request, Response};
-use crate::http::sockets::{RawWriter, refuse, unread_bytes};
+use crate::http::message::{Answer, Method, Note, Request, Response};
+use crate::http::record::Line;
+use crate::http::sockets::{RawWriter, peer, refuse, unread_bytes};
 use crate::http::watch::Watch;
 use crate::http::wire::{Incoming, Pace, write_response};
 use nix::sys::socket::{Shutdown, shutdown};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -32,7 +35,7 @@ impl Shared {
         match task {
             Task::Serve(connection, ..) if work.ready.len() + work.soon >= self.limits.workers_max => {
                 drop(work);
-                refuse(connection.fd, 503, "every worker is busy");
+                self.refuse(connection.fd, 503, "every worker is busy");
                 self.parking.park(connection, Waits::Closing, &self.limits);
             }
             task @ (Task::Serve(..) | Task::Resume(_) | Task::Finish(..)) => {
@@ -149,33 +152,35 @@ impl Shared {
         watching.watch.taken();
         let reader = LazyBody { request: &mut request, watch: &watching.watch, framing: head.framing };
         let mut body = Incoming::new(reader, head.framing, Pace::new(&self.limits));
-        let answer = self.respond(&mut head, &mut body);
+        let (answer, note) = self.respond(&mut head, &mut body);
         // An awaited body has arrived; the rest of any other one could keep this thread waiting.
         let finished = body.is_finished() || (head.is_awaited() && body.skip_rest(AWAITED_BYTES_MAX as u64));
+        let bytes_in = body.bytes_read();
         drop(watching);
         // Behind a body that was not awaited whole, something may lie in tiny_http's buffer, hidden from the gate.
         let keep = finished && head.keep_alive && !followed && head.is_awaited();
-        let with_body = head.method != Method::Head;
+        let about = About { method: head.method, since: connection.heard_at, bytes_in, note };
         let answer = match answer {
             Answer::Later(later) if finished && head.is_awaited() && self.may_hold() => {
                 connection.request = Some(request);
-                self.hold(Held { connection, later, keep, with_body });
+                self.hold(Held { connection, later, keep, about });
                 return None;
             }
             Answer::Soon(soon) if finished && head.is_awaited() => {
                 connection.request = Some(request);
-                return self.answer_soon(Asked { connection, keep, with_body }, soon);
+                return self.answer_soon(Asked { connection, keep, about }, soon);
             }
             answer @ (Answer::Now(_) | Answer::Soon(_) | Answer::Later(_)) => {
-                guarded(|| answer.at_once()).unwrap_or_else(|response| response)
+                guarded(|| answer.at_once()).unwrap_or_else(broken)
             }
         };
         if finished {
-            return self.send(connection, request, answer, with_body, keep);
+            return self.send(connection, request, answer, about, keep);
         }
-        let written = write_response(&mut RawWriter(connection.fd), answer, with_body, false, Pace::new(&self.limits));
+        let remote = request.remote_addr().copied();
+        let is_taken = self.write(&mut RawWriter(connection.fd), answer, about, false, remote);
         connection.request = Some(request);
-        if written.is_ok() && shutdown(connection.fd, Shutdown::Write).is_ok() {
+        if is_taken && shutdown(connection.fd, Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
             self.parking.park(connection, Waits::Closing, &self.limits);
         }
@@ -188,21 +193,73 @@ impl Shared {
         mut connection: Connection,
         request: tiny_http::Request,
         response: Response,
-        with_body: bool,
+        about: About,
         keep: bool,
     ) -> Option<Connection> {
         let keep = keep && !self.stopping.load(Ordering::Acquire);
         let is_long = response.body.len() > SENT_AT_ONCE_BYTES_MAX;
-        let write = || write_response(&mut request.into_writer(), response, with_body, keep, Pace::new(&self.limits));
-        let written = if is_long { crew::waiting(write) } else { write() };
+        let remote = request.remote_addr().copied();
+        let write = || self.write(&mut request.into_writer(), response, about, keep, remote);
+        let is_taken = if is_long { crew::waiting(write) } else { write() };
         connection.served = true;
-        (written.is_ok() && keep).then_some(connection)
+        (is_taken && keep).then_some(connection)
     }
 
-    fn respond(&self, head: &mut Head, body: &mut dyn Read) -> Answer {
+    /// Writes an answer, and then the record of it. Returns whether the client took it, as far as can be told.
+    fn write(
+        &self,
+        to: &mut dyn Write,
+        mut response: Response,
+        about: About,
+        keep: bool,
+        remote: Option<SocketAddr>,
+    ) -> bool {
+        let note = about.note.and(mem::take(&mut response.note));
+        let (status, bytes_out) = (response.status, response.body.len());
+        let with_body = about.method != Method::Head;
+        let is_taken = write_response(to, response, with_body, keep, Pace::new(&self.limits)).is_ok();
+        let time = about.since.elapsed();
+        self.traffic.count(note.route, about.method, status, time);
+        self.journal.write(&Line {
+            method: Some(about.method),
+            status,
+            time,
+            note: &note,
+            bytes_in: about.bytes_in,
+            bytes_out: if with_body { bytes_out } else { 0 },
+            is_taken,
+            remote,
+        });
+        is_taken
+    }
+
+    /// Answers what never becomes a request, and says so.
+    pub(super) fn refuse(&self, fd: RawFd, status: u16, why: &str) {
+        refuse(fd, status, why);
+        self.tell_refusal(status, why, peer(fd));
+    }
+
+    /// Counts and tells what was refused.
+    pub(super) fn tell_refusal(&self, status: u16, why: &str, remote: Option<SocketAddr>) {
+        self.traffic.count_refusal(status);
+        self.journal.write(&Line {
+            method: None,
+            status,
+            time: Duration::ZERO,
+            note: &Note { cause: Some(why.to_owned()), ..Note::default() },
+            bytes_in: 0,
+            bytes_out: 0,
+            is_taken: true,
+            remote,
+        });
+    }
+
+    fn respond(&self, head: &mut Head, body: &mut dyn Read) -> (Answer, Note) {
         let stranger = if head.is_awaited() { Ok(None) } else { self.strangers.reserve(1).map(Some) };
         let Ok(stranger) = stranger else {
-            return Response::error(503, "too many long bodies at once").with("Retry-After", "1").into();
+            let why = "too many long bodies at once";
+            let response = Response::error(503, why).with("Retry-After", "1").because(why);
+            return (response.into(), Note::default());
         };
         let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
         let mut request = Request {
@@ -216,8 +273,10 @@ impl Shared {
                 Framing::Length(bytes) => Some(bytes),
                 Framing::Chunked => None,
             },
+            note: Note::default(),
         };
-        guarded(|| (self.handler)(&mut request)).unwrap_or_else(Answer::Now)
+        let answer = guarded(|| (self.handler)(&mut request)).unwrap_or_else(|| broken().into());
+        (answer, request.note)
     }
 }
 

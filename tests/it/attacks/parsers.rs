@@ -14,7 +14,8 @@ use baton::http::gate::{Framing, Verdict, judge};
 use baton::http::message::Headers;
 use baton::http::multipart::{PartLimits, boundary, for_each_part};
 use baton::http::params::Params;
-use baton::http::{Method, Request};
+use baton::http::traffic::Traffic;
+use baton::http::{Method, Note, Request};
 use baton::limits::Limits;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -276,6 +277,7 @@ fn parameters_neither_panic_nor_hang() {
             body: &mut body,
             body_bytes: [None, Some(input.len() as u64)][random.below(2)],
             stranger: None,
+            note: Note::default(),
         };
         if let Ok(mut params) = Params::of_request(&mut request, 2000) {
             let _ = (params.text("token"), params.flag("run_untagged"), params.get("info"));
@@ -288,7 +290,10 @@ fn parameters_neither_panic_nor_hang() {
 #[test]
 fn requests_neither_panic_nor_hang_nor_are_let_in() {
     let dir = tempfile::tempdir().unwrap();
-    let api = Api::new(Arc::new(Coordinator::open(dir.path(), Limits::default()).unwrap()));
+    let api = Api::new(
+        Arc::new(Coordinator::open(dir.path(), Limits::default()).unwrap()),
+        Arc::new(Traffic::new(&baton::api::routes())),
+    );
     let seeds: [&[u8]; 8] = [
         b"/ci/api/v1/builds/register.json",
         b"/ci/api/v1/builds/1",
@@ -315,6 +320,7 @@ fn requests_neither_panic_nor_hang_nor_are_let_in() {
             body: &mut body,
             body_bytes: None,
             stranger: None,
+            note: Note::default(),
         };
         let response = api.handle(&mut request).at_once();
         let is_public = path.starts_with("/-/");

@@ -94,6 +94,12 @@ impl Metrics {
         self.samples.iter().filter(|(own, _, _)| own == name).map(|(_, _, value)| value).sum()
     }
 
+    /// The same of those with this route.
+    pub fn sum_of(&self, name: &str, route: &str) -> f64 {
+        let is_on = |labels: &Labels| labels.get("route").is_some_and(|own| own == route);
+        self.samples.iter().filter(|(own, labels, _)| own == name && is_on(labels)).map(|it| it.2).sum()
+    }
+
     /// Every pair of a label and its value.
     pub fn labels(&self) -> BTreeSet<(&str, &str)> {
         self.samples.iter().flat_map(|(_, labels, _)| labels.iter().map(|(a, b)| (a.as_str(), b.as_str()))).collect()

@@ -4,6 +4,7 @@
 use super::leaving::{WAYS, Way, leave};
 use super::*;
 use baton::http::server::{HttpServer, bind};
+use baton::http::traffic::Traffic;
 use baton::http::{Answer, Later, Response as Answered, Wake};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -120,7 +121,7 @@ impl Server {
             }
         };
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &limits).unwrap();
-        let http = HttpServer::start(listener, limits, Box::new(handler)).unwrap();
+        let http = HttpServer::start(listener, limits, Arc::new(Traffic::new(&[])), Box::new(handler)).unwrap();
         Server { http, seen, wakes, ready, hanging, hang }
     }
 

@@ -166,7 +166,7 @@ fn told(coordinator: &Coordinator, new: NewRunner) -> (RunnerId, Token, u64) {
     let registration = coordinator.add_runner(new, None, Timestamp::now()).unwrap();
     match ask_directly(coordinator, &registration.token) {
         Claim::Nothing(id, nothing) => (id, registration.token, nothing.generation),
-        Claim::Build(_) | Claim::Paused => panic!("there is something"),
+        Claim::Build(_) | Claim::Paused(_) => panic!("there is something"),
     }
 }
 
