@@ -47,7 +47,7 @@ fn commit(new: &mut NewBuild, head: Head, repo_url: Option<&str>, data: &Path) -
     } else {
         new.repo_url = Some(head.url());
         new.allow_git_fetch = head.is_kept;
-        format!("{commit}, from this checkout, which runners on this machine can fetch")
+        format!("{commit}, from this checkout, which only runners of this machine and user can fetch")
     };
     (new.sha, new.ref_, new.is_tag) = (Some(head.sha), head.ref_, head.is_tag);
     Ok(words)

@@ -380,6 +380,23 @@ mod tests {
     }
 
     #[test]
+    fn it_says_how_far_it_is_and_at_the_end_that_all_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("live");
+        let live = Coordinator::open(&data, Limits::default()).unwrap();
+        live.add_project("p", None, Duration::from_secs(60), NOW).unwrap();
+        for id in live.add_builds(vec![new_build(), new_build()], NOW).unwrap() {
+            store(&live, id, &[7; 3_000_000]);
+        }
+        let told = std::cell::RefCell::new(Vec::new());
+        backup(&data, &dir.path().join("backup"), &|done, total| told.borrow_mut().push((done, total))).unwrap();
+        let told = told.into_inner();
+        assert!(told.len() > 3 && told.is_sorted() && told.iter().all(|(done, total)| done <= total), "{told:?}");
+        let &(done, total) = told.last().unwrap();
+        assert!(done == total && total > 6_000_000, "{told:?}");
+    }
+
+    #[test]
     fn two_backups_do_not_share_a_place() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("backup");

@@ -152,6 +152,23 @@ fn outside_a_checkout_and_where_they_are_not_wanted_there_are_no_sources() {
 }
 
 #[test]
+fn where_git_is_not_installed_a_checkout_has_no_sources_and_that_is_told_once() {
+    let (server, runner) = served();
+    let (dir, top) = repository();
+    let nowhere = dir.path().join("nowhere");
+    for (place, is_told) in [(top.as_path(), true), (dir.path(), false)] {
+        let mut command = baton(server.data(), &["run", "--", "true"]);
+        let running = Terminal::new(24, 80).run(command.current_dir(place).env("PATH", &nowhere));
+        let build = claim(&server, &runner);
+        assert_eq!(variable(&build, "GIT_STRATEGY"), Some("none"));
+        server.finish(&build, "success");
+        let (status, shown) = running.end();
+        assert!(status.success() && shown.contains("without sources"), "{shown}");
+        assert_eq!(shown.matches("`git` is not installed").count(), usize::from(is_told), "{shown}");
+    }
+}
+
+#[test]
 fn what_the_command_line_says_of_the_sources_is_what_the_runner_gets() {
     let (server, runner) = served();
     let (_dir, top) = repository();
