@@ -4,7 +4,7 @@
 //! What is absent on purpose: Workhorse's side of uploads (`file.path` parameters would let a client name a
 //! file of the server), and triggers.
 
-use super::job::job_json;
+use super::job::Job;
 use super::poll::{info, register_build};
 use super::report::read_report;
 use super::{Api, answer_to, disk_full, error_response, method_not_allowed};
@@ -292,7 +292,7 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
     };
     let upload = Upload { file, filename, metadata: received.metadata, expire_in: params.text("expire_in") };
     let assigned = api.coordinator.put_artifacts(id, token, upload, now)?;
-    Ok(to_runner(Response::json(201, &job_json(&assigned)), assigned.runner.map(|runner| runner.id)))
+    Ok(to_runner(Response::json(201, &Job::of(&assigned)), assigned.runner.as_ref().map(|runner| runner.id)))
 }
 
 /// An upload that takes longer than the runner timeout must not lose its build meanwhile.

@@ -4,64 +4,115 @@
 //! already its own.
 
 use crate::coordinator::{Assigned, Dependency};
-use crate::domain::build::ArtifactsFile;
-use serde_json::{Value, json};
+use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Status, Variable};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// All fields of protocol 1.9.
-pub fn job_json(assigned: &Assigned) -> Value {
-    let (build, spec) = (&assigned.build, &assigned.spec);
-    let mut job = json!({
-        "id": build.id,
-        "ref": build.ref_,
-        "tag": spec.is_tag,
-        "sha": assigned.sha(),
-        "status": build.status,
-        "name": build.name,
-        "token": assigned.token.reveal(),
-        "stage": build.stage,
-        "project_id": build.project_id,
-        "project_name": build.project,
-        "commands": spec.commands,
-        "repo_url": assigned.repo_url(),
-        "before_sha": assigned.before_sha(),
-        "allow_git_fetch": spec.allow_git_fetch,
-        "timeout": spec.timeout_s,
-        "options": spec.options,
-        "variables": assigned.variables(),
-        "depends_on_builds": assigned.dependencies.iter().map(|needed| dependency_json(assigned, needed)).collect::<Vec<_>>(),
-        "credentials": [],
-        "artifacts_file": assigned.artifacts().map(artifacts_json),
-        "artifacts_expire_at": assigned.artifacts().and_then(|file| file.expire_at).map(|at| at.to_string()),
-    });
-    // GitLab leaves the two out while there are none; runners take both.
-    if assigned.artifacts().is_none()
-        && let Some(job) = job.as_object_mut()
-    {
-        job.remove("artifacts_file");
-        job.remove("artifacts_expire_at");
-    }
-    job
+#[derive(Serialize)]
+pub struct Job<'a> {
+    id: BuildId,
+    #[serde(rename = "ref")]
+    ref_: &'a str,
+    tag: bool,
+    sha: String,
+    status: Status,
+    name: &'a str,
+    token: &'a str,
+    stage: &'a str,
+    project_id: ProjectId,
+    project_name: &'a str,
+    commands: &'a str,
+    repo_url: String,
+    before_sha: &'a str,
+    allow_git_fetch: bool,
+    timeout: i64,
+    options: &'a Map<String, Value>,
+    variables: Vec<Variable>,
+    depends_on_builds: Vec<Needed<'a>>,
+    credentials: [(); 0],
+    /// GitLab leaves this one and the next out while there are none; runners take both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts_file: Option<File<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts_expire_at: Option<Option<String>>,
 }
 
 /// A build whose artifacts this one may read: with its own token, while it runs (`design.md`, Tokens).
-fn dependency_json(assigned: &Assigned, needed: &Dependency) -> Value {
-    let build = &needed.build;
-    json!({
-        "id": build.id,
-        "ref": build.ref_,
-        "tag": needed.is_tag,
-        "sha": build.sha,
-        "status": build.status,
-        "name": build.name,
-        "token": assigned.token.reveal(),
-        "stage": build.stage,
-        "project_id": build.project_id,
-        "project_name": build.project,
-        "artifacts_file": build.artifacts.as_ref().map(artifacts_json),
-    })
+#[derive(Serialize)]
+struct Needed<'a> {
+    id: BuildId,
+    #[serde(rename = "ref")]
+    ref_: &'a str,
+    tag: bool,
+    sha: Option<&'a str>,
+    status: Status,
+    name: &'a str,
+    token: &'a str,
+    stage: &'a str,
+    project_id: ProjectId,
+    project_name: &'a str,
+    artifacts_file: Option<File<'a>>,
 }
 
-/// `{filename, size}`.
-fn artifacts_json(file: &ArtifactsFile) -> Value {
-    json!({ "filename": file.filename, "size": file.size })
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    size: u64,
+}
+
+impl<'a> Job<'a> {
+    /// The build as its runner gets it.
+    #[must_use]
+    pub fn of(assigned: &'a Assigned) -> Job<'a> {
+        let (build, spec) = (&assigned.build, &assigned.spec);
+        Job {
+            id: build.id,
+            ref_: &build.ref_,
+            tag: spec.is_tag,
+            sha: assigned.sha(),
+            status: build.status,
+            name: &build.name,
+            token: assigned.token.reveal(),
+            stage: &build.stage,
+            project_id: build.project_id,
+            project_name: &build.project,
+            commands: &spec.commands,
+            repo_url: assigned.repo_url(),
+            before_sha: assigned.before_sha(),
+            allow_git_fetch: spec.allow_git_fetch,
+            timeout: spec.timeout_s,
+            options: &spec.options,
+            variables: assigned.variables(),
+            depends_on_builds: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
+            credentials: [],
+            artifacts_file: assigned.artifacts().map(File::of),
+            artifacts_expire_at: assigned.artifacts().map(|file| file.expire_at.map(|at| at.to_string())),
+        }
+    }
+}
+
+impl<'a> Needed<'a> {
+    fn of(assigned: &'a Assigned, needed: &'a Dependency) -> Needed<'a> {
+        let build = &needed.build;
+        Needed {
+            id: build.id,
+            ref_: &build.ref_,
+            tag: needed.is_tag,
+            sha: build.sha.as_deref(),
+            status: build.status,
+            name: &build.name,
+            token: assigned.token.reveal(),
+            stage: &build.stage,
+            project_id: build.project_id,
+            project_name: &build.project,
+            artifacts_file: build.artifacts.as_ref().map(File::of),
+        }
+    }
+}
+
+impl File<'_> {
+    fn of(file: &ArtifactsFile) -> File<'_> {
+        File { filename: &file.filename, size: file.size }
+    }
 }

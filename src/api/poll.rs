@@ -3,7 +3,7 @@
 
 use super::ci_v1::to_runner;
 use super::claims::{Claims, Outcome};
-use super::job::job_json;
+use super::job::Job;
 use super::{Api, answer_to, error_response};
 use crate::coordinator::{Claim, Coordinator, Deed, Nothing, Waiting};
 use crate::domain::runner::{RunnerId, RunnerInfo};
@@ -80,8 +80,8 @@ impl Poll {
     fn response(&self, claim: Result<Claim>) -> Response {
         match claim {
             Ok(Claim::Build(assigned)) => {
-                let response = Response::json(201, &job_json(&assigned)).with_id("build", assigned.build.id.0);
-                to_runner(response, assigned.runner.map(|runner| runner.id))
+                let response = Response::json(201, &Job::of(&assigned)).with_id("build", assigned.build.id.0);
+                to_runner(response, assigned.runner.as_ref().map(|runner| runner.id))
             }
             Ok(Claim::Nothing(runner, nothing)) => {
                 let response =

@@ -88,8 +88,16 @@ impl Profiles {
                 profiles.clear();
             }
             profiles.insert(key, Profile { newest_set, sets: Arc::clone(&sets) });
+        } else {
+            profiles.remove(&key);
         }
         Ok(sets)
+    }
+
+    /// Whether what this runner matches need not be found out.
+    fn knows(&self, runner: &Runner) -> bool {
+        let profiles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        profiles.contains_key(&(runner.tag_set_id, runner.run_untagged))
     }
 
     /// The oldest pending build that this runner may take.
@@ -129,7 +137,7 @@ impl Coordinator {
             let last_update = key.value(runner, generation);
             Nothing { generation, last_update }
         };
-        let idle = self.store.read(|c| {
+        let look = |c: &Connection| {
             let runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
                 return Ok(Some(Claim::Paused(runner.id)));
@@ -144,12 +152,15 @@ impl Coordinator {
             let id = runner.id;
             self.idle.tell(hash, nothing.clone(), runner);
             Ok(Some(Claim::Nothing(id, nothing)))
-        })?;
-        if let Some(answer) = idle {
+        };
+        // Who got a build last is likely to get another: then looking first is work done twice.
+        if !self.idle.got_build(hash)
+            && let Some(answer) = self.store.read(look)?
+        {
             return Ok(Deed::done(Ok(answer)));
         }
         let room = self.check_room();
-        let profiles = Arc::clone(&self.profiles);
+        let (profiles, idle) = (Arc::clone(&self.profiles), Arc::clone(&self.idle));
         let info = info.clone();
         Ok(Deed::write(&self.store, move |c| {
             let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
@@ -160,7 +171,9 @@ impl Coordinator {
                 runner.info.update(info);
                 runners::touch(c, runner.id, &runner.info, now)?;
             }
-            let Some(id) = profiles.candidate(c, &runner, Seen::Uncommitted)? else {
+            let candidate = profiles.candidate(c, &runner, Seen::Uncommitted)?;
+            idle.give_build(hash, candidate.is_some() && profiles.knows(&runner));
+            let Some(id) = candidate else {
                 return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
             };
             room?;

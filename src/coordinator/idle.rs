@@ -1,13 +1,14 @@
-//! Runners that were told "nothing for you", so that asking again costs no search.
+//! What runners were told last. One that was told "nothing for you" asks again without a search, and one that got a
+//! build is likely to get the next one: it is not looked for twice.
 //!
-//! What was said holds as long as the queue's generation stands, which every event moves that may make a build
+//! "Nothing" holds as long as the queue's generation stands, which every event moves that may make a build
 //! claimable for somebody, or changes what a runner may do.
 
 use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most runners remembered; then all are forgotten, which costs each of them one search.
@@ -26,11 +27,15 @@ pub struct Nothing {
 #[derive(Default)]
 pub struct Idle(Mutex<HashMap<TokenHash, Told>>);
 
-struct Told {
-    runner: RunnerId,
-    nothing: Nothing,
-    info: RunnerInfo,
-    contacted_at: Option<Timestamp>,
+enum Told {
+    Nothing {
+        runner: RunnerId,
+        nothing: Nothing,
+        info: RunnerInfo,
+        contacted_at: Option<Timestamp>,
+    },
+    /// A build. A hint: the commit may have failed after all.
+    Build,
 }
 
 impl Idle {
@@ -39,23 +44,48 @@ impl Idle {
     pub fn told(
         &self,
         token: TokenHash,
-        info: &RunnerInfo,
+        sent: &RunnerInfo,
         step: Duration,
         now: Timestamp,
     ) -> Option<(RunnerId, Nothing)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = all.get(&token)?;
-        let is_due = told.contacted_at.is_none_or(|at| now.since(at) >= step);
-        (told.info.includes(info) && !is_due).then(|| (told.runner, told.nothing.clone()))
+        match self.all().get(&token)? {
+            Told::Nothing { runner, nothing, info, contacted_at } => {
+                let is_due = contacted_at.is_none_or(|at| now.since(at) >= step);
+                (info.includes(sent) && !is_due).then(|| (*runner, nothing.clone()))
+            }
+            Told::Build => None,
+        }
     }
 
-    /// Remembers what the holder of this token was told, with what is stored of it.
+    /// Remembers that the holder of this token was told that there is nothing, with what is stored of it.
     pub fn tell(&self, token: TokenHash, nothing: Nothing, runner: Runner) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Runner { id, info, contacted_at, .. } = runner;
+        self.keep(token, Told::Nothing { runner: id, nothing, info, contacted_at });
+    }
+
+    /// Whether the holder of this token was given a build.
+    pub fn got_build(&self, token: TokenHash) -> bool {
+        matches!(self.all().get(&token), Some(Told::Build))
+    }
+
+    /// Remembers that the holder of this token is given a build, or not.
+    pub fn give_build(&self, token: TokenHash, is_given: bool) {
+        if is_given {
+            self.keep(token, Told::Build);
+        } else {
+            self.all().remove(&token);
+        }
+    }
+
+    fn keep(&self, token: TokenHash, told: Told) {
+        let mut all = self.all();
         if all.len() >= RUNNERS_MAX {
             all.clear();
         }
-        let Runner { id, info, contacted_at, .. } = runner;
-        all.insert(token, Told { runner: id, nothing, info, contacted_at });
+        all.insert(token, told);
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<TokenHash, Told>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::budget::Reserved;
 use crate::crew;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use std::fs::File;
 use std::io::Read;
 use std::sync::mpsc;
@@ -295,8 +296,9 @@ impl Response {
     /// A JSON response. The type is exactly `application/json`: runners up to 1.10 take no `; charset` with it
     /// (protocol 1.0).
     #[must_use]
-    pub fn json(status: u16, value: &Value) -> Response {
-        let body = Body::Bytes(value.to_string().into_bytes());
+    pub fn json(status: u16, value: &impl Serialize) -> Response {
+        // Only a map whose keys are no texts cannot be written.
+        let body = Body::Bytes(serde_json::to_vec(value).unwrap_or_default());
         Response::new(status, body).with("Content-Type", "application/json")
     }
 

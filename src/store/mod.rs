@@ -26,10 +26,12 @@ use queue::Queue;
 use readers::Readers;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-use writer::Writer;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use writer::{Writer, lock};
 
 pub use writer::Commits;
 
@@ -42,6 +44,33 @@ pub struct Store {
     readers: Readers,
     writer: Writer,
     queue: Arc<Queue>,
+    /// The write-ahead log, which every commit of every process writes to.
+    log: PathBuf,
+    /// How it was when the generation was read last; `None`: not known well enough.
+    seen: Mutex<Option<LogState>>,
+}
+
+/// What shows that nothing was written to the log, at a third of what a read of the database costs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct LogState {
+    modified: SystemTime,
+    bytes: u64,
+    inode: u64,
+}
+
+/// The file system's clock may be so coarse that two writes within this time look like one.
+const CLOCK_STEP_MAX: Duration = Duration::from_millis(50);
+
+impl LogState {
+    fn of(log: &Path) -> Option<LogState> {
+        let metadata = fs::metadata(log).ok()?;
+        Some(LogState { modified: metadata.modified().ok()?, bytes: metadata.len(), inode: metadata.ino() })
+    }
+
+    /// Whether a write since then shows.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        now.duration_since(self.modified).is_ok_and(|age| age >= CLOCK_STEP_MAX)
+    }
 }
 
 impl Store {
@@ -55,7 +84,8 @@ impl Store {
         let queue = Arc::new(Queue::default());
         queue.note(queue::generation(&connection)?);
         let writer = Writer::new(connection, Arc::clone(&queue));
-        Ok(Store { writer, readers: Readers::new(path.to_owned()), queue })
+        let (log, readers) = (inspect::beside(path, "-wal"), Readers::new(path.to_owned()));
+        Ok(Store { writer, readers, queue, log, seen: Mutex::default() })
     }
 
     /// Runs `job` in a transaction; returns after a durable commit.
@@ -108,12 +138,11 @@ impl Store {
     /// # Errors
     /// The file system's.
     pub fn file_bytes(&self) -> Result<(u64, u64)> {
-        let path = self.readers.path();
-        let log = match std::fs::metadata(inspect::beside(path, "-wal")) {
+        let log = match fs::metadata(&self.log) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             metadata => metadata?.len(),
         };
-        Ok((std::fs::metadata(path)?.len(), log))
+        Ok((fs::metadata(self.readers.path())?.len(), log))
     }
 
     /// The queue's generation as it is stored, whoever moved it.
@@ -121,8 +150,14 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn look_at_queue(&self) -> Result<u64> {
+        // Of before the reading: what is written meanwhile is seen by the next look.
+        let log = LogState::of(&self.log);
+        if log.is_some() && *lock(&self.seen) == log {
+            return Ok(self.queue.generation());
+        }
         let generation = self.readers.read_one(queue::generation)?;
         self.queue.note(generation);
+        *lock(&self.seen) = log.filter(|log| log.is_settled(SystemTime::now()));
         Ok(generation)
     }
 }
@@ -171,4 +206,29 @@ fn from_json<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: us
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn what_another_process_queues_is_seen_by_the_next_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baton.db");
+        let (own, other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        let log = path.with_extension("db-wal");
+        let past = SystemTime::now() - Duration::from_secs(60);
+        for generation in 2..30 {
+            other.write(|c| Ok(c.execute_batch("UPDATE queue_state SET generation = generation + 1")?)).unwrap();
+            assert_eq!(own.look_at_queue().unwrap(), generation);
+            assert!(own.seen.lock().unwrap().is_none(), "another write in this moment would not show");
+            if generation % 2 == 0 {
+                File::options().write(true).open(&log).unwrap().set_modified(past).unwrap();
+                assert_eq!(own.look_at_queue().unwrap(), generation);
+                assert!(own.seen.lock().unwrap().is_some());
+            }
+        }
+    }
 }

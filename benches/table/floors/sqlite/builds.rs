@@ -21,9 +21,6 @@ impl Builds {
     pub fn claim(&self, count: usize, runners: &[[u8; 32]]) -> Vec<i64> {
         let runner = |index: usize| &runners[index % runners.len()];
         let mut claimed = Vec::with_capacity(count);
-        for index in 0..count {
-            look(&self.reader, runner(index));
-        }
         group(&self.writer, count, |c, index| claimed.push(claim(c, runner(index))));
         claimed
     }
@@ -53,20 +50,12 @@ const RUNNER: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_un
         r.project_id, p.name, r.info, r.contacted_at
     FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
 
-/// What `Coordinator::claim_build` reads to see whether there is anything to write.
-fn look(c: &Connection, runner_token: &[u8; 32]) {
-    run(c, "BEGIN", []);
-    value(c, &format!("{RUNNER} WHERE r.token_hash = ?1"), [runner_token]);
-    oldest_pending(c);
-    run(c, "COMMIT", []);
-}
-
 fn oldest_pending(c: &Connection) -> i64 {
     let set = value(c, "SELECT coalesce(max(id), 0) FROM tag_sets", []);
     value(c, "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1", [set])
 }
 
-/// The statements of `Coordinator::claim_build` when it writes, in its order.
+/// The statements of `Coordinator::claim_build` for a runner that got a build before, in its order.
 fn claim(c: &Connection, runner_token: &[u8; 32]) -> i64 {
     let runner = value(c, &format!("{RUNNER} WHERE r.token_hash = ?1"), [runner_token]);
     let id = oldest_pending(c);
