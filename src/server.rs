@@ -52,7 +52,6 @@ pub struct Server {
     _background: Background,
     coordinator: Arc<Coordinator>,
     _serving: Serving,
-    data: PathBuf,
     /// Last, so that everybody has let go of it.
     _ephemeral: Option<Ephemeral>,
 }
@@ -106,8 +105,7 @@ impl Server {
         };
         let http = HttpServer::start(listener, config.limits, traffic, handler)?;
         let background = Background::start(Arc::clone(&coordinator))?;
-        let data = config.data;
-        Ok(Server { http, _background: background, coordinator, _serving: serving, data, _ephemeral: None })
+        Ok(Server { http, _background: background, coordinator, _serving: serving, _ephemeral: None })
     }
 
     /// Where it listens.
@@ -125,7 +123,7 @@ impl Server {
     /// The data directory, on which every command of `baton` works beside the server.
     #[must_use]
     pub fn data(&self) -> &Path {
-        &self.data
+        self.coordinator.data()
     }
 
     /// Whether it still hears what arrives; a process whose server does not is better started anew.

@@ -30,6 +30,12 @@ pub struct Queued {
     pub needs_names: Vec<String>,
 }
 
+impl From<NewBuild> for Queued {
+    fn from(new: NewBuild) -> Queued {
+        Queued { new, needs_names: Vec::new() }
+    }
+}
+
 /// What an unknown id is answered.
 pub fn no_such(id: BuildId) -> Error {
     Error::not_found(format!("there is no build {id}; `baton build list` shows them"))

@@ -255,6 +255,28 @@ const SPEC_BYTES_MAX: usize = 1 << 20;
 const NEEDS_MAX: usize = 256;
 
 impl NewBuild {
+    /// A build of these commands, with everything else as `baton build add` has it by itself.
+    #[must_use]
+    pub fn new(project: &str, commands: &str) -> NewBuild {
+        NewBuild {
+            project: project.to_owned(),
+            name: "build".to_owned(),
+            stage: "test".to_owned(),
+            ref_: "HEAD".to_owned(),
+            sha: None,
+            before_sha: None,
+            is_tag: false,
+            repo_url: None,
+            commands: commands.to_owned(),
+            allow_git_fetch: true,
+            options: Map::new(),
+            variables: Vec::new(),
+            tags: Tags::default(),
+            needs: Vec::new(),
+            timeout_s: None,
+        }
+    }
+
     /// Checks what can be checked without the database, and brings `options` to the runner's shape.
     ///
     /// # Errors
@@ -403,23 +425,7 @@ mod tests {
     use super::*;
 
     fn build() -> NewBuild {
-        NewBuild {
-            project: "demo".into(),
-            name: "test".into(),
-            stage: "test".into(),
-            ref_: "master".into(),
-            sha: None,
-            before_sha: None,
-            is_tag: false,
-            repo_url: None,
-            commands: "true".into(),
-            allow_git_fetch: true,
-            options: Map::new(),
-            variables: vec![],
-            tags: Tags::default(),
-            needs: vec![],
-            timeout_s: None,
-        }
+        NewBuild::new("demo", "true")
     }
 
     #[test]

@@ -268,7 +268,6 @@ fn index(bytes: u64) -> Option<usize> {
 pub(crate) mod tests {
     use super::*;
     use crate::domain::build::{NewBuild, ProjectId, Status};
-    use crate::domain::tags::Tags;
     use crate::domain::time::Timestamp;
     use crate::domain::token::Token;
     use crate::store::{Store, builds, invariants, projects};
@@ -287,23 +286,7 @@ pub(crate) mod tests {
 
     /// The build that tests want, of project `p`.
     pub fn new_build() -> NewBuild {
-        NewBuild {
-            project: "p".into(),
-            name: "n".into(),
-            stage: "s".into(),
-            ref_: "r".into(),
-            sha: None,
-            before_sha: None,
-            is_tag: false,
-            repo_url: None,
-            commands: "true".into(),
-            allow_git_fetch: true,
-            options: serde_json::Map::new(),
-            variables: vec![],
-            tags: Tags::default(),
-            needs: vec![],
-            timeout_s: None,
-        }
+        NewBuild::new("p", "true")
     }
 
     fn insert_build(c: &Connection) -> Result<BuildId> {

@@ -34,6 +34,7 @@ mod crash;
 mod curl;
 mod encodings;
 mod ephemeral;
+mod examples;
 mod first;
 mod fixtures;
 mod full_disk;
