@@ -24,7 +24,8 @@
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
 //! Beside `src/`: `schema.sql` is the commented data model, `tests/it/` speaks to whole servers,
-//! `docs/reliability.md` says which test shows which promise.
+//! `docs/reliability.md` says which test shows which promise; `examples/` has test suites that use a server of their own,
+//! `packaging/` what a service manager needs.
 //!
 //! # What must stay true
 //!
