@@ -2,7 +2,8 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,12 +16,14 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct Served {
     process: Child,
     pub address: SocketAddr,
+    /// What it says of its requests, as shipped.
+    log: Option<File>,
 }
 
 /// The program as it is shipped, on this data directory.
 pub fn baton(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
-    command.env_remove("RUST_LOG").arg("--data").arg(data);
+    command.arg("--data").arg(data);
     command
 }
 
@@ -33,10 +36,12 @@ pub fn serve_has(option: &str) -> bool {
 impl Served {
     /// `baton serve` on this data directory.
     pub fn baton(data: &Path, options: &[&str]) -> Served {
+        let log = tempfile::tempfile().unwrap();
         let mut command = baton(data);
-        // Warnings, if there are any, belong to the results.
-        command.env("RUST_LOG", "warn").args(["serve", "--listen", "127.0.0.1:0"]).args(options);
-        Served::start(&mut command)
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(options).stderr(log.try_clone().unwrap());
+        let mut served = Served::start(&mut command);
+        served.log = Some(log);
+        served
     }
 
     /// A server whose first line says `listening on http://ADDRESS`.
@@ -46,7 +51,7 @@ impl Served {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().split_once("listening on http://").and_then(|(_, address)| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("the server's first line is {line:?}"));
-        Served { process, address }
+        Served { process, address, log: None }
     }
 
     /// The process that was started; the supervisor, of Baton's two.
@@ -81,6 +86,14 @@ impl Drop for Served {
         drop(self.process.stdin.take());
         let _ = kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGTERM);
         let _ = self.process.wait();
+        // Warnings, if there are any, belong to the results.
+        if let Some(mut log) = self.log.take() {
+            log.rewind().unwrap();
+            let lines = BufReader::new(log).lines().map_while(Result::ok);
+            lines
+                .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+                .for_each(|line| eprintln!("{line}"));
+        }
     }
 }
 

