@@ -11,6 +11,7 @@
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`ephemeral`] | a data directory for a while |
 //! | [`background`] | the table of periodic deeds |
+//! | [`tls`] | TLS before the HTTP server; it alone knows rustls |
 //! | [`http`] | requests and responses as values, and the server that carries them; `http/server/` alone knows tiny_http |
 //! | [`api`] | one file per protocol: translates between requests and deeds |
 //! | [`coordinator`] | the deeds: claim, report, finish, upload, cancel, ...; one function each, whoever asks |
@@ -54,5 +55,6 @@ pub mod server;
 pub mod store;
 pub mod supervisor;
 pub mod systemd;
+pub mod tls;
 
 pub use server::{Config, Server};

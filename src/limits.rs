@@ -29,6 +29,8 @@ pub struct Limits {
     pub bodies_bytes_max: u64,
     /// Bytes of the metadata beside artifacts.
     pub metadata_bytes_max: u64,
+    /// From a client's arrival to the end of its TLS handshake.
+    pub handshake_time_max: Duration,
     /// From the first byte of a request's head to its last.
     pub head_time_max: Duration,
     /// Between two requests on a connection.
@@ -75,6 +77,7 @@ impl Default for Limits {
             metadata_bytes_max: 64 << 20,
             transfers_max: 256,
             bodies_bytes_max: 512 << 20,
+            handshake_time_max: Duration::from_secs(10),
             head_time_max: Duration::from_secs(20),
             idle_time_max: Duration::from_secs(75),
             hold_time_max: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 use crate::api::Api;
 use crate::background::Background;
 use crate::coordinator::{Coordinator, Serving, Swept};
+use crate::domain::base_url::Endpoint;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::ephemeral::Ephemeral;
@@ -10,7 +11,8 @@ use crate::error::Result;
 use crate::http::server::{HttpServer, bind};
 use crate::http::traffic::Traffic;
 use crate::limits::Limits;
-use std::net::{SocketAddr, TcpListener};
+use crate::tls::{self, Relay};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// What runners register with; `None`: the token that the data directory has.
     pub registration_token: Option<Token>,
+    /// The certificate for TLS, without which plain HTTP is spoken.
+    pub tls: Option<tls::Files>,
 }
 
 impl Config {
@@ -32,7 +36,7 @@ impl Config {
     #[must_use]
     pub fn local(data: impl Into<PathBuf>) -> Config {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Config { data: data.into(), listen, limits: Limits::default(), registration_token: None }
+        Config { data: data.into(), listen, limits: Limits::default(), registration_token: None, tls: None }
     }
 }
 
@@ -48,7 +52,7 @@ impl Config {
 /// ```
 pub struct Server {
     // Before the right to serve, so that it has stopped when that goes.
-    http: HttpServer,
+    front: Front,
     _background: Background,
     coordinator: Arc<Coordinator>,
     _serving: Serving,
@@ -103,21 +107,22 @@ impl Server {
             let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic));
             Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
         };
-        let http = HttpServer::start(listener, config.limits, traffic, handler)?;
+        let start = |listener| HttpServer::start(listener, config.limits.clone(), traffic, handler);
+        let front = Front::start(listener, &config.limits, config.tls, start)?;
         let background = Background::start(Arc::clone(&coordinator))?;
-        Ok(Server { http, _background: background, coordinator, _serving: serving, _ephemeral: None })
+        Ok(Server { front, _background: background, coordinator, _serving: serving, _ephemeral: None })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.http.address()
+        self.front.endpoint().address
     }
 
     /// The URL that its address comes to, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address())
+        self.front.endpoint().to_string()
     }
 
     /// The data directory, on which every command of `baton` works beside the server.
@@ -126,16 +131,24 @@ impl Server {
         self.coordinator.data()
     }
 
+    /// Reads the certificate for TLS and its key anew, for those who connect from now on. Returns whether there is one.
+    ///
+    /// # Errors
+    /// If they cannot be used; then what was there stays.
+    pub fn reload_certificate(&self) -> Result<bool> {
+        self.front.relay.as_ref().map_or(Ok(false), |relay| relay.reload().map(|()| true))
+    }
+
     /// Whether it still hears what arrives; a process whose server does not is better started anew.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        self.http.is_serving()
+        self.front.is_serving()
     }
 
     /// Threads that tiny_http has swallowed; a process that has lost many is better started anew.
     #[must_use]
     pub fn lost_threads(&self) -> usize {
-        self.http.lost_threads()
+        self.front.lost_threads()
     }
 
     /// The deeds, for those who run the server in their own process.
@@ -148,9 +161,69 @@ impl Server {
     /// [`Limits::drain_time_max`] are given up; nothing that was acknowledged is lost.
     pub fn stop(mut self) {
         self.coordinator.begin_draining();
-        let given_up = self.http.stop();
+        let given_up = self.front.stop();
         if given_up > 0 {
             log::warn!("gave up {given_up} requests that did not finish in time");
+        }
+    }
+}
+
+/// What listens: the HTTP server, and TLS before it, if that is wanted. Dropping it stops both.
+struct Front {
+    relay: Option<Relay>,
+    http: HttpServer,
+    is_stopped: bool,
+}
+
+impl Front {
+    /// `serve` starts the HTTP server on a listener.
+    fn start(
+        listener: TcpListener,
+        limits: &Limits,
+        files: Option<tls::Files>,
+        serve: impl FnOnce(TcpListener) -> Result<HttpServer>,
+    ) -> Result<Front> {
+        let Some(files) = files else {
+            return Ok(Front { relay: None, http: serve(listener)?, is_stopped: false });
+        };
+        let inner = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), limits)?;
+        let relay = Relay::start(listener, inner.local_addr()?, files, limits)?;
+        Ok(Front { relay: Some(relay), http: serve(inner)?, is_stopped: false })
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        match &self.relay {
+            Some(relay) => Endpoint { address: relay.address(), is_tls: true },
+            None => Endpoint { address: self.http.address(), is_tls: false },
+        }
+    }
+
+    fn is_serving(&self) -> bool {
+        self.http.is_serving() && self.relay.as_ref().is_none_or(Relay::is_running)
+    }
+
+    fn lost_threads(&self) -> usize {
+        self.http.lost_threads()
+    }
+
+    /// As [`HttpServer::stop`]; what that says last still reaches clients of TLS.
+    fn stop(&mut self) -> usize {
+        self.is_stopped = true;
+        if let Some(relay) = &self.relay {
+            relay.refuse();
+        }
+        let given_up = self.http.stop();
+        if let Some(relay) = &mut self.relay {
+            relay.finish();
+        }
+        given_up
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if !self.is_stopped {
+            self.stop();
         }
     }
 }

@@ -90,6 +90,8 @@ struct Serving {
     ready_at: Option<Instant>,
     /// Why it ends, if that is known before it has ended.
     why: Option<String>,
+    /// Whether a hang-up waits until it is ready: before, the signal would end it.
+    is_hung_up: bool,
     /// When it is killed for not having stopped; `None` while it was not told to stop.
     stopped_by: Option<Instant>,
 }
@@ -134,6 +136,9 @@ impl Supervisor {
             match self.events.recv_timeout(MEMORY_LOOK_EVERY) {
                 Ok(Event::Ready) => {
                     child.ready_at = Some(Instant::now());
+                    if child.is_hung_up {
+                        child.hang_up();
+                    }
                     let address = self.listener.local_addr().map_err(Error::from)?;
                     if let Some(ready) = ready.take() {
                         ready(address)?;
@@ -141,6 +146,7 @@ impl Supervisor {
                     self.manager.ready(&format!("listening on {address}; restarts so far: {}", self.restarts));
                 }
                 Ok(Event::Ends(why)) => child.why = Some(why),
+                Ok(Event::Signal(Signal::SIGHUP)) => child.hang_up(),
                 Ok(Event::Signal(_)) if child.stopped_by.is_some() => {
                     return Err(Error::internal("ended at once by a second signal; requests under way were cut").into());
                 }
@@ -188,13 +194,25 @@ impl Supervisor {
             log::warn!("{why}; restarting {when}; restarts so far: {}", self.restarts);
             self.manager.status(&format!("{why}; restarting {when}"));
             self.manager.alive();
-            if let Ok(Event::Signal(signal)) = self.events.recv_timeout(self.pause) {
+            if let Some(signal) = self.stop_within(self.pause) {
                 log::info!("{signal}: stopping");
                 return None;
             }
             match self.start() {
                 Ok(child) => return Some(child),
                 Err(error) => (why, at_start) = (format!("cannot start the serving process: {error}"), true),
+            }
+        }
+    }
+
+    /// Waits so long for a signal to stop. A hang-up is none, and the next child reads everything anew.
+    fn stop_within(&self, pause: Duration) -> Option<Signal> {
+        let until = Instant::now() + pause;
+        loop {
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Event::Signal(Signal::SIGHUP)) => {}
+                Ok(Event::Signal(signal)) => return Some(signal),
+                Ok(Event::Ready | Event::Ends(_) | Event::Dead) | Err(_) => return None,
             }
         }
     }
@@ -214,7 +232,7 @@ impl Supervisor {
             .stdin(OwnedFd::from(self.listener.try_clone()?))
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut child = Serving { process, ready_at: None, why: None, stopped_by: None };
+        let mut child = Serving { process, ready_at: None, why: None, is_hung_up: false, stopped_by: None };
         let words = child.process.stdout.take().ok_or_else(|| Error::internal("the child has no pipe"))?;
         let sender = self.sender.clone();
         thread::Builder::new().name("child".to_owned()).spawn(move || listen_to(words, &sender))?;
@@ -239,6 +257,16 @@ impl Serving {
         // Not reaped yet, so that the id is still its own.
         if let Err(error) = kill(pid(&self.process), Signal::SIGTERM) {
             log::warn!("cannot tell the serving process to stop: {error}");
+        }
+    }
+
+    /// Tells it to read anew what it has read at its start.
+    fn hang_up(&mut self) {
+        self.is_hung_up = self.ready_at.is_none();
+        if !self.is_hung_up
+            && let Err(error) = kill(pid(&self.process), Signal::SIGHUP)
+        {
+            log::warn!("cannot pass a hang-up on to the serving process: {error}");
         }
     }
 
@@ -340,6 +368,7 @@ pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
     }
     loop {
         match stop.recv_timeout(LOST_THREADS_LOOK_EVERY) {
+            Ok(Signal::SIGHUP) => reload(&server),
             Ok(_) => return stop_and_close(server),
             Err(RecvTimeoutError::Timeout) => {
                 if !server.is_serving() {
@@ -352,6 +381,15 @@ pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
             }
             Err(RecvTimeoutError::Disconnected) => give_up("the watch for signals has ended"),
         }
+    }
+}
+
+/// Reads the certificate anew, if there is one.
+fn reload(server: &Server) {
+    match server.reload_certificate() {
+        Ok(true) => log::info!("SIGHUP: the certificate was read anew; it is for those who connect from now on"),
+        Ok(false) => log::info!("SIGHUP: nothing to do, since there is no certificate (--tls-cert)"),
+        Err(error) => log::error!("SIGHUP: the certificate in use stays: {error}"),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
 use crate::error::Kind;
+use nix::sys::signal::Signal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -35,7 +36,7 @@ impl Interrupt {
     pub fn watch() -> Done<Arc<Interrupt>> {
         let interrupt = Arc::<Interrupt>::default();
         let (found, mut is_first) = (Arc::clone(&interrupt), true);
-        signals::each(move |_| {
+        signals::each(&[Signal::SIGINT, Signal::SIGTERM], move |_| {
             if !is_first {
                 found.end_at_once();
             }

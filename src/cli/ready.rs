@@ -6,12 +6,11 @@
 use super::{Done, Stop, print, welcome};
 use crate::coordinator::Coordinator;
 use crate::descriptors;
-use crate::domain::base_url::BaseUrl;
+use crate::domain::base_url::{BaseUrl, Endpoint};
 use crate::limits::Limits;
 use serde::Serialize;
 use std::fs::File;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::Path;
 
@@ -44,14 +43,14 @@ impl Ready {
     }
 
     /// Writes the line, and closes the descriptor.
-    pub fn say(&mut self, address: SocketAddr, base_url: Option<&BaseUrl>, data: &Path) -> Done {
+    pub fn say(&mut self, endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path) -> Done {
         let descriptor = self.descriptor.take();
         if descriptor.is_none() && !self.is_answer {
             return Ok(());
         }
         let token = Coordinator::open(data, Limits::default())?.registration_token(false)?;
         let data = &std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-        let (url, _) = welcome::url(address, base_url);
+        let (url, _) = welcome::url(endpoint, base_url);
         let line = Line { url, registration_token: &token, pid: std::process::id(), data };
         let line = print::json_line(&line)?;
         if let Some(Err(error)) = descriptor.map(|mut file| file.write_all(line.as_bytes())) {

@@ -5,7 +5,7 @@ use super::ready::{self, Ready};
 use super::secrets::read_secret;
 use super::{Done, Stop, duration, signals, welcome};
 use crate::Config;
-use crate::domain::base_url::BaseUrl;
+use crate::domain::base_url::{BaseUrl, Endpoint};
 use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
 use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
@@ -14,9 +14,11 @@ use crate::http::server::bind;
 use crate::limits::Limits;
 use crate::supervisor::{self, Supervisor};
 use crate::systemd;
+use crate::tls::Files;
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -29,10 +31,15 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080
 const LISTEN_ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Descriptors that a connection takes: tiny_http has one for each direction.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// And that TLS takes: the client's, and one to the HTTP server.
+const DESCRIPTORS_OF_TLS: u64 = 2;
 /// Usual time limits of proxies are 60 seconds.
 const HOLD_TIME_MAX: Duration = Duration::from_secs(50);
 /// Descriptors for everything else; half of all, where that is less.
 const OTHER_DESCRIPTORS: u64 = 256;
+
+/// What tells the server to stop, or to read its certificate anew.
+const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// How long artifacts are kept that nobody has said more of.
 const KEEP_ARTIFACTS: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -51,6 +58,7 @@ type Keeping = Option<Duration>;
         Each option may also be given as an environment variable, as in BATON_MAX_CONNECTIONS=500 for\n\
         --max-connections; options win.\n\
         SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
+        SIGHUP reads the files of --tls-cert and --tls-key anew; if they are no good, the old ones stay in use.\n\
         RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer; RUST_LOG=info,baton::requests=off leaves\n\
         requests out. On a terminal it has colours, unless NO_COLOR is set.",
     error_code(0, "Stopped by a signal."),
@@ -98,6 +106,14 @@ pub struct Serve {
     #[argh(option, arg_name = "FILE")]
     registration_token_file: Option<String>,
 
+    /// speak TLS, with the certificate in this PEM file and those that lead to a known one behind it; SIGHUP reads it anew
+    #[argh(option, arg_name = "FILE")]
+    tls_cert: Option<String>,
+
+    /// the private key of that certificate, in PEM without a password
+    #[argh(option, arg_name = "FILE")]
+    tls_key: Option<String>,
+
     /// the URL under which runners reach the server, if that is not where it listens: a proxy's, as in
     /// https://ci.example
     #[argh(option, arg_name = "URL", from_str_fn(base_url))]
@@ -134,8 +150,10 @@ impl Serve {
             return self.serve(data, limits);
         }
         let mut ready = Ready::new(self.ready_fd, self.json)?;
-        // The child takes it; here it is only found out whether it can be had.
+        // The child takes them; here it is only found out whether they can be had.
         self.registration_token()?;
+        let files = self.tls()?;
+        files.as_ref().map(Files::load).transpose()?;
         let listener = match systemd::listener(&limits)? {
             Some(handed) => handed,
             None => bind(self.listen(), &limits)?,
@@ -147,11 +165,13 @@ impl Serve {
             supervisor = supervisor.for_a_while(dir.path());
         }
         let data = ephemeral.as_ref().map_or(data.as_path(), Ephemeral::path);
-        signals::each(supervisor.signals())?;
+        signals::each(&SIGNALS, stop_with_terminal(supervisor.signals()))?;
         let base_url = self.base_url.as_ref();
+        let is_tls = files.is_some();
         supervisor.run(|address| {
-            ready.say(address, base_url, data)?;
-            if ready.is_answer() { Ok(()) } else { welcome::say(address, base_url, data) }
+            let endpoint = Endpoint { address, is_tls };
+            ready.say(endpoint, base_url, data)?;
+            if ready.is_answer() { Ok(()) } else { welcome::say(endpoint, base_url, data) }
         })
     }
 
@@ -169,8 +189,8 @@ impl Serve {
         let (sender, stop) = channel();
         // The supervisor passes on what is meant for both: Ctrl-C reaches both from the terminal. However often it
         // is told to stop, this process finishes what is under way; the supervisor can end it.
-        signals::each(move |signal| {
-            if signal == Signal::SIGTERM {
+        signals::each(&SIGNALS, move |signal| {
+            if signal != Signal::SIGINT {
                 // Nobody listens any more: the process is about to end.
                 let _ = sender.send(signal);
             }
@@ -181,9 +201,18 @@ impl Serve {
             log::warn!("the stored registration token stays in force: {stop}");
             None
         });
-        let config = Config { limits, registration_token, ..Config::local(data) };
+        let config = Config { limits, registration_token, tls: self.tls()?, ..Config::local(data) };
         supervisor::serve(config, self.ephemeral, &stop);
         Ok(())
+    }
+
+    fn tls(&self) -> Done<Option<Files>> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Files { certificate: certificate.into(), key: key.into() })),
+            (Some(_), None) => Err(Stop::Usage("--tls-cert needs --tls-key, the file of its private key".to_owned())),
+            (None, Some(_)) => Err(Stop::Usage("--tls-key needs --tls-cert, the file of its certificate".to_owned())),
+        }
     }
 
     fn registration_token(&self) -> Done<Option<Token>> {
@@ -206,7 +235,7 @@ impl Serve {
             },
             Err(error) => return log::warn!("cannot tell how many descriptors there are: {error}"),
         };
-        let fitting = connections_that_fit(descriptors);
+        let fitting = connections_that_fit(descriptors, self.tls_cert.is_some());
         let wanted = limits.connections_max;
         if wanted > fitting {
             limits.connections_max = fitting;
@@ -230,6 +259,16 @@ impl Serve {
         let encoded = limits.trace_bytes_max.saturating_add(limits.trace_bytes_max / 4);
         limits.put_bytes_max = limits.put_bytes_max.max(encoded);
         limits
+    }
+}
+
+/// Signals, of which a hang-up is a stop when it means that the terminal is gone from which the server was started.
+fn stop_with_terminal(mut act: impl FnMut(Signal) + Send + 'static) -> impl FnMut(Signal) + Send + 'static {
+    let terminals = || [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
+    let before = terminals();
+    move |signal| {
+        let has_gone = || before.iter().zip(terminals()).any(|(was, is)| *was && !is);
+        act(if signal == Signal::SIGHUP && has_gone() { Signal::SIGTERM } else { signal });
     }
 }
 
@@ -258,8 +297,9 @@ fn keeping(text: &str) -> Result<Keeping, String> {
 }
 
 /// How many connections so many descriptors are enough for; at least one.
-fn connections_that_fit(descriptors: u64) -> usize {
-    let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / DESCRIPTORS_PER_CONNECTION;
+fn connections_that_fit(descriptors: u64, is_tls: bool) -> usize {
+    let each = DESCRIPTORS_PER_CONNECTION + if is_tls { DESCRIPTORS_OF_TLS } else { 0 };
+    let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / each;
     usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
 }
 
@@ -308,7 +348,7 @@ mod tests {
 
     fn settings(line: &[&str], variables: &[(&str, &str)]) -> Done<(String, Limits)> {
         match parsed_with(&[&["serve"], line].concat(), variables)?.command {
-            Some(Command::Serve(serve)) => Ok((serve.listen().to_string(), serve.limits())),
+            Some(Command::Serve(serve)) => serve.tls().map(|_| (serve.listen().to_string(), serve.limits())),
             _ => panic!("{line:?}"),
         }
     }
@@ -361,9 +401,10 @@ mod tests {
     }
 
     #[test]
-    fn two_descriptors_a_connection_and_some_for_the_rest() {
+    fn two_descriptors_a_connection_or_four_with_tls_and_some_for_the_rest() {
         for (descriptors, connections) in [(20_256, 10_000), (1024, 384), (64, 16), (1, 1)] {
-            assert_eq!(connections_that_fit(descriptors), connections);
+            assert_eq!(connections_that_fit(descriptors, false), connections);
+            assert_eq!(connections_that_fit(descriptors, true), (connections / 2).max(1));
         }
     }
 
@@ -378,6 +419,8 @@ mod tests {
             (&["--hold", "2min"], &[], "at most 50s"),
             (&["--reserve", "much"], &[], "--reserve \"much\""),
             (&["--hold", "1s"], &[("BATON_RESERVE", "much")], "BATON_RESERVE \"much\""),
+            (&["--tls-cert", "c"], &[], "--tls-key"),
+            (&["--tls-key", "k"], &[], "--tls-cert"),
             (&["--base-url", "ci.example"], &[], "--base-url \"ci.example\": it must be a URL such as"),
             (&["--base-url", "http://u:p@ci.example"], &[], "--base-url \"...\": it must have no user"),
             (&[], &[("BATON_HOLDS", "1s")], "BATON_HOLD?"),

@@ -5,7 +5,7 @@
 use super::shell::quoted;
 use super::{Done, Stop, print, program};
 use crate::coordinator::Coordinator;
-use crate::domain::base_url::BaseUrl;
+use crate::domain::base_url::{BaseUrl, Endpoint};
 use crate::limits::Limits;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -18,15 +18,15 @@ use std::path::Path;
 ///
 /// # Errors
 /// If standard output cannot be written, other than for want of a reader.
-pub fn say(address: SocketAddr, base_url: Option<&BaseUrl>, data: &Path) -> Done {
-    match print::out(&format!("baton listening on http://{address}\n")) {
+pub fn say(endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path) -> Done {
+    match print::out(&format!("baton listening on {endpoint}\n")) {
         // The server serves, whether or not somebody reads where.
         Ok(()) | Err(Stop::Unread) => {}
         Err(stop) => return Err(stop),
     }
     let (is_out, is_err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
     let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    let (url, is_everywhere) = url(address, base_url);
+    let (url, is_everywhere) = url(endpoint, base_url);
     let program = program(data);
     if !is_out && !is_err {
         let line = register_line(&url, &format!("\"$({program} runner token)\""));
@@ -65,19 +65,21 @@ fn text(data: &Path, register: &str, program: &str, is_everywhere: bool) -> Stri
 }
 
 /// The URL for runners, and whether it is one for this machine only of a server that others can reach, too.
-pub fn url(address: SocketAddr, base_url: Option<&BaseUrl>) -> (String, bool) {
-    base_url.map_or_else(|| reachable(address), |url| (url.to_string(), false))
+pub fn url(endpoint: Endpoint, base_url: Option<&BaseUrl>) -> (String, bool) {
+    base_url.map_or_else(|| reachable(endpoint), |url| (url.to_string(), false))
 }
 
 /// The URL that people on this machine can use, and whether other machines can reach the server, too.
-fn reachable(address: SocketAddr) -> (String, bool) {
+fn reachable(endpoint: Endpoint) -> (String, bool) {
+    let address = endpoint.address;
     let is_everywhere = address.ip().is_unspecified();
     let here = match address.ip() {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
     };
     let ip = if is_everywhere { here } else { address.ip() };
-    (format!("http://{}", SocketAddr::new(ip, address.port())), is_everywhere)
+    let address = SocketAddr::new(ip, address.port());
+    (Endpoint { address, ..endpoint }.to_string(), is_everywhere)
 }
 
 #[cfg(test)]
@@ -92,7 +94,10 @@ mod tests {
             ("[::]:8080", "http://[::1]:8080", true),
             ("[fd00::1]:8080", "http://[fd00::1]:8080", false),
         ] {
-            assert_eq!(reachable(listen.parse().unwrap()), (url.to_owned(), is_everywhere));
+            let endpoint = Endpoint { address: listen.parse().unwrap(), is_tls: false };
+            assert_eq!(reachable(endpoint), (url.to_owned(), is_everywhere));
+            let url = url.replace("http", "https");
+            assert_eq!(reachable(Endpoint { is_tls: true, ..endpoint }), (url, is_everywhere));
         }
         let line = register_line("https://ci.example/baton/", "T");
         assert!(line.ends_with("--url https://ci.example/baton/ci --registration-token T"), "{line}");

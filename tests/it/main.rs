@@ -55,6 +55,7 @@ mod settings;
 mod space;
 mod supervisor;
 mod systemd;
+mod tls;
 mod tokens;
 mod trace;
 mod trace_model;

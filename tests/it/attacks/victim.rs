@@ -60,7 +60,7 @@ impl Victim {
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit("http://").next().and_then(|address| address.parse().ok());
+        let address = line.trim().rsplit("://").next().and_then(|address| address.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
         let operator = Coordinator::open(&data, Limits::default()).unwrap();
         Victim { process, dir, address, operator }
@@ -84,7 +84,7 @@ impl Victim {
         working_runner(&self.operator, self.address, "demo")
     }
 
-    fn supervisor(&self) -> i32 {
+    pub fn supervisor(&self) -> i32 {
         i32::try_from(self.process.id()).unwrap()
     }
 

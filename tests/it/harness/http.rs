@@ -130,6 +130,11 @@ impl Request {
         self
     }
 
+    /// The method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
     /// Length of the body.
     pub fn body_bytes(&self) -> usize {
         match &self.body {
@@ -244,20 +249,25 @@ impl Response {
 }
 
 /// A connection that may carry several requests.
-pub struct Connection {
+pub struct Connection<S = TcpStream> {
     address: SocketAddr,
-    stream: BufReader<TcpStream>,
+    stream: BufReader<S>,
     /// Whether the last answer to [`Connection::send`] said that it was the last one.
     closed: bool,
 }
 
+/// A connection without a word on it.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
 impl Connection {
     pub fn open(address: SocketAddr) -> Connection {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Connection { address, stream: BufReader::with_capacity(1 << 16, stream), closed: false }
+        Connection::over(connect(address), address)
     }
 
     /// Sends a request, on a new connection if the last answer ended this one, and reads the answer.
@@ -271,16 +281,23 @@ impl Connection {
         response
     }
 
+    /// Says that nothing more will be sent.
+    pub fn end_sending(&mut self) {
+        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// A connection over `stream`, which leads to `address`.
+    pub fn over(stream: S, address: SocketAddr) -> Connection<S> {
+        Connection { address, stream: BufReader::with_capacity(1 << 16, stream), closed: false }
+    }
+
     /// Writes these bytes. A server that has answered already may have closed: that shows in the answer.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         if let Err(error) = self.stream.get_mut().write_all(bytes) {
             assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
         }
-    }
-
-    /// Says that nothing more will be sent.
-    pub fn end_sending(&mut self) {
-        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
     }
 
     /// Reads and drops what comes until the server closes.
@@ -351,7 +368,7 @@ impl Connection {
     }
 
     /// The reader behind the head, for bodies that are too large to be held.
-    pub fn reader(&mut self) -> &mut BufReader<TcpStream> {
+    pub fn reader(&mut self) -> &mut BufReader<S> {
         &mut self.stream
     }
 }

@@ -99,8 +99,19 @@ impl Baton {
 
     /// Starts on a directory that may hold something already.
     pub fn start_in(dir: TempDir, limits: Limits) -> Baton {
-        let server = Server::start(Config { limits, ..Config::local(dir.path()) }).unwrap();
-        Baton { server, dir }
+        let config = Config { limits, ..Config::local(dir.path()) };
+        Baton::start_with(dir, config)
+    }
+
+    /// Starts as `config` says, in `dir`.
+    pub fn start_with(dir: TempDir, config: Config) -> Baton {
+        Baton { server: Server::start(config).unwrap(), dir }
+    }
+
+    /// Stops as the program does, and leaves the data.
+    pub fn stop(self) -> TempDir {
+        self.server.stop();
+        self.dir
     }
 
     /// A server with one project, `demo`.

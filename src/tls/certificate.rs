@@ -1,0 +1,66 @@
+//! What the server shows to its clients: a certificate and its key, from PEM files.
+
+use crate::error::{Error, Result};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Far more than any chain of certificates has, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Where certificate and key are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The certificate, and after it those that lead to one that clients know.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A certificate with its key, ready for handshakes.
+#[derive(Clone)]
+pub struct Certificate(pub(super) Arc<ServerConfig>);
+
+impl Files {
+    /// Reads both, and finds out whether they belong together.
+    ///
+    /// # Errors
+    /// If they cannot be used; the sentence names the file, and nothing of what the key's holds.
+    pub fn load(&self) -> Result<Certificate> {
+        let wrong = |path: &Path, why: &dyn std::fmt::Display| Error::invalid(format!("{}: {why}", path.display()));
+        let pem = read(&self.certificate).map_err(|error| wrong(&self.certificate, &error))?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| wrong(&self.certificate, &"it is not PEM, or damaged"))?;
+        if chain.is_empty() {
+            return Err(wrong(&self.certificate, &"it has no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
+        }
+        let pem = read(&self.key).map_err(|error| wrong(&self.key, &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+            wrong(&self.key, &"it has no private key in PEM without a password (-----BEGIN PRIVATE KEY-----)")
+        })?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(Error::internal)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|error| {
+                let files = format!("{} and {}", self.certificate.display(), self.key.display());
+                Error::invalid(format!("{files} cannot be used together: {error}"))
+            })?;
+        // The only protocol that is spoken behind it; a client of another one learns that at once.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Certificate(Arc::new(config)))
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
