@@ -1,0 +1,100 @@
+//! Builds as operators and runners see them: all that is known of one, from every table.
+
+use super::{bad_word, needs, status};
+use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, ProjectId, Status};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::store::from_json;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+/// Which builds to list.
+#[derive(Default)]
+pub struct Filter {
+    /// Only this project's.
+    pub project: Option<ProjectId>,
+    /// Only those in this state.
+    pub status: Option<Status>,
+    /// At most so many, the newest.
+    pub limit: Option<u32>,
+}
+
+const SELECT: &str =
+    "SELECT b.id, b.project_id, p.name, s.name, s.stage, s.ref, s.sha, b.status, b.failure_reason, t.tags,
+         b.created_at, b.started_at, b.finished_at, b.erased_at, r.id, r.description, coalesce(tr.size, 0),
+         a.path, a.filename, a.size, a.sha256, a.expire_at
+     FROM builds b
+     JOIN projects p ON p.id = b.project_id
+     JOIN build_specs s ON s.build_id = b.id
+     JOIN tag_sets t ON t.id = b.tag_set_id
+     LEFT JOIN runners r ON r.id = b.runner_id
+     LEFT JOIN traces tr ON tr.build_id = b.id
+     LEFT JOIN artifacts a ON a.build_id = b.id AND coalesce(a.expire_at > :now, 1)";
+
+/// A build as operators see it. Artifacts that have expired by `now` do not show.
+///
+/// # Errors
+/// The database's.
+pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.id = :id"))?;
+    let build = statement.query_row(named_params! {":now": now.0, ":id": id.0}, build).optional()?;
+    build.map(|build| with_needs(c, build)).transpose()
+}
+
+/// Builds as operators see them, newest first. Artifacts that have expired by `now` do not show.
+///
+/// # Errors
+/// The database's.
+pub fn list(c: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Build>> {
+    let mut statement = c.prepare_cached(&format!(
+        "{SELECT} WHERE (:project IS NULL OR b.project_id = :project) AND (:status IS NULL OR b.status = :status)
+         ORDER BY b.id DESC LIMIT coalesce(:limit, -1)"
+    ))?;
+    let rows = statement.query_map(
+        named_params! {
+            ":now": now.0, ":project": filter.project.map(|id| id.0),
+            ":status": filter.status.map(Status::as_str), ":limit": filter.limit,
+        },
+        build,
+    )?;
+    rows.map(|build| with_needs(c, build?)).collect()
+}
+
+fn with_needs(c: &Connection, build: Build) -> Result<Build> {
+    Ok(Build { needs: needs(c, build.id)?, ..build })
+}
+
+fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
+    let time = |column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp));
+    let reason: Option<String> = row.get(8)?;
+    let runner: Option<i64> = row.get(14)?;
+    let path: Option<String> = row.get(17)?;
+    let artifacts = |path| -> rusqlite::Result<ArtifactsFile> {
+        Ok(ArtifactsFile {
+            path,
+            filename: row.get(18)?,
+            size: row.get(19)?,
+            sha256: row.get(20)?,
+            expire_at: time(21)?,
+        })
+    };
+    Ok(Build {
+        id: BuildId(row.get(0)?),
+        project_id: ProjectId(row.get(1)?),
+        project: row.get(2)?,
+        name: row.get(3)?,
+        stage: row.get(4)?,
+        ref_: row.get(5)?,
+        sha: row.get(6)?,
+        status: status(row, 7)?,
+        failure_reason: reason.map(|word| FailureReason::parse(&word).ok_or_else(|| bad_word(8, &word))).transpose()?,
+        tags: from_json(row, 9)?,
+        needs: Vec::new(),
+        created_at: Timestamp(row.get(10)?),
+        started_at: time(11)?,
+        finished_at: time(12)?,
+        erased_at: time(13)?,
+        runner: runner.map(|id| row.get(15).map(|description| (id, description))).transpose()?,
+        trace_size: row.get(16)?,
+        artifacts: path.map(artifacts).transpose()?,
+    })
+}
