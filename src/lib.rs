@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line: one file a noun; parses and prints, nothing else |
 //! | [`supervisor`] | keeps a serving process up: holds the socket, starts another process when one dies |
+//! | [`farewell`] | answers those who come while the serving process stops |
 //! | [`systemd`] | what a service manager hands over and is told: a socket, the state of the service |
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`ephemeral`] | a data directory for a while |
@@ -48,6 +49,7 @@ mod descriptors;
 pub mod domain;
 pub mod ephemeral;
 pub mod error;
+pub mod farewell;
 pub mod http;
 pub mod limits;
 pub mod metrics;

@@ -20,6 +20,7 @@ use crate::api::ops::RESTARTS_VARIABLE;
 use crate::domain::size::format_size;
 use crate::ephemeral;
 use crate::error::{Error, Result};
+use crate::farewell::Farewells;
 use crate::limits::Limits;
 use crate::server::{Config, Server};
 use crate::systemd::{self, Manager};
@@ -71,6 +72,7 @@ pub struct Supervisor {
     data: Option<PathBuf>,
     /// The process that started this one, if it is to end with that.
     parent: Option<Pid>,
+    farewells: Option<Farewells>,
 }
 
 /// What the supervisor waits for. All of a child's events come before those of the next one.
@@ -103,13 +105,31 @@ impl Supervisor {
         let (sender, events) = channel();
         let manager = Manager::from_environment();
         let (restarts, pause) = (0, Duration::ZERO);
-        Supervisor { listener, limits, sender, events, restarts, pause, manager, data: None, parent: None }
+        Supervisor {
+            listener,
+            limits,
+            sender,
+            events,
+            restarts,
+            pause,
+            manager,
+            data: None,
+            parent: None,
+            farewells: None,
+        }
     }
 
     /// Lets children serve `data`, and ends with the process that started this one: nobody else knows of the data.
     #[must_use]
     pub fn for_a_while(self, data: &Path) -> Supervisor {
         Supervisor { data: Some(data.to_owned()), parent: Some(getppid()), ..self }
+    }
+
+    /// Has those answered who come while the last child stops. Not where somebody else holds the socket, too: then
+    /// they had better wait for the next server.
+    #[must_use]
+    pub fn with_farewells(self, farewells: Farewells) -> Supervisor {
+        Supervisor { farewells: Some(farewells), ..self }
     }
 
     /// Takes the signals that tell it to stop: at the first, requests under way are finished; at the second,
@@ -183,6 +203,11 @@ impl Supervisor {
         log::info!("{why}: stopping; requests under way are finished");
         self.manager.stopping("finishing the requests under way");
         child.stop(self.limits.drain_time_max + STOP_GRACE);
+        if let Some(farewells) = &self.farewells
+            && let Err(error) = self.listener.try_clone().and_then(|listener| farewells.begin(listener, &self.limits))
+        {
+            log::warn!("those who come now are not answered: {error}");
+        }
     }
 
     /// Starts the next child, after a pause if the last one died at its start. `None`: a signal came.

@@ -34,6 +34,19 @@ pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
     response.as_routine()
 }
 
+/// What is answered on behalf of a server that finishes what is under way, and takes on nothing new.
+#[must_use]
+pub fn farewell(path: &str) -> Response {
+    match path {
+        "/-/health" | "/-/liveness" => Response::json(200, &json!({ "status": "ok" })),
+        "/-/readiness" => {
+            let body = json!({"status": "draining", "database": "unknown", "disk": "unknown", "draining": true});
+            Response::json(503, &body)
+        }
+        _ => Response::error(503, "the server is stopping").with("Retry-After", "1"),
+    }
+}
+
 /// Each check with its result. A disk that is low is no reason to send requests elsewhere.
 fn readiness(coordinator: &Coordinator) -> Response {
     let seen = coordinator.readiness(Instant::now(), Timestamp::now());

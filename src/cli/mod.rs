@@ -20,6 +20,7 @@ mod log_line;
 mod logger;
 mod man;
 mod patience;
+mod ping;
 mod plain;
 mod print;
 mod progress;
@@ -104,6 +105,7 @@ enum Command {
     Check(check::Check),
     Completions(completions::Completions),
     Man(man::Man),
+    Ping(ping::Ping),
     Prune(prune::Prune),
     Du(du::Du),
     Status(status::Status),
@@ -215,6 +217,7 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Check(check)) => check.run(&data),
         Some(Command::Completions(completions)) => completions.run(Baton::get_args_info()),
         Some(Command::Man(man)) => man.run(Baton::get_args_info()),
+        Some(Command::Ping(ping)) => ping.run(),
         Some(Command::Prune(prune)) => prune.run(&open()?),
         Some(Command::Du(du)) => du.run(&open()?),
         Some(Command::Status(status)) => status.run(&open()?, &data),

@@ -5,11 +5,13 @@ use super::ready::{self, Ready};
 use super::secrets::read_secret;
 use super::{Done, Stop, duration, signals, welcome};
 use crate::Config;
+use crate::api::ops;
 use crate::domain::base_url::{BaseUrl, Endpoint};
 use crate::domain::duration::{parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
 use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
 use crate::ephemeral::Ephemeral;
+use crate::farewell::Farewells;
 use crate::http::server::bind;
 use crate::limits::Limits;
 use crate::supervisor::{self, Supervisor};
@@ -26,7 +28,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Where the server listens unless it is told.
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Where an ephemeral one does.
 const LISTEN_ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Descriptors that a connection takes: tiny_http has one for each direction.
@@ -153,12 +155,12 @@ impl Serve {
         // The child takes them; here it is only found out whether they can be had.
         self.registration_token()?;
         let files = self.tls()?;
-        files.as_ref().map(Files::load).transpose()?;
-        let listener = match systemd::listener(&limits)? {
-            Some(handed) => handed,
-            None => bind(self.listen(), &limits)?,
+        let certificate = files.as_ref().map(Files::load).transpose()?;
+        let mut supervisor = match systemd::listener(&limits)? {
+            Some(handed) => Supervisor::new(handed, limits),
+            None => Supervisor::new(bind(self.listen(), &limits)?, limits)
+                .with_farewells(Farewells { certificate, answer: ops::farewell }),
         };
-        let mut supervisor = Supervisor::new(listener, limits);
         // Removed when this function returns, at the latest.
         let ephemeral = self.ephemeral.then(Ephemeral::new).transpose()?;
         if let Some(dir) = &ephemeral {
@@ -315,7 +317,8 @@ fn base_url(text: &str) -> Result<BaseUrl, String> {
     BaseUrl::parse(text)
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+/// An address and a port, or a host's name and a port.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = "it must be an address and a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned();
     if let Ok(address) = text.parse() {
         return Ok(address);

@@ -1,12 +1,13 @@
 //! What the server shows to its clients: a certificate and its key, from PEM files.
 
 use crate::error::{Error, Result};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,6 +57,45 @@ impl Files {
         // The only protocol that is spoken behind it; a client of another one learns that at once.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Certificate(Arc::new(config)))
+    }
+}
+
+impl Certificate {
+    /// Speaks TLS over `stream` as the server, in the caller's thread. The handshake comes with the first read, the
+    /// word that nothing follows when the result is dropped.
+    ///
+    /// # Errors
+    /// What rustls says.
+    pub fn speak(&self, stream: TcpStream) -> std::io::Result<Spoken> {
+        let connection = ServerConnection::new(Arc::clone(&self.0)).map_err(std::io::Error::other)?;
+        Ok(Spoken(StreamOwned::new(connection, stream)))
+    }
+}
+
+/// A connection with TLS.
+pub struct Spoken(StreamOwned<ServerConnection, TcpStream>);
+
+impl Read for Spoken {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Spoken {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for Spoken {
+    fn drop(&mut self) {
+        self.0.conn.send_close_notify();
+        // Whoever has left does not miss it.
+        let _ = self.0.flush();
     }
 }
 

@@ -10,8 +10,10 @@
 //! and the relay needs few of its own. Absent on purpose: certificates of clients, several names, HTTP/2.
 
 mod certificate;
+mod client;
 mod link;
 mod relay;
 
 pub use certificate::{Certificate, Files};
+pub use client::speak_unverified;
 pub use relay::Relay;

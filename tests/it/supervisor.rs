@@ -333,6 +333,35 @@ fn the_first_signal_lets_requests_finish() {
 }
 
 #[test]
+fn who_comes_while_requests_under_way_are_finished_is_told_that_the_server_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let build = running(&served, dir.path(), "demo");
+    let (mut patch, rest) = begin_long_patch(&served, &build);
+    served.signal(Signal::SIGTERM);
+    served.log_has("stopping");
+    // Until it has heard of it, the serving process answers as ever.
+    let answer = wait_for("a word about it", || {
+        let ready = try_send(served.address, Request::get("/-/readiness"));
+        ready.filter(|(status, _)| *status == 503)
+    });
+    assert!(answer.1.contains("Connection: close"), "{answer:?}");
+    let document = served.send(&Request::get("/-/readiness")).expect(503).json();
+    assert_eq!((document["status"].as_str(), document["draining"].as_bool()), (Some("draining"), Some(true)));
+    served.send(&Request::get("/-/health")).expect(200);
+    let response = served.send(&ask("token")).expect_error(503);
+    assert_eq!((response.header("Retry-After"), response.header("Connection")), (Some("1"), Some("close")));
+    // In the middle of its body, too.
+    let mut long = Connection::open(served.address);
+    long.send_raw(b"POST /ci/api/v1/builds/1/artifacts HTTP/1.1\r\nContent-Length: 100000\r\n\r\nhalf");
+    long.read("POST").expect_error(503);
+    patch.send_raw(&rest);
+    patch.read("PATCH").expect(202);
+    assert_eq!(served.end().code(), Some(0), "{}", served.log());
+    assert!(stored_trace(dir.path(), &build).len() >= LONG_BYTES);
+}
+
+#[test]
 fn the_second_signal_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut served = Served::start(dir.path());

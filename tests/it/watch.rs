@@ -6,6 +6,7 @@ use baton::coordinator::Coordinator;
 use baton::limits::Limits;
 use baton::store::runners::NewRunner;
 use serde_json::json;
+use std::process::Command;
 
 #[track_caller]
 fn metrics(baton: &Baton) -> Metrics {
@@ -219,4 +220,38 @@ fn polls_that_are_held_are_counted_while_they_are_and_by_what_comes_of_them() {
         let left = seen.value("baton_claims_total", &[("outcome", "left")]);
         (left == 1.0 && seen.value("baton_held_polls", &[]) == 0.0).then_some(())
     });
+}
+
+/// Runs `baton ping` with these variables and options: its status, and what it has said where.
+fn ping(variables: &[(&str, &str)], options: &[&str]) -> (Option<i32>, String, String) {
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+    let output =
+        command.arg("ping").args(options).envs(variables.iter().copied()).current_dir(&nowhere).output().unwrap();
+    assert_eq!(std::fs::read_dir(nowhere.path()).unwrap().count(), 0, "a data directory was made");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn ping_says_whether_the_server_is_ready_without_a_data_directory() {
+    let baton = Baton::start();
+    let url = format!("http://{}", baton.address());
+    let port = baton.address().port();
+    assert_eq!(ping(&[], &["--url", &url]), (Some(0), format!("{url} is ready\n"), String::new()));
+    let everywhere = format!("0.0.0.0:{port}");
+    assert_eq!(ping(&[("BATON_LISTEN", &everywhere)], &[]).0, Some(0));
+    let (status, out, _) = ping(&[], &["--url", &url, "--json"]);
+    let ready = json!({"status": "ok", "database": "ok", "disk": "ok", "draining": false});
+    assert_eq!((status, serde_json::from_str(&out).unwrap()), (Some(0), ready));
+    baton.operator().begin_draining();
+    let (status, out, error) = ping(&[], &["--url", &url]);
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(error.starts_with(&format!("baton: {url} is not ready: ")) && error.contains("draining"), "{error}");
+    drop(baton);
+    let (status, _, error) = ping(&[], &["--url", &url]);
+    assert!(status == Some(1) && error.contains("does not answer"), "{error}");
+    for (variables, options) in [(&[("BATON_LISTEN", "127.0.0.1:0")][..], &[][..]), (&[], &["--url", "ftp://x"])] {
+        assert_eq!(ping(variables, options).0, Some(2), "{variables:?} {options:?}");
+    }
 }

@@ -4,11 +4,14 @@ use super::client::*;
 use crate::attacks::victim::Victim;
 use crate::harness::*;
 use crate::hold::wait_until;
+use baton::farewell::Farewells;
+use baton::limits::Limits;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, OpenOptions};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -131,4 +134,48 @@ fn a_certificate_that_will_not_do_is_refused_at_the_start_in_one_line() {
         assert_eq!(output.status.code(), Some(status), "{line}");
         assert!(line.contains(part) && line.matches('\n').count() == 1 && output.stdout.is_empty(), "{line}");
     }
+}
+
+#[test]
+fn ping_asks_a_server_with_tls_whatever_its_certificate_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = Pair::new(dir.path());
+    let victim = Victim::with(&options(&pair), &[], "");
+    let port = victim.address.port();
+    let ping = |listen: &str, certificate: &str, url: Option<String>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
+        command.arg("ping").env("BATON_LISTEN", listen).env("BATON_TLS_CERT", certificate);
+        command.args(url.iter().flat_map(|url| ["--url", url]));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let everywhere = format!("0.0.0.0:{port}");
+    for (certificate, url) in [
+        ("anything", None),
+        ("", Some(format!("https://127.0.0.1:{port}"))),
+        ("", Some(format!("https://localhost:{port}/"))),
+    ] {
+        let (status, said) = ping(&everywhere, certificate, url);
+        assert!(status == Some(0) && said.starts_with("https://") && said.ends_with(" is ready\n"), "{said}");
+    }
+    let (status, said) = ping(&everywhere, "", None);
+    assert!(status == Some(1) && said.starts_with("baton: http://"), "{said}");
+}
+
+#[test]
+fn who_comes_while_the_server_stops_is_answered_over_tls_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = Pair::new(dir.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let farewells = Farewells { certificate: Some(pair.files.load().unwrap()), answer: baton::api::ops::farewell };
+    farewells.begin(listener, &Limits::default()).unwrap();
+    // Those who say nothing keep nobody from it for long.
+    let silent: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let trust = Trust::in_pair(&pair);
+    let ready = trust.send(address, &Request::get("/-/readiness")).expect(503).json();
+    assert_eq!(ready["status"], "draining");
+    trust.send(address, &Request::get("/-/health")).expect(200);
+    trust.send(address, &ask("token")).expect_error(503);
+    drop(silent);
 }
