@@ -63,3 +63,62 @@ fn systemd_accepts_the_units_and_finds_little_to_blame() {
     }
     assert!(secured.status.success(), "{}{words}", String::from_utf8_lossy(&secured.stdout));
 }
+
+/// What `docker build` sees of this directory.
+fn context() -> Vec<String> {
+    let ignored = text(".dockerignore");
+    let (all, but): (Vec<&str>, Vec<&str>) =
+        ignored.lines().filter(|line| !line.starts_with('#')).partition(|line| !line.starts_with('!'));
+    assert_eq!(all, ["*"]);
+    but.iter().map(|name| name.trim_start_matches('!').to_owned()).collect()
+}
+
+#[test]
+fn the_image_is_made_of_files_that_are_there_and_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in context() {
+        let copied = Command::new("cp").arg("-r").arg(file(&name)).arg(dir.path()).status().unwrap();
+        assert!(copied.success(), "{name}");
+    }
+    // Every file outside src/ that the program includes, and every target that the manifest names.
+    let sources =
+        Command::new("grep").args(["-rhoE", r#"include_(str|bytes)!\("\.\./\.\./[^"]+"\)"#]).arg(file("src")).output();
+    let lines = String::from_utf8(sources.unwrap().stdout).unwrap();
+    let included = lines.lines().map(|line| line.split('"').nth(1).unwrap().trim_start_matches("../"));
+    let included: Vec<&str> = included.filter(|path| !path.starts_with("tests/")).collect();
+    assert!(included.contains(&"schema.sql"));
+    assert!(included.iter().all(|path| dir.path().join(path).exists()), "{included:?}");
+    let mut cargo = Command::new(env!("CARGO"));
+    let known = cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(dir.path());
+    let known = known.output().unwrap();
+    assert!(known.status.success(), "{}", String::from_utf8_lossy(&known.stderr));
+    assert!(String::from_utf8_lossy(&known.stdout).contains("\"name\":\"baton\",\"src_path\":"));
+}
+
+#[test]
+fn the_image_runs_commands_that_there_are_as_nobody_in_particular() {
+    let dockerfile = text("Dockerfile");
+    let words = |instruction: &str| -> Vec<String> {
+        let line = dockerfile.lines().find(|line| line.starts_with(instruction)).unwrap();
+        serde_json::from_str(&line[line.find('[').unwrap()..]).unwrap()
+    };
+    let [entry, command, health] = [words("ENTRYPOINT"), words("CMD"), words("HEALTHCHECK")];
+    assert_eq!((entry.as_slice(), &health[0]), ([String::from("baton")].as_slice(), &entry[0]));
+    let variables = dockerfile.lines().find_map(|line| line.strip_prefix("ENV ")).unwrap();
+    let variables = variables.split(' ').map(|variable| variable.split_once('=').unwrap());
+    for arguments in [command.as_slice(), &health[1..]] {
+        // Help is there however wrong a variable is; of a wrong option there is none.
+        let mut baton = Command::new(env!("CARGO_BIN_EXE_baton"));
+        let output = baton.args(arguments).arg("--help").envs(variables.clone()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut baton = Command::new(env!("CARGO_BIN_EXE_baton"));
+    let known = baton.args(["man", "serve"]).envs(variables.clone()).output().unwrap();
+    assert!(known.status.success(), "a variable means nothing to baton: {known:?}");
+    let user = dockerfile.lines().rfind(|line| line.starts_with("USER")).unwrap();
+    assert!(!user.contains("root") && !user.contains(" 0"), "{user}");
+    let data = variables.clone().find_map(|(name, value)| (name == "BATON_DATA").then_some(value)).unwrap();
+    let listen = variables.clone().find_map(|(name, value)| (name == "BATON_LISTEN").then_some(value)).unwrap();
+    assert!(dockerfile.contains(&format!("\nVOLUME {data}\n")) && dockerfile.contains(&format!(" /empty {data}\n")));
+    assert!(dockerfile.contains(&format!("\nEXPOSE {}\n", listen.rsplit(':').next().unwrap())));
+}
