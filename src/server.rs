@@ -8,6 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::ephemeral::Ephemeral;
 use crate::error::Result;
+use crate::http::peers::Peers;
 use crate::http::server::{HttpServer, bind};
 use crate::http::traffic::Traffic;
 use crate::limits::Limits;
@@ -107,8 +108,9 @@ impl Server {
             let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic));
             Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
         };
-        let start = |listener| HttpServer::start(listener, config.limits.clone(), traffic, handler);
-        let front = Front::start(listener, &config.limits, config.tls, start)?;
+        let peers = Peers::default();
+        let start = |listener| HttpServer::start(listener, config.limits.clone(), traffic, peers.clone(), handler);
+        let front = Front::start(listener, &config.limits, config.tls, &peers, start)?;
         let background = Background::start(Arc::clone(&coordinator))?;
         Ok(Server { front, _background: background, coordinator, _serving: serving, _ephemeral: None })
     }
@@ -181,13 +183,14 @@ impl Front {
         listener: TcpListener,
         limits: &Limits,
         files: Option<tls::Files>,
+        peers: &Peers,
         serve: impl FnOnce(TcpListener) -> Result<HttpServer>,
     ) -> Result<Front> {
         let Some(files) = files else {
             return Ok(Front { relay: None, http: serve(listener)?, is_stopped: false });
         };
         let inner = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), limits)?;
-        let relay = Relay::start(listener, inner.local_addr()?, files, limits)?;
+        let relay = Relay::start(listener, inner.local_addr()?, files, limits, peers.clone())?;
         Ok(Front { relay: Some(relay), http: serve(inner)?, is_stopped: false })
     }
 

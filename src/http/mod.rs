@@ -8,6 +8,7 @@ pub mod gate;
 pub mod message;
 pub mod multipart;
 pub mod params;
+pub mod peers;
 pub mod record;
 pub mod server;
 mod sockets;

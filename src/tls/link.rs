@@ -6,6 +6,7 @@
 
 use super::Certificate;
 use crate::error::{Error, Result};
+use crate::http::peers::StandIn;
 use mio::event::Event;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
@@ -29,6 +30,8 @@ pub struct Link {
     outer: Side,
     /// `None` until hands are shaken.
     inner: Option<Side>,
+    /// Says at the server who the client is.
+    stand_in: Option<StandIn>,
     accepted_at: Instant,
     /// Bytes from the client so far, counted up to the end of the handshake.
     heard_bytes: usize,
@@ -85,6 +88,7 @@ impl Link {
             tls,
             outer: Side::new(stream),
             inner: None,
+            stand_in: None,
             accepted_at: now,
             heard_bytes: 0,
             has_plaintext: false,
@@ -114,9 +118,10 @@ impl Link {
         self.inner.is_none() && !self.tls.is_handshaking()
     }
 
-    /// Carries bytes from now on to and from this connection.
-    pub fn connect(&mut self, stream: TcpStream) {
+    /// Carries bytes from now on to and from this connection, which stands for the client.
+    pub fn connect(&mut self, stream: TcpStream, stand_in: Option<StandIn>) {
         self.inner = Some(Side::new(stream));
+        self.stand_in = stand_in;
     }
 
     /// Since when the client has owed its handshake; `None` once that is done.

@@ -7,6 +7,7 @@
 use super::link::{Link, Over, PIECE_BYTES, Times};
 use super::{Certificate, Files};
 use crate::error::Result;
+use crate::http::peers::Peers;
 use crate::limits::Limits;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -53,11 +54,18 @@ struct Shared {
 }
 
 impl Relay {
-    /// Carries clients that arrive at `listener` to the HTTP server at `server`, as the holder of what `files` hold.
+    /// Carries clients that arrive at `listener` to the HTTP server at `server`, as the holder of what `files` hold,
+    /// and tells `peers` who they are.
     ///
     /// # Errors
     /// If those cannot be used, or threads or descriptors cannot be had.
-    pub fn start(listener: net::TcpListener, server: SocketAddr, files: Files, limits: &Limits) -> Result<Relay> {
+    pub fn start(
+        listener: net::TcpListener,
+        server: SocketAddr,
+        files: Files,
+        limits: &Limits,
+        peers: Peers,
+    ) -> Result<Relay> {
         let address = listener.local_addr()?;
         let certificate = Mutex::new(files.load()?);
         let poll = Poll::new()?;
@@ -71,6 +79,7 @@ impl Relay {
             poll,
             listener,
             server,
+            peers,
             links: HashMap::new(),
             links_max: limits.connections_max.saturating_add(WAITING_MAX),
             times: Times {
@@ -138,6 +147,8 @@ struct Carrier {
     poll: Poll,
     listener: TcpListener,
     server: SocketAddr,
+    /// Hears for whom the connections to it stand.
+    peers: Peers,
     links: HashMap<usize, Link>,
     links_max: usize,
     times: Times,
@@ -215,7 +226,10 @@ impl Carrier {
                 let _ = stream.set_nodelay(true);
                 let registered = self.poll.registry().register(&mut stream, Token(2 * id + 1), BOTH);
                 registered.map_err(|_| Over)?;
-                link.connect(stream);
+                let clients = link.outer().peer_addr().ok();
+                let stand_in =
+                    stream.local_addr().ok().zip(clients).map(|(from, client)| self.peers.stand_in(from, client));
+                link.connect(stream, stand_in);
             }
             Ok(has_more)
         });

@@ -3,6 +3,7 @@
 use super::ARGUMENT;
 use crate::procs::Served;
 use baton::http::Response;
+use baton::http::peers::Peers;
 use baton::http::server::{HttpServer, bind};
 use baton::http::traffic::Traffic;
 use baton::limits::Limits;
@@ -31,8 +32,14 @@ pub fn serve(name: &str) {
     let address = listener.local_addr().unwrap();
     let _server = match name {
         OWN_LOOP => Some(
-            HttpServer::start(listener, limits, Arc::new(Traffic::new(&[])), Box::new(|_| Response::empty(204).into()))
-                .unwrap(),
+            HttpServer::start(
+                listener,
+                limits,
+                Arc::new(Traffic::new(&[])),
+                Peers::default(),
+                Box::new(|_| Response::empty(204).into()),
+            )
+            .unwrap(),
         ),
         BARE => {
             listener.set_nonblocking(false).unwrap();

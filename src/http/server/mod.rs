@@ -28,6 +28,7 @@ use self::soon::Asked;
 use super::budget::Budget;
 use super::gate::Head;
 use super::message::{Answer, Finish, Method, Note, Request};
+use super::peers::Peers;
 use super::record::Journal;
 use super::sockets::{self, inode, listen, newest_socket};
 use super::traffic::Traffic;
@@ -119,6 +120,7 @@ struct Shared {
     traffic: Arc<Traffic>,
     /// and tells of it.
     journal: Journal,
+    peers: Peers,
     /// Connections that exist, wherever they are.
     open: AtomicUsize,
     /// Inodes of the sockets that exist, the listener's among them.
@@ -228,7 +230,8 @@ impl Drop for Connection {
 }
 
 impl HttpServer {
-    /// Answers what arrives at `listener`, which [`bind`] made, with `handler`, and counts it in `traffic`.
+    /// Answers what arrives at `listener`, which [`bind`] made, with `handler`, and counts it in `traffic`. `peers`
+    /// knows for whom connections stand.
     ///
     /// # Errors
     /// If threads or descriptors cannot be had.
@@ -236,6 +239,7 @@ impl HttpServer {
         listener: TcpListener,
         limits: Limits,
         traffic: Arc<Traffic>,
+        peers: Peers,
         handler: Box<Handler>,
     ) -> Result<HttpServer> {
         let address = listener.local_addr()?;
@@ -256,6 +260,7 @@ impl HttpServer {
             waker,
             traffic,
             journal: Journal::default(),
+            peers,
             open: AtomicUsize::new(0),
             inodes: Mutex::new(HashSet::from([listener_inode])),
             stopping: AtomicBool::new(false),

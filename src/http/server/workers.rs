@@ -228,7 +228,7 @@ impl Shared {
             bytes_in: about.bytes_in,
             bytes_out: if with_body { bytes_out } else { 0 },
             is_taken,
-            remote,
+            remote: remote.map(|from| self.peers.client(from)),
         });
         is_taken
     }
@@ -250,7 +250,7 @@ impl Shared {
             bytes_in: 0,
             bytes_out: 0,
             is_taken: true,
-            remote,
+            remote: remote.map(|from| self.peers.client(from)),
         });
     }
 

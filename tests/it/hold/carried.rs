@@ -3,6 +3,7 @@
 
 use super::leaving::{WAYS, Way, leave};
 use super::*;
+use baton::http::peers::Peers;
 use baton::http::server::{HttpServer, bind};
 use baton::http::traffic::Traffic;
 use baton::http::{Answer, Later, Response as Answered, Wake};
@@ -121,7 +122,9 @@ impl Server {
             }
         };
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &limits).unwrap();
-        let http = HttpServer::start(listener, limits, Arc::new(Traffic::new(&[])), Box::new(handler)).unwrap();
+        let http =
+            HttpServer::start(listener, limits, Arc::new(Traffic::new(&[])), Peers::default(), Box::new(handler))
+                .unwrap();
         Server { http, seen, wakes, ready, hanging, hang }
     }
 

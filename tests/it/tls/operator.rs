@@ -179,3 +179,17 @@ fn who_comes_while_the_server_stops_is_answered_over_tls_too() {
     trust.send(address, &ask("token")).expect_error(503);
     drop(silent);
 }
+
+#[test]
+fn the_log_names_the_client_and_not_the_relay() {
+    let dir = tempfile::tempdir().unwrap();
+    let pair = Pair::new(dir.path());
+    let victim = Victim::with(&options(&pair), &[], "");
+    let stream = Trust::in_pair(&pair).open(victim.address);
+    let own = stream.sock.local_addr().unwrap();
+    let mut client = Connection::over(stream, victim.address);
+    client.send_raw(&ask("token").bytes());
+    client.read("POST").expect(403);
+    wait_until("it is logged", || victim.log().contains("POST   403"));
+    assert!(victim.log().contains(&format!("remote={own}\n")), "{own}: {}", victim.log());
+}
