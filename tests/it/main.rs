@@ -45,6 +45,7 @@ mod logs;
 mod masking;
 mod needs;
 mod packaging;
+mod proxy;
 mod race;
 mod recovery;
 mod register;

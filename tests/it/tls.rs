@@ -1,6 +1,6 @@
 //! TLS: what holds over plain connections holds here too, and a client that misuses TLS harms nobody.
 
-mod client;
+pub mod client;
 mod operator;
 
 use crate::attacks::raw::is_cut;
@@ -57,7 +57,7 @@ impl Secure {
     }
 }
 
-fn noise(bytes: usize) -> Vec<u8> {
+pub fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

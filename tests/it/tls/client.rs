@@ -62,8 +62,13 @@ impl Trust {
 
     /// The begin of a connection; no byte of TLS was sent on it yet.
     pub fn open(&self, address: SocketAddr) -> Stream {
+        self.over(http::connect(address))
+    }
+
+    /// The same over any connection.
+    pub fn over<S: Read + Write>(&self, stream: S) -> StreamOwned<ClientConnection, S> {
         let name = ServerName::try_from("localhost").unwrap();
-        StreamOwned::new(ClientConnection::new(Arc::clone(&self.0), name).unwrap(), http::connect(address))
+        StreamOwned::new(ClientConnection::new(Arc::clone(&self.0), name).unwrap(), stream)
     }
 
     /// Whether the server at `address` holds what is trusted.
