@@ -6,7 +6,7 @@ use super::{Done, Stop, print};
 use crate::domain::build::{NewBuild, Variable};
 use std::path::Path;
 
-/// What runners from 1.3 know by: fetch nothing.
+/// What runners from 1.7 know by: fetch nothing.
 const STRATEGY: &str = "GIT_STRATEGY";
 
 /// What has runners from 1.10 fetch submodules.

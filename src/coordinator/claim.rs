@@ -297,7 +297,7 @@ impl Assigned {
             ]);
         }
         if self.repo_url.is_none() {
-            // Runners from 1.3.0 touch no repository then; older ones need one.
+            // Runners from 1.7 touch no repository then; older ones need one.
             all.push(public("GIT_STRATEGY", "none"));
         }
         all.extend(self.spec.variables.iter().cloned());

@@ -32,6 +32,7 @@ mod big;
 mod bytes;
 mod crash;
 mod curl;
+mod docs;
 mod encodings;
 mod ephemeral;
 mod examples;

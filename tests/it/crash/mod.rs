@@ -6,7 +6,7 @@
 //! after each restart. [`long`] kills while long logs are written and removed. [`order`] looks at the order of system calls, which decides what a loss of power leaves.
 
 mod check;
-mod client;
+pub mod client;
 mod dice;
 mod long;
 mod model;
