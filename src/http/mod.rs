@@ -11,7 +11,7 @@ pub mod params;
 pub mod peers;
 pub mod record;
 pub mod server;
-mod sockets;
+pub(crate) mod sockets;
 pub mod traffic;
 mod watch;
 pub mod wire;

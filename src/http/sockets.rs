@@ -8,6 +8,7 @@ use super::message::Response;
 use super::wire::{Pace, write_response};
 use crate::limits::Limits;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, SockaddrStorage, getpeername, getsockname, recv, send, shutdown};
 use nix::sys::stat::{SFlag, fstat};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -15,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Connections that the kernel holds for us.
@@ -68,6 +69,12 @@ fn prepare(socket: &Socket, limits: &Limits) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stall))?;
     socket.set_nonblocking(true)
+}
+
+/// Whether a connection waits to be accepted.
+pub fn has_waiting(listener: BorrowedFd<'_>) -> bool {
+    let mut listener = [PollFd::new(listener, PollFlags::POLLIN)];
+    poll(&mut listener, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 /// The descriptor and inode of the socket on `port` that is not in `known`: tried at `hint` first, then

@@ -34,14 +34,15 @@ impl Files {
     /// If they cannot be used; the sentence names the file, and nothing of what the key's holds.
     pub fn load(&self) -> Result<Certificate> {
         let wrong = |path: &Path, why: &dyn std::fmt::Display| Error::invalid(format!("{}: {why}", path.display()));
-        let pem = read(&self.certificate).map_err(|error| wrong(&self.certificate, &error))?;
+        let pem = read(&self.certificate)
+            .map_err(|error| wrong(&self.certificate, &format!("it cannot be read: {error}")))?;
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
             .collect::<std::result::Result<_, _>>()
             .map_err(|_| wrong(&self.certificate, &"it is not PEM, or damaged"))?;
         if chain.is_empty() {
             return Err(wrong(&self.certificate, &"it has no certificate in PEM (-----BEGIN CERTIFICATE-----)"));
         }
-        let pem = read(&self.key).map_err(|error| wrong(&self.key, &error))?;
+        let pem = read(&self.key).map_err(|error| wrong(&self.key, &format!("it cannot be read: {error}")))?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
             wrong(&self.key, &"it has no private key in PEM without a password (-----BEGIN PRIVATE KEY-----)")
         })?;

@@ -8,12 +8,14 @@ use super::link::{Link, Over, PIECE_BYTES, Times};
 use super::{Certificate, Files};
 use crate::error::Result;
 use crate::http::peers::Peers;
+use crate::http::sockets::has_waiting;
 use crate::limits::Limits;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::net::{self, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -265,6 +267,11 @@ impl Carrier {
     fn has_room(&mut self) -> bool {
         if self.links.len() < self.links_max {
             return true;
+        }
+        if !has_waiting(self.listener.as_fd()) {
+            // Nobody has to go for nobody; an event tells of the next one.
+            self.accept_from = None;
+            return false;
         }
         let owing = self.links.iter().filter_map(|(id, link)| Some((link.handshaking_since()?, *id)));
         let Some((_, longest)) = owing.min() else { return false };

@@ -187,6 +187,21 @@ fn stalled_handshakes_hold_nobody_up_and_have_an_end() {
 }
 
 #[test]
+fn at_the_limit_of_connections_those_that_are_idle_make_room() {
+    let secure = Secure::with_limits(Limits { connections_max: 8, ..Limits::default() });
+    let mut idle: Vec<_> = (0..8).map(|_| secure.trust.connect(secure.baton.address())).collect();
+    for connection in &mut idle {
+        connection.send_raw(&Request::get("/-/health").bytes());
+        connection.read("GET").expect(200);
+    }
+    for _ in 0..20 {
+        secure.is_well();
+    }
+    // The one that has waited longest has gone, in order.
+    assert_eq!(idle[0].reader().read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
 fn an_endless_handshake_is_cut() {
     let secure = Secure::with_limits(Limits { handshake_time_max: HOUR, ..Limits::default() });
     let mut stream = http::connect(secure.baton.address());

@@ -30,7 +30,7 @@ use super::gate::Head;
 use super::message::{Answer, Finish, Method, Note, Request};
 use super::peers::Peers;
 use super::record::Journal;
-use super::sockets::{self, inode, listen, newest_socket};
+use super::sockets::{self, has_waiting, inode, listen, newest_socket};
 use super::traffic::Traffic;
 use super::watch::Watches;
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -401,11 +401,20 @@ impl Poller {
             if self.accept_from.is_none_or(|from| from > Instant::now()) {
                 return;
             }
-            if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max
-                && !self.shared.parking.let_go_of_one()
-            {
-                // The next tick looks again, and whichever connection ends first wakes the poller.
-                return;
+            if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max {
+                let listener = match &self.listener {
+                    tiny_http::Listener::Tcp(listener) => listener.as_fd(),
+                    tiny_http::Listener::Unix(listener) => listener.as_fd(),
+                };
+                if !has_waiting(listener) {
+                    // Nobody has to go for nobody; an event tells of the next one.
+                    self.accept_from = None;
+                    return;
+                }
+                if !self.shared.parking.let_go_of_one() {
+                    // The next tick looks again, and whichever connection ends first wakes the poller.
+                    return;
+                }
             }
             match self.accept_one() {
                 Ok(()) => {}

@@ -3,7 +3,8 @@
 use super::raw::{HEALTH, Raw, ask, crowd};
 use super::victim::{Victim, raise_descriptors};
 use crate::harness::http::send;
-use crate::harness::{Claimed, Request, download, upload};
+use crate::harness::{Baton, Claimed, Request, download, upload};
+use baton::limits::Limits;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -138,6 +139,20 @@ fn idle_connections_beyond_the_limit_make_room() {
 }
 
 /// All that wait are in the middle of something: the limit must not shut everybody out for long.
+/// As many as are allowed: nobody waits for whom one of them would have to go.
+#[test]
+fn at_the_limit_nobody_goes_for_nobody() {
+    let baton = Baton::with_limits(Limits { connections_max: 3, ..Limits::default() });
+    let mut silent: Vec<Raw> = (0..3).map(|_| Raw::open(baton.address()).unwrap()).collect();
+    for raw in &mut silent {
+        assert!(!raw.has_answer(Duration::from_millis(100)));
+    }
+    for raw in &mut silent {
+        raw.send(HEALTH);
+        raw.expect_answer().expect(200);
+    }
+}
+
 #[test]
 fn stalled_connections_beyond_the_limit_make_room() {
     let victim = Victim::with(&["--max-connections", "50"], &[], "");

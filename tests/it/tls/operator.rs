@@ -125,7 +125,7 @@ fn a_certificate_that_will_not_do_is_refused_at_the_start_in_one_line() {
         (&["--tls-cert", certificate, "--tls-key", others], 1, "cannot be used together"),
         (&["--tls-cert", key, "--tls-key", key], 1, "no certificate in PEM"),
         (&["--tls-cert", certificate, "--tls-key", certificate], 1, "no private key in PEM"),
-        (&["--tls-cert", "absent", "--tls-key", key], 1, "absent: No such file"),
+        (&["--tls-cert", "absent", "--tls-key", key], 1, "absent: it cannot be read: No such file"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
         command.arg("--data").arg(dir.path().join("data")).args(["serve", "--listen", "127.0.0.1:0"]).args(options);
