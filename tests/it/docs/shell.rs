@@ -4,9 +4,10 @@
 
 use super::page::{Command, Page, Step, is_shown};
 use super::runner::Player;
+use crate::harness::random::Random;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Stdio};
@@ -62,13 +63,26 @@ fn is_installed(tool: &str) -> bool {
     std::process::Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-/// Whether this machine has a runner that speaks with Baton.
+/// Whether this machine has a runner that speaks with Baton, and can do without sources.
 fn has_runner() -> bool {
     let output = std::process::Command::new("gitlab-runner").arg("--version").output();
     output.is_ok_and(|output| {
-        let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
-        text.lines().any(|line| line.starts_with("version:") && line.contains(" 1."))
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut versions = text.lines().filter_map(|line| line.strip_prefix("Version:")?.trim().strip_prefix("1."));
+        versions.any(|minor| minor.split('.').next().and_then(|number| number.parse().ok()) >= Some(7))
     })
+}
+
+/// A port that nobody has. A page may start its server anew on it, so that it is none of those that the kernel gives to
+/// whoever asks for any.
+fn free_port() -> u16 {
+    let mut random = Random::new();
+    loop {
+        let port = 20_000 + random.below(10_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 struct Shell {
@@ -202,7 +216,9 @@ impl Shell {
         let listen = command.text.split("--listen ").nth(1).and_then(|rest| rest.split_whitespace().next());
         let shown = listen.and_then(|address| address.rsplit(':').next()?.parse().ok()).unwrap_or(8080);
         if self.port.is_none_or(|(known, _)| known != shown) {
-            self.port = Some((shown, 0));
+            let port = free_port();
+            self.port = Some((shown, port));
+            self.run(&format!("export BATON_LISTEN=127.0.0.1:{port}"))?;
         }
         let (pid, out) = self.leave_running(&self.here(&command.text))?;
         let deadline = Instant::now() + PATIENCE;
@@ -217,9 +233,8 @@ impl Shell {
             thread::sleep(Duration::from_millis(10));
         };
         let address = first.trim().rsplit('/').next().and_then(|text| text.parse::<SocketAddr>().ok());
-        let port = address.ok_or_else(|| format!("{}: does not say where: {first}", command.text))?.port();
-        self.run(&format!("export BATON_LISTEN=127.0.0.1:{port}"))?;
-        (self.server, self.port) = (Some(pid), Some((shown, port)));
+        address.ok_or_else(|| format!("{}: does not say where: {first}", command.text))?;
+        self.server = Some(pid);
         self.compare(command, &first)
     }
 
