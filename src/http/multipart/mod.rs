@@ -5,14 +5,15 @@
 //! * a part's data arrives to the byte, whatever it looks like and however the network splits it;
 //! * success means that the closing delimiter `--boundary--` was seen. A chunked body that is cut off ends like a whole
 //!   one, so the body's end proves nothing;
-//! * no part and no number of parts makes us hold more than a few tens of KiB.
+//! * no part and no number of parts makes us hold more than a few tens of KiB, or than one read of a caller has room for.
 //!
-//! The `multipart` crate walks the parts, reads their headers and skips what nobody reads. A guard stands between
-//! the body and the crate (0.18), because of what the crate does otherwise:
+//! The `multipart` crate walks the parts and reads their headers. A guard stands between the body and the crate
+//! (0.18), because of what the crate does otherwise:
 //!
 //! * it takes `--boundary` for a delimiter in the middle of a line too. So it is told the boundary `\r\n--boundary`,
 //!   which no content can hold, and the guard writes `\r\n--` before each delimiter;
-//! * it delivers the CRLF before a delimiter as data when its buffer ends between the two. So no read ends between CR and LF;
+//! * it delivers the CRLF before a delimiter as data when its buffer ends between the two, and searches and copies all
+//!   data once more, 8 KiB at a time. So data goes past it, and each read of its is a whole delimiter or header;
 //! * a part that is cut off ends like a whole one. So a body without its closing delimiter ends with an error;
 //! * a part's header of more than [`PartLimits::HEAD_BYTES_MAX`] is read or refused depending on how reads were split.
 //!   So the guard sees to it that longer ones are always refused;
@@ -26,8 +27,9 @@ mod head;
 #[cfg(test)]
 mod tests;
 
-use guard::{Guard, Seen};
+use guard::{Guard, Outline, PartData};
 use multipart::server::Multipart;
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::{error, fmt};
 
@@ -234,8 +236,8 @@ pub fn read_text(data: &mut dyn Read, limit: usize) -> Result<String, MultipartE
 /// connection can be used again; an error there does not matter any more. After an error, the rest of the body is left
 /// unread. What precedes the first delimiter is dropped too.
 ///
-/// The body is read some tens of KiB ahead of `each`. An error further on may therefore end the work on a part, or the
-/// whole, before `each` has seen all that precedes the error.
+/// The body is read ahead of `each` by at most 16 KiB, or by what a single read of its has room for. A reader with more
+/// room than that gets the data without a copy.
 ///
 /// # Errors
 ///
@@ -250,22 +252,26 @@ pub fn for_each_part<R: Read, E>(
     mut each: impl FnMut(PartHead, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), PartsError<E>> {
     check_boundary(boundary)?;
-    let seen = Seen::default();
-    let mut parts = Multipart::with_body(Guard::new(&mut body, boundary, limits, &seen), format!("\r\n--{boundary}"));
+    let guard = RefCell::new(Guard::new(&mut body, boundary, limits));
+    let mut parts = Multipart::with_body(Outline(&guard), format!("\r\n--{boundary}"));
     for count in 1.. {
         // The guard's errors come back in the crate's wrapping; what is left is the crate's own opinion.
-        let unreadable = |_| seen.take_fault().unwrap_or(MultipartError::Malformed("a part's header cannot be parsed"));
-        let Some(mut part) = parts.read_entry().map_err(unreadable)? else { break };
+        let opinion = MultipartError::Malformed("a part's header cannot be parsed");
+        let unreadable = |_| guard.borrow_mut().take_fault().unwrap_or(opinion);
+        let Some(part) = parts.read_entry().map_err(unreadable)? else { break };
         if count > limits.parts_max {
             return Err(MultipartError::OverLimit(Limit::Parts(limits.parts_max)).into());
         }
-        let (name, filename) = seen.next_names().ok_or(MultipartError::Malformed("a part is out of order"))?;
+        let names = guard.borrow_mut().take_names();
+        let (name, filename) = names.ok_or(MultipartError::Malformed("a part is out of order"))?;
         let is_file = filename.is_some() || !part.is_text();
-        let done = each(PartHead { name, filename, is_file }, &mut part.data);
-        if let Some(fault) = seen.take_fault() {
+        let done = each(PartHead { name, filename, is_file }, &mut PartData(&guard));
+        let mut guard = guard.borrow_mut();
+        if let Some(fault) = guard.take_fault() {
             return Err(fault.into());
         }
         done.map_err(PartsError::Each)?;
+        guard.skip_data()?;
     }
     drop(parts);
     drop_epilogue(&mut body);
