@@ -36,7 +36,7 @@ use super::watch::Watches;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use nix::sys::socket::{Shutdown, shutdown};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind};
@@ -121,6 +121,8 @@ struct Shared {
     /// and tells of it.
     journal: Journal,
     peers: Peers,
+    /// Of connections that the poller hears.
+    registry: Registry,
     /// Connections that exist, wherever they are.
     open: AtomicUsize,
     /// Inodes of the sockets that exist, the listener's among them.
@@ -245,6 +247,7 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
+        let registry = poll.registry().try_clone()?;
         poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
         let listener_inode = inode(listener.as_raw_fd()).ok_or_else(|| Error::internal("the listener has no inode"))?;
         let running_min = thread::available_parallelism().map_or(RUNNING_MIN, usize::from).max(RUNNING_MIN);
@@ -261,6 +264,7 @@ impl HttpServer {
             traffic,
             journal: Journal::default(),
             peers,
+            registry,
             open: AtomicUsize::new(0),
             inodes: Mutex::new(HashSet::from([listener_inode])),
             stopping: AtomicBool::new(false),
@@ -464,8 +468,7 @@ impl Poller {
         self.shared.parking.park(connection, Waits::Idle, limits);
         let task = self.shared.parking.hear(id, false, limits);
         if !matches!(&task, Some(Task::Serve(_, head, _)) if !head.keep_alive) {
-            // Edge-triggered: tells of bytes that are there already, too. Closing ends the registration.
-            self.poll.registry().register(&mut SourceFd(&fd), Token(id), Interest::READABLE)?;
+            self.shared.begin_to_hear(fd, id)?;
         }
         if let Some(task) = task {
             self.shared.queue(task);
@@ -475,6 +478,12 @@ impl Poller {
 }
 
 impl Shared {
+    /// From now on the poller hears of a connection. Edge-triggered: tells of bytes that are there already, too.
+    /// Closing ends the registration.
+    fn begin_to_hear(&self, fd: RawFd, id: usize) -> io::Result<()> {
+        self.registry.register(&mut SourceFd(&fd), Token(id), Interest::READABLE)
+    }
+
     fn work(&self) -> MutexGuard<'_, Work> {
         lock(&self.work)
     }

@@ -11,6 +11,7 @@ use crate::http::record::Line;
 use crate::http::sockets::{RawWriter, peer, refuse, unread_bytes};
 use crate::http::watch::Watch;
 use crate::http::wire::{Incoming, Pace, write_response};
+use mio::unix::SourceFd;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
@@ -146,6 +147,10 @@ impl Shared {
         // tiny_http reads ahead: what comes in behind this request now would be hidden from the gate.
         let followed = followed
             || unread_bytes(connection.fd, &self.limits).is_some_and(|unread| head.is_followed_by_more(unread));
+        if !head.is_awaited() {
+            // Else the poller would wake up for each packet of a long body. It need not know of the connection at all.
+            let _ = self.registry.deregister(&mut SourceFd(&connection.fd));
+        }
         // Declared after the connection, so that it ends before it.
         let watching = self.watches.start(connection.id, connection.fd);
         let mut request = connection.requests.as_mut()?.next()??;
@@ -182,6 +187,7 @@ impl Shared {
         connection.request = Some(request);
         if is_taken && shutdown(connection.fd, Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
+            let _ = self.begin_to_hear(connection.fd, connection.id);
             self.parking.park(connection, Waits::Closing, &self.limits);
         }
         None
