@@ -17,14 +17,25 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
-/// Bytes that are read from the network and written to the disk at a time.
-const PIECE_BYTES: usize = 64 << 10;
+/// How a file comes in.
+struct Pieces {
+    /// Bytes that are read from the network and written to the disk at a time.
+    bytes: usize,
+    /// How many pieces may wait to be written. Two more are in threads' hands.
+    ahead: usize,
+}
 
-/// Pieces that may be stored before they are hashed. With those in both threads' hands: 256 KiB an upload.
-const PIECES_AHEAD: usize = 2;
+/// 256 KiB for each upload.
+const USUAL: Pieces = Pieces { bytes: 64 << 10, ahead: 2 };
+
+/// 2 MiB, while no more than [`ROOMY_MAX`] uploads are under way. Where threads wait for processors, short queues make
+/// them wait for each other too (measured: a fifth of the time).
+const ROOMY: Pieces = Pieces { bytes: 256 << 10, ahead: 6 };
+const ROOMY_MAX: usize = 2;
 
 /// After so many bytes the disk begins to write.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
@@ -35,6 +46,8 @@ pub const INCOMING: &str = "incoming-";
 /// The folder of artifacts.
 pub struct Artifacts {
     dir: PathBuf,
+    /// A clone for each file that is being received.
+    receiving: Arc<()>,
 }
 
 /// The room of a file system.
@@ -64,7 +77,7 @@ impl Artifacts {
     /// The file system's.
     pub fn open(dir: PathBuf) -> Result<Artifacts> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Artifacts { dir })
+        Ok(Artifacts { dir, receiving: Arc::default() })
     }
 
     /// The folder.
@@ -120,16 +133,18 @@ impl Artifacts {
         };
         let path = self.dir.join(&received.name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let mut storing = Storing { artifacts: self, file, size: 0, bytes_below, reserve_bytes };
-        let mut first = vec![0; PIECE_BYTES];
+        let mut storing = Storing { artifacts: self, file, hash: Sha256::new(), size: 0, bytes_below, reserve_bytes };
+        let receiving = Arc::clone(&self.receiving);
+        let pieces = if Arc::strong_count(&receiving) <= 1 + ROOMY_MAX { ROOMY } else { USUAL };
+        let mut first = vec![0; pieces.bytes];
         let filled = fill(from, &mut first).map_err(read_error)?;
-        first.truncate(filled);
-        storing.store(&first)?;
-        received.sha256 =
-            if filled < PIECE_BYTES { Sha256::digest(&first).into() } else { storing.store_and_hash(first, from)? };
-        check_size(storing.size, bytes_below)?;
+        storing.store(first.get(..filled).unwrap_or_default())?;
+        if filled == pieces.bytes {
+            storing.store_rest(from, first, pieces.ahead)?;
+        }
         storing.file.sync_all()?;
         received.size = storing.size;
+        received.sha256 = storing.hash.finalize().into();
         Ok(received)
     }
 
@@ -175,6 +190,7 @@ impl Artifacts {
 struct Storing<'a> {
     artifacts: &'a Artifacts,
     file: File,
+    hash: Sha256,
     size: u64,
     bytes_below: u64,
     reserve_bytes: u64,
@@ -187,38 +203,43 @@ impl Storing<'_> {
         check_size(self.size, self.bytes_below)?;
         self.artifacts.check_room(self.reserve_bytes)?;
         self.file.write_all(bytes)?;
+        self.hash.update(bytes);
         if self.size / WRITE_BACK_BYTES > before / WRITE_BACK_BYTES {
             start_write_back(&self.file, self.size);
         }
         Ok(())
     }
 
-    /// Stores all that `from` delivers, while another thread makes the checksum, of that and of `first`, which is
-    /// stored already.
-    fn store_and_hash(&mut self, first: Vec<u8>, from: &mut dyn Read) -> Result<[u8; 32]> {
+    /// Stores all that `from` delivers, in another thread: to read and look through what comes costs as much as to
+    /// write it and make its checksum. The pieces are as long as this one, whose content is stored already.
+    fn store_rest(&mut self, from: &mut dyn Read, mut piece: Vec<u8>, pieces_ahead: usize) -> Result<()> {
+        let piece_bytes = piece.len();
         thread::scope(|scope| {
-            let (stored, to_hash) = sync_channel::<Vec<u8>>(PIECES_AHEAD);
-            let (hashed, empty) = channel();
-            let beside = thread::Builder::new().name("checksum".to_owned()).spawn_scoped(scope, move || {
-                let mut hash = Sha256::new();
-                for piece in to_hash {
-                    hash.update(&piece);
+            let (to_store, pieces) = sync_channel::<Vec<u8>>(pieces_ahead);
+            let (to_fill, empty) = channel();
+            let storer = thread::Builder::new().name("storer".to_owned()).spawn_scoped(scope, move || {
+                pieces.into_iter().try_for_each(|piece| {
+                    self.store(&piece)?;
                     // The other side may have come to its end.
-                    let _ = hashed.send(piece);
-                }
-                hash.finalize().into()
+                    let _ = to_fill.send(piece);
+                    Ok(())
+                })
             })?;
-            let mut piece = first;
-            while !piece.is_empty() {
-                stored.send(piece).map_err(|_| Error::internal("nobody makes the checksum"))?;
+            let read = loop {
+                match fill(from, &mut piece) {
+                    Ok(0) => break Ok(()),
+                    Ok(filled) => piece.truncate(filled),
+                    Err(error) => break Err(read_error(error)),
+                }
+                if to_store.send(piece).is_err() {
+                    break Ok(());
+                }
                 piece = empty.try_recv().unwrap_or_default();
-                piece.resize(PIECE_BYTES, 0);
-                let filled = fill(from, &mut piece).map_err(read_error)?;
-                piece.truncate(filled);
-                self.store(&piece)?;
-            }
-            drop(stored);
-            beside.join().map_err(|_| Error::internal("the thread that makes a checksum panicked"))
+                piece.resize(piece_bytes, 0);
+            };
+            drop(to_store);
+            let stored = storer.join().map_err(|_| Error::internal("the thread that stores a file panicked"))?;
+            read.and(stored)
         })
     }
 }
@@ -332,6 +353,65 @@ mod tests {
         assert_eq!(full.kind, Kind::DiskFull);
         drop(artifacts.receive(BuildId(1), &mut &b"x"[..], 10, 0).unwrap());
         assert_eq!(names(artifacts.dir()), Vec::<String>::new());
+    }
+
+    /// Delivers so many bytes, an odd number at a time, and then ends in this way.
+    struct Source {
+        left: usize,
+        end: Option<io::ErrorKind>,
+    }
+
+    impl Read for Source {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            if self.left == 0 {
+                return self.end.map_or(Ok(0), |kind| Err(kind.into()));
+            }
+            let count = self.left.min(out.len()).min(77_777);
+            for (n, byte) in out[..count].iter_mut().enumerate() {
+                *byte = ((self.left - n).wrapping_mul(0x9e37_79b9) >> 16).to_le_bytes()[0];
+            }
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_file_of_any_size_is_stored_to_the_byte_with_its_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        for crowd in [0, ROOMY_MAX] {
+            let _crowd = vec![Arc::clone(&artifacts.receiving); crowd];
+            for pieces in [USUAL, ROOMY] {
+                for size in [0, 1, pieces.bytes, 2 * pieces.bytes, 5 * pieces.bytes, 20 * pieces.bytes] {
+                    for size in [size.saturating_sub(1), size, size + 1] {
+                        let mut expected = Vec::new();
+                        Source { left: size, end: None }.read_to_end(&mut expected).unwrap();
+                        let mut source = Source { left: size, end: None };
+                        let mut received = artifacts.receive(BuildId(1), &mut source, u64::MAX, 0).unwrap();
+                        assert_eq!((received.size, received.sha256), (size as u64, Sha256::digest(&expected).into()));
+                        let name = received.settle().unwrap();
+                        assert!(fs::read(artifacts.dir().join(name)).unwrap() == expected, "{size} bytes");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_file_that_fails_on_the_way_leaves_nothing_and_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
+        for size in [2 * ROOMY.bytes, 20 * ROOMY.bytes + 1] {
+            let receive = |end, bytes_below| {
+                let mut source = Source { left: size, end };
+                artifacts.receive(BuildId(1), &mut source, bytes_below, 0).err().unwrap().kind
+            };
+            assert_eq!(receive(Some(io::ErrorKind::TimedOut), u64::MAX), Kind::TooSlow);
+            assert_eq!(receive(Some(io::ErrorKind::InvalidData), u64::MAX), Kind::Invalid);
+            assert_eq!(receive(None, size as u64), Kind::TooLarge);
+            assert_eq!(receive(None, ROOMY.bytes as u64 + 1), Kind::TooLarge);
+            assert_eq!(names(artifacts.dir()), Vec::<String>::new());
+        }
     }
 
     #[test]
