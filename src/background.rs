@@ -18,8 +18,10 @@ struct Periodic {
 }
 
 /// Every periodic deed. All of them run at the start, too.
-const TABLE: [Periodic; 4] = [
+const TABLE: [Periodic; 5] = [
     Periodic { name: "reclaim", every: Duration::from_secs(1), deed: |c, _| c.reclaim().map(drop) },
+    // As often as the sweep, and before it.
+    Periodic { name: "notice absence", every: Duration::from_secs(5), deed: Coordinator::notice_absence },
     Periodic { name: "sweep", every: Duration::from_secs(5), deed: |c, now| c.sweep(now).map(drop) },
     Periodic { name: "retire", every: Duration::from_secs(5), deed: |c, now| c.retire(now).map(drop) },
     Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },

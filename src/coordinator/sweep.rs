@@ -8,11 +8,15 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::store::builds::Running;
 use crate::store::{artifacts, builds, settings};
+use rusqlite::Connection;
 use std::time::Duration;
 
 /// A canceled build's runner stops reporting within seconds; its token stays readable for this, to mask its
 /// last words.
 const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A server says every half minute that it lives. If it has not for so long, the machine slept, or its clock was set.
+const ABSENCE_MIN: Duration = Duration::from_secs(120);
 
 /// What a sweep did.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -35,15 +39,7 @@ impl Coordinator {
         let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
         let grace = self.limits().timeout_grace;
         self.store.write(move |c| {
-            if let Some(from) = settings::alive_at(c)? {
-                builds::forgive_silence(c, now.0.saturating_sub(from.0).max(0))?;
-                for build in builds::running(c)? {
-                    let deadline = deadline(&build, grace);
-                    if from <= deadline && deadline <= now {
-                        builds::put_off(c, build.id, now.plus(grace))?;
-                    }
-                }
-            }
+            forgive_absence(c, Duration::ZERO, grace, now)?;
             settings::set_alive_at(c, now)
         })?;
         Ok(orphans)
@@ -54,7 +50,26 @@ impl Coordinator {
     /// # Errors
     /// The database's.
     pub fn say_alive(&self, now: Timestamp) -> Result<()> {
-        self.store.write(move |c| settings::set_alive_at(c, now))
+        let grace = self.limits().timeout_grace;
+        self.store.write(move |c| {
+            forgive_absence(c, ABSENCE_MIN, grace, now)?;
+            settings::set_alive_at(c, now)
+        })
+    }
+
+    /// Forgives runners a time in which this server was there, but did not live: the machine slept, say. To be called
+    /// before each [`Coordinator::sweep`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn notice_absence(&self, now: Timestamp) -> Result<()> {
+        match self.store.read(settings::alive_at)? {
+            Some(from) if now.since(from) >= ABSENCE_MIN => {
+                log::warn!("nothing was done since {from}: that time does not count against runners");
+                self.say_alive(now)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends builds whose runner is lost or that ran too long, and removes expired artifacts.
@@ -94,6 +109,19 @@ impl Coordinator {
         self.artifacts.remove(&files);
         Ok(swept)
     }
+}
+
+/// If no server has lived for `absence_min`: that time counts neither as silence nor against deadlines.
+fn forgive_absence(c: &Connection, absence_min: Duration, grace: Duration, now: Timestamp) -> Result<()> {
+    let Some(from) = settings::alive_at(c)?.filter(|from| now.since(*from) >= absence_min) else { return Ok(()) };
+    builds::forgive_silence(c, now.0.saturating_sub(from.0).max(0))?;
+    for build in builds::running(c)? {
+        let deadline = deadline(&build, grace);
+        if from <= deadline && deadline <= now {
+            builds::put_off(c, build.id, now.plus(grace))?;
+        }
+    }
+    Ok(())
 }
 
 /// When a build that its runner does not end is given up.

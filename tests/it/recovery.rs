@@ -215,6 +215,42 @@ fn a_second_start_does_not_take_back_the_time_that_the_first_gave() {
     assert_eq!(before.show_build(late, up).unwrap().build.status, Status::Running);
 }
 
+/// What a server sees of a machine that sleeps: it goes on, and the clock is another.
+#[test]
+fn a_time_in_which_the_machine_slept_does_not_count_against_runners() {
+    let dir = tempfile::tempdir().unwrap();
+    let began = Timestamp::now();
+    let coordinator = unserved(dir.path());
+    coordinator.begin_serving(began).unwrap();
+    let late = running_since(&coordinator, NewBuild { timeout_s: Some(1000), ..new_build("demo") }, began);
+    let silent = running_since(&coordinator, NewBuild { timeout_s: Some(1_000_000), ..new_build("demo") }, began);
+    let tick = |now| {
+        coordinator.notice_absence(now).unwrap();
+        coordinator.sweep(now).unwrap()
+    };
+    let woken = after(began, 100_000);
+    // A probe of readiness may come first, which says so: it must not hide the absence.
+    coordinator.say_alive(woken).unwrap();
+    assert_eq!(tick(woken), Swept::default());
+    // From now on it lives, and the silence counts.
+    let patience = RUNNER_TIMEOUT_S + STEP_S;
+    let (mut ends, mut at) = (Vec::new(), 0);
+    while at <= patience.max(GRACE_S) {
+        at += 30;
+        coordinator.say_alive(after(woken, at)).unwrap();
+        let swept = tick(after(woken, at));
+        if swept != Swept::default() {
+            ends.push((at, swept));
+        }
+    }
+    let lost: usize = ends.iter().map(|(_, swept)| swept.runner_lost).sum();
+    let timed_out: usize = ends.iter().map(|(_, swept)| swept.timed_out).sum();
+    assert_eq!((lost, timed_out), (1, 1), "{ends:?}");
+    assert!(ends.iter().all(|(at, _)| *at > patience.min(GRACE_S)), "{ends:?}");
+    assert_eq!(reason(&coordinator, silent), Some(FailureReason::RunnerLost));
+    assert_eq!(reason(&coordinator, late), Some(FailureReason::TimedOut));
+}
+
 #[test]
 fn expired_artifacts_are_hidden_at_once_and_removed_by_the_sweep() {
     let baton = server();
