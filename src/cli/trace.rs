@@ -8,12 +8,12 @@ use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 /// Bytes that are read at a time: each read is a transaction of its own, which must be short.
-const PIECE_BYTES: u64 = 1 << 20;
+const PIECE_BYTES: u64 = 512 << 10;
 
 /// Threads that read a long log, each with a piece in its hands and one that waits to be printed.
 const READERS: u64 = 2;
@@ -83,22 +83,24 @@ impl Log {
             output.end()?;
             return outcome(coordinator, self.id);
         }
-        let read = |offset| coordinator.read_trace(self.id, offset, PIECE_BYTES).map(|(piece, _)| piece);
+        let read =
+            |offset, memory| coordinator.read_trace_into(self.id, offset, PIECE_BYTES, memory).map(|(piece, _)| piece);
         print_whole(&read, |piece| output.print(piece))?;
         output.end()
     }
 }
 
-/// Gives a log to `print`, of which `read` reads a piece from an offset on, nothing at the log's end.
-fn print_whole(read: &(impl Fn(u64) -> Result<Vec<u8>> + Sync), mut print: impl FnMut(&[u8]) -> Done) -> Done {
-    let mut piece = read(0)?;
+/// Gives a log to `print`, of which `read` reads a piece from an offset on, nothing at the log's end, into memory that
+/// it may use again.
+fn print_whole(read: &(impl Fn(u64, Vec<u8>) -> Result<Vec<u8>> + Sync), mut print: impl FnMut(&[u8]) -> Done) -> Done {
+    let mut piece = read(0, Vec::new())?;
     print(&piece)?;
     let mut offset = piece.len() as u64;
     if is_full(&piece) {
         offset = print_read_ahead(read, &mut print)?;
     }
     while !piece.is_empty() {
-        piece = read(offset)?;
+        piece = read(offset, piece)?;
         offset += piece.len() as u64;
         print(&piece)?;
     }
@@ -108,16 +110,17 @@ fn print_whole(read: &(impl Fn(u64) -> Result<Vec<u8>> + Sync), mut print: impl 
 /// Gives `print` what follows the first piece, up to the first one that is not full, while others read ahead: SQLite
 /// reads page by page, which takes more time than printing. Returns how long the log is so far.
 fn print_read_ahead(
-    read: &(impl Fn(u64) -> Result<Vec<u8>> + Sync),
+    read: &(impl Fn(u64, Vec<u8>) -> Result<Vec<u8>> + Sync),
     print: &mut impl FnMut(&[u8]) -> Done,
 ) -> Done<u64> {
     thread::scope(|scope| {
         let spawn_reader = |nth: u64| {
             let (to_print, pieces) = sync_channel(1);
+            let (printed, memory) = channel();
             let read_every_other = move || {
                 let mut offset = nth * PIECE_BYTES;
                 loop {
-                    let piece = read(offset);
+                    let piece = read(offset, memory.try_recv().unwrap_or_default());
                     let is_last = !piece.as_ref().is_ok_and(|piece| is_full(piece));
                     if to_print.send(piece).is_err() || is_last {
                         break;
@@ -126,17 +129,19 @@ fn print_read_ahead(
                 }
             };
             thread::Builder::new().name("reader".to_owned()).spawn_scoped(scope, read_every_other)?;
-            Ok(pieces)
+            Ok((pieces, printed))
         };
         let readers = (1..=READERS).map(spawn_reader).collect::<Result<Vec<_>>>()?;
         let mut offset = PIECE_BYTES;
-        for pieces in readers.iter().cycle() {
+        for (pieces, printed) in readers.iter().cycle() {
             let piece = pieces.recv().map_err(|_| Error::internal("a thread that reads the log panicked"))??;
             print(&piece)?;
             offset += piece.len() as u64;
             if !is_full(&piece) {
                 break;
             }
+            // The reader may have come to its end.
+            let _ = printed.send(piece);
         }
         Ok(offset)
     })
@@ -199,7 +204,7 @@ mod tests {
                     printed.extend_from_slice(piece);
                     Ok(())
                 };
-                print_whole(&|offset| Ok(piece(&log, offset)), print).unwrap();
+                print_whole(&|offset, _| Ok(piece(&log, offset)), print).unwrap();
                 assert!(printed == log, "{} of {} bytes", printed.len(), log.len());
             }
         }
@@ -211,7 +216,7 @@ mod tests {
             for begin in [PIECE_BYTES, 2 * PIECE_BYTES + 5, 3 * PIECE_BYTES - 1] {
                 let (log, size) = (log(5 * PIECE), AtomicU64::new(begin));
                 // Grows with each of the first reads, whichever thread reads.
-                let read = |offset| {
+                let read = |offset, _| {
                     let size = size.fetch_add(step, Ordering::Relaxed).min(begin + 20 * step).min(log.len() as u64);
                     Ok(piece(&log[..size as usize], offset))
                 };
@@ -230,7 +235,7 @@ mod tests {
     fn an_error_comes_after_all_that_could_be_read_before_it() {
         for broken in 0..5 {
             let log = log(10 * PIECE);
-            let read = |offset| {
+            let read = |offset, _| {
                 if offset < broken * PIECE_BYTES { Ok(piece(&log, offset)) } else { Err(Error::internal("broken")) }
             };
             let mut printed = Vec::new();
@@ -252,7 +257,7 @@ mod tests {
                 left -= 1;
                 if left < 0 { Err(Stop::Unread) } else { Ok(()) }
             };
-            let endless = |_| Ok(vec![b'x'; PIECE]);
+            let endless = |_, _| Ok(vec![b'x'; PIECE]);
             assert!(matches!(print_whole(&endless, print), Err(Stop::Unread)));
         }
     }

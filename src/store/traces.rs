@@ -180,8 +180,17 @@ pub fn finish(c: &Connection, id: BuildId) -> Result<()> {
 /// # Errors
 /// The database's; a trace with a hole, which only damage can make.
 pub fn read(c: &Connection, trace: &TraceRow, offset: u64, bytes_max: u64) -> Result<Vec<u8>> {
+    read_into(c, trace, offset, bytes_max, Vec::new())
+}
+
+/// The same in memory that was used before, in the place of what it holds.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_into(c: &Connection, trace: &TraceRow, offset: u64, bytes_max: u64, mut data: Vec<u8>) -> Result<Vec<u8>> {
     let end = trace.size.min(offset.saturating_add(bytes_max));
-    let mut data = Vec::with_capacity(index(end.saturating_sub(offset)).unwrap_or(0));
+    data.clear();
+    data.reserve_exact(index(end.saturating_sub(offset)).unwrap_or(0));
     let mut at = offset;
     let mut statement = c.prepare_cached("SELECT data FROM trace_segments WHERE id = ?1")?;
     while at < end {
