@@ -7,7 +7,7 @@ use super::patience::Patience;
 use super::shell::quoted;
 use super::unpack::unpack;
 use super::{Done, Stop, artifacts, build_id, duration, keeping_text, print, sources, tags, trace};
-use crate::coordinator::{Coordinator, Download, Queued};
+use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
 use crate::domain::size::format_size;
 use crate::domain::tags::Tags;
@@ -95,7 +95,7 @@ impl Run {
         };
         new.project = project.name;
         let id = interrupt.queue(&coordinator, || {
-            let ids = coordinator.add_builds(vec![Queued { new, needs_names: Vec::new() }], Timestamp::now())?;
+            let ids = coordinator.add_builds(vec![new.into()], Timestamp::now())?;
             ids.first().copied().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))
         })?;
         let sources = sources.map_or_else(String::new, |words| format!(": {words}"));

@@ -1,6 +1,7 @@
 //! Requests that are answered later, and keep no thread until then.
 
-use super::{About, Connection, Shared, Task, lock};
+use super::soon::Asked;
+use super::{Connection, Shared, Task, lock};
 use crate::http::message::{Later, Response, Wake};
 use crate::http::sockets::{Peeked, peek};
 use mio::event::Event;
@@ -16,12 +17,8 @@ use std::time::{Duration, Instant};
 
 /// A request that waits for its answer.
 pub(super) struct Held {
-    /// Carries the request.
-    pub connection: Connection,
+    pub asked: Asked,
     pub later: Box<dyn Later>,
-    /// Whether the connection may carry another request.
-    pub keep: bool,
-    pub about: About,
 }
 
 impl Shared {
@@ -32,7 +29,7 @@ impl Shared {
 
     /// Keeps a request until it is woken, its time is over, its client leaves, or the server stops.
     pub(super) fn hold(self: &Arc<Self>, mut held: Held) {
-        let id = held.connection.id;
+        let id = held.asked.connection.id;
         let woken = Arc::new(AtomicBool::new(false));
         let wake = {
             let (shared, woken) = (Arc::downgrade(self), Arc::clone(&woken));
@@ -51,7 +48,7 @@ impl Shared {
         } else {
             let mut all = lock(&self.held);
             // Asked under the lock, while the connection is known to be alive.
-            let has_left = all.get(&id).is_some_and(|held| self.has_left(&held.connection));
+            let has_left = all.get(&id).is_some_and(|held| self.has_left(&held.asked.connection));
             let gone = has_left.then(|| all.remove(&id));
             drop(all);
             drop(gone);
@@ -87,7 +84,7 @@ impl Shared {
     /// may not know of connections that carry one request only.
     pub(super) fn resume_the_due(self: &Arc<Self>) {
         let now = Instant::now();
-        let has_left = |held: &Held| !held.keep && self.has_left(&held.connection);
+        let has_left = |held: &Held| !held.asked.keep && self.has_left(&held.asked.connection);
         let gone: Vec<_> = lock(&self.held).extract_if(|_, held| has_left(held)).collect();
         drop(gone);
         let due = |held: &Held| held.later.until() <= now;
@@ -103,7 +100,7 @@ impl Shared {
 
     /// Answers a held request, or holds it again. Returns the connection if it may carry another request.
     pub(super) fn answer_held(self: &Arc<Self>, mut held: Held) -> Option<Connection> {
-        if self.has_left(&held.connection) {
+        if self.has_left(&held.asked.connection) {
             return None;
         }
         let last = held.later.until() <= Instant::now() || !self.may_hold();
@@ -112,9 +109,7 @@ impl Shared {
             self.hold(held);
             return None;
         };
-        let Held { mut connection, keep, about, .. } = held;
-        let request = connection.request.take()?;
-        self.send(connection, request, response, about, keep)
+        self.send(held.asked, response)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::held::{Held, broken, guarded};
 use super::{About, Connection, Shared, Task, lock};
-use crate::http::message::{Answer, Finish, Soon};
+use crate::http::message::{Answer, Finish, Response, Soon};
 use std::sync::{Arc, Mutex};
 
 /// A request that was read to its end, and how it is to be answered.
@@ -22,9 +22,21 @@ struct Meeting {
 }
 
 impl Shared {
+    /// Gives an answer now, or when it is there. Returns the connection if it may carry another request.
+    pub(super) fn answer(self: &Arc<Self>, asked: Asked, answer: Answer) -> Option<Connection> {
+        match answer {
+            Answer::Later(later) if self.may_hold() => {
+                self.hold(Held { asked, later });
+                None
+            }
+            Answer::Soon(soon) => self.answer_soon(asked, soon),
+            answer @ (Answer::Now(_) | Answer::Later(_)) => self.send(asked, at_once(answer)),
+        }
+    }
+
     /// Begins what the answer waits for. If it is there at once, it is given at once, and the connection comes back if
     /// it may carry another request; else another worker gives it.
-    pub(super) fn answer_soon(self: &Arc<Self>, asked: Asked, soon: Soon) -> Option<Connection> {
+    fn answer_soon(self: &Arc<Self>, asked: Asked, soon: Soon) -> Option<Connection> {
         let meeting = Arc::new(Mutex::new(Meeting::default()));
         let take = {
             let (shared, meeting) = (Arc::clone(self), Arc::clone(&meeting));
@@ -55,18 +67,13 @@ impl Shared {
         }
     }
 
-    /// Answers a request. Returns the connection if it may carry another.
+    /// Makes an answer and gives it. Returns the connection if it may carry another request.
     pub(super) fn finish(self: &Arc<Self>, asked: Asked, finish: Finish) -> Option<Connection> {
-        let Asked { mut connection, keep, about } = asked;
-        let response = match guarded(finish) {
-            Some(Answer::Later(later)) if self.may_hold() => {
-                self.hold(Held { connection, later, keep, about });
-                return None;
-            }
-            Some(answer) => guarded(|| answer.at_once()).unwrap_or_else(broken),
-            None => broken(),
-        };
-        let request = connection.request.take()?;
-        self.send(connection, request, response, about, keep)
+        self.answer(asked, guarded(finish).unwrap_or_else(|| broken().into()))
     }
+}
+
+/// The response, however long it takes.
+pub(super) fn at_once(answer: Answer) -> Response {
+    guarded(|| answer.at_once()).unwrap_or_else(broken)
 }

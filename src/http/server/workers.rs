@@ -1,8 +1,8 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
-use super::held::{Held, broken, guarded};
+use super::held::{broken, guarded};
 use super::parking::Waits;
-use super::soon::Asked;
+use super::soon::{Asked, at_once};
 use super::{About, Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::crew::{self, Crew};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
@@ -165,25 +165,15 @@ impl Shared {
         // Behind a body that was not awaited whole, something may lie in tiny_http's buffer, hidden from the gate.
         let keep = finished && head.keep_alive && !followed && head.is_awaited();
         let about = About { method: head.method, since: connection.heard_at, bytes_in, note };
-        let answer = match answer {
-            Answer::Later(later) if finished && head.is_awaited() && self.may_hold() => {
-                connection.request = Some(request);
-                self.hold(Held { connection, later, keep, about });
-                return None;
-            }
-            Answer::Soon(soon) if finished && head.is_awaited() => {
-                connection.request = Some(request);
-                return self.answer_soon(Asked { connection, keep, about }, soon);
-            }
-            answer @ (Answer::Now(_) | Answer::Soon(_) | Answer::Later(_)) => {
-                guarded(|| answer.at_once()).unwrap_or_else(broken)
-            }
-        };
         if finished {
-            return self.send(connection, request, answer, about, keep);
+            let is_awaited = head.is_awaited();
+            connection.request = Some(request);
+            let asked = Asked { connection, keep, about };
+            // A thread that has waited for the body is there for the answer, too.
+            return if is_awaited { self.answer(asked, answer) } else { self.send(asked, at_once(answer)) };
         }
         let remote = request.remote_addr().copied();
-        let is_taken = self.write(&mut RawWriter(connection.fd), answer, about, false, remote);
+        let is_taken = self.write(&mut RawWriter(connection.fd), at_once(answer), about, false, remote);
         connection.request = Some(request);
         if is_taken && shutdown(connection.fd, Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
@@ -194,14 +184,9 @@ impl Shared {
     }
 
     /// Answers a request whose body was read; returns the connection if it may carry another.
-    pub(super) fn send(
-        &self,
-        mut connection: Connection,
-        request: tiny_http::Request,
-        response: Response,
-        about: About,
-        keep: bool,
-    ) -> Option<Connection> {
+    pub(super) fn send(&self, asked: Asked, response: Response) -> Option<Connection> {
+        let Asked { mut connection, keep, about } = asked;
+        let request = connection.request.take()?;
         let keep = keep && !self.stopping.load(Ordering::Acquire);
         let is_long = response.body.len() > SENT_AT_ONCE_BYTES_MAX;
         let remote = request.remote_addr().copied();
