@@ -5,7 +5,8 @@
 //! What must stay true: each client has little time, little room, and one of few places, so that a process that is
 //! about to end cannot be kept from it; nothing is promised to anybody.
 
-use crate::http::wire::{Pace, write_response};
+use crate::http::pace::Pace;
+use crate::http::wire::write_response;
 use crate::http::{Method, Response};
 use crate::limits::Limits;
 use crate::tls::Certificate;

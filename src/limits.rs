@@ -59,8 +59,6 @@ pub struct Limits {
     pub disk_reserve_bytes: u64,
     /// A serving process that holds more memory is ended by its supervisor, which starts another.
     pub memory_bytes_max: u64,
-    /// A serving process that has lost more threads to tiny_http ends, for its supervisor to start another.
-    pub lost_threads_max: usize,
 }
 
 impl Default for Limits {
@@ -91,7 +89,6 @@ impl Default for Limits {
             keep_artifacts: None,
             disk_reserve_bytes: 64 << 20,
             memory_bytes_max: 1 << 30,
-            lost_threads_max: 64,
         }
     }
 }

@@ -147,12 +147,6 @@ impl Server {
         self.front.is_serving()
     }
 
-    /// Threads that tiny_http has swallowed; a process that has lost many is better started anew.
-    #[must_use]
-    pub fn lost_threads(&self) -> usize {
-        self.front.lost_threads()
-    }
-
     /// The deeds, for those who run the server in their own process.
     #[must_use]
     pub fn coordinator(&self) -> &Arc<Coordinator> {
@@ -203,10 +197,6 @@ impl Front {
 
     fn is_serving(&self) -> bool {
         self.http.is_serving() && self.relay.as_ref().is_none_or(Relay::is_running)
-    }
-
-    fn lost_threads(&self) -> usize {
-        self.http.lost_threads()
     }
 
     /// As [`HttpServer::stop`]; what that says last still reaches clients of TLS.

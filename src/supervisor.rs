@@ -387,7 +387,6 @@ pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
     let removed = is_for_a_while.then(|| config.data.clone());
     let started = end_with_supervisor(removed).and_then(|()| Server::start_on(inherited_listener()?, config));
     let server = started.unwrap_or_else(|error| give_up(&error.message));
-    let lost_threads_max = server.coordinator().limits().lost_threads_max;
     if say(READY).is_err() {
         give_up("the supervisor does not listen");
     }
@@ -398,10 +397,6 @@ pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
             Err(RecvTimeoutError::Timeout) => {
                 if !server.is_serving() {
                     give_up("it did not hear connections any more");
-                }
-                let lost = server.lost_threads();
-                if lost > lost_threads_max {
-                    give_up(&format!("it had lost {lost} threads, at most {lost_threads_max}"));
                 }
             }
             Err(RecvTimeoutError::Disconnected) => give_up("the watch for signals has ended"),

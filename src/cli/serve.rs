@@ -31,8 +31,8 @@ use std::time::Duration;
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Where an ephemeral one does.
 const LISTEN_ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// Descriptors that a connection takes: tiny_http has one for each direction.
-const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// Descriptors that a connection takes.
+const DESCRIPTORS_PER_CONNECTION: u64 = 1;
 /// And that TLS takes: the client's, and one to the HTTP server.
 const DESCRIPTORS_OF_TLS: u64 = 2;
 /// Usual time limits of proxies are 60 seconds.

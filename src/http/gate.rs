@@ -1,8 +1,7 @@
 //! What is judged of a request before a thread is spent on it: the head, as it lies in the kernel's buffer.
 //!
-//! tiny_http has no limits on heads, loses a thread for good to `HTTP/2.0`, and takes the first of two
-//! lengths. So nothing reaches it that did not pass here: complete, bounded, of a version and a framing that
-//! leave no doubt where the request ends.
+//! What must stay true: a head that passes is complete, bounded, and of a version and a framing that leave no doubt
+//! where the request ends. What is read of the connection afterwards is what was judged, to the byte.
 
 use super::message::{Headers, Method};
 
@@ -62,7 +61,7 @@ pub fn judge(unread: &[u8], head_bytes_max: usize) -> Verdict {
             Verdict::Refused(400, "the request's head has characters other than printable ASCII and line ends of CR LF")
         }
         Ok(httparse::Status::Complete(bytes)) => match head(&request, bytes) {
-            Ok(head) if head.is_awaited() && unread.len() < body_end(&head) => Verdict::Incomplete,
+            Ok(head) if head.is_awaited() && unread.len() < head.bytes_with_body() => Verdict::Incomplete,
             Ok(head) => Verdict::Ready(head),
             Err((status, why)) => Verdict::Refused(status, why),
         },
@@ -83,16 +82,13 @@ fn has_version(head: &[u8]) -> bool {
     words.next().is_some_and(|word| word.starts_with(b"HTTP/")) && words.next().is_none()
 }
 
-/// Whether tiny_http will read the head as we do: it waits for more after a lone LF, and takes no tabs.
+/// Whether everybody reads the head alike: some take a lone CR or LF for the end of a line, and some do not.
 fn is_plain(head: &[u8]) -> bool {
     let mut bytes = head.iter();
-    if head.first() == Some(&b'\r') {
-        return false;
-    }
     while let Some(byte) = bytes.next() {
         let is_fine = match byte {
             b'\r' => bytes.next() == Some(&b'\n'),
-            byte => matches!(byte, b' '..=b'~'),
+            byte => matches!(byte, b'\t' | b' '..=b'~'),
         };
         if !is_fine {
             return false;
@@ -101,15 +97,16 @@ fn is_plain(head: &[u8]) -> bool {
     true
 }
 
-/// Where an awaited body ends.
-fn body_end(head: &Head) -> usize {
-    match head.framing {
-        Framing::Length(bytes) => head.bytes.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX)),
-        Framing::Chunked => head.bytes,
-    }
-}
-
 impl Head {
+    /// Bytes of the head and of a body with a length.
+    #[must_use]
+    pub fn bytes_with_body(&self) -> usize {
+        match self.framing {
+            Framing::Length(bytes) => self.bytes.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            Framing::Chunked => self.bytes,
+        }
+    }
+
     /// Whether the body must have arrived before the request is served.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
@@ -119,7 +116,7 @@ impl Head {
     /// Whether the unread bytes hold more than this request: a client that does not wait for answers.
     #[must_use]
     pub fn is_followed_by_more(&self, unread: usize) -> bool {
-        matches!(self.framing, Framing::Length(_)) && unread > body_end(self)
+        matches!(self.framing, Framing::Length(_)) && unread > self.bytes_with_body()
     }
 }
 
@@ -137,22 +134,15 @@ fn head(request: &httparse::Request<'_, '_>, bytes: usize) -> Result<Head, Refus
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err((400, "the request's head is malformed"));
     };
-    if !target.starts_with('/') {
-        return Err((400, "the request's target must be a path"));
-    }
+    let target = path_of(target).ok_or((400, "the request's target must be a path"))?;
     let mut headers = Vec::with_capacity(request.headers.len());
     for header in request.headers.iter() {
-        // The names that tiny_http takes; it would answer others itself, without a word on why.
-        if !header.name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_') {
-            return Err((400, "a header's name may have letters, digits, - and _ only"));
-        }
         let value = std::str::from_utf8(header.value).map_err(|_| (400, "a header is not UTF-8"))?;
         headers.push((header.name.to_owned(), value.trim().to_owned()));
     }
     let headers = Headers(headers);
     let framing = framing(&headers, version)?;
     let connection = headers.get("Connection").unwrap_or_default().to_ascii_lowercase();
-    // tiny_http hands the raw connection to the body's reader then.
     if connection.contains("upgrade") {
         return Err((400, "no other protocol is spoken here"));
     }
@@ -170,6 +160,19 @@ fn head(request: &httparse::Request<'_, '_>, bytes: usize) -> Result<Head, Refus
         keep_alive: version == 1 && !connection.contains("close"),
         expects_continue,
     })
+}
+
+/// The path and query of a target, which clients of proxies write as a whole URL (RFC 9112, 3.2.2).
+fn path_of(target: &str) -> Option<&str> {
+    if target.starts_with('/') {
+        return Some(target);
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#'])?;
+    (end > 0).then(|| rest.get(end..)).flatten().filter(|path| path.starts_with('/'))
 }
 
 /// RFC 9112, 6.3: whatever leaves a doubt where the body ends is refused, since the rest of it could be
@@ -225,14 +228,21 @@ mod tests {
             ("BREW / HTTP/1.1\r\n\r\n", "Other / Length(0) keep=true"),
             ("GET / HTTP/2.0\r\n\r\n", "505"),
             ("GET / HTTP/3.0\r\n\r\n", "505"),
-            ("GET http://x/ HTTP/1.1\r\n\r\n", "400"),
+            ("GET http://x/y?z HTTP/1.1\r\n\r\n", "Get /y?z Length(0) keep=true"),
+            ("GET HTTPS://x:1/ HTTP/1.1\r\n\r\n", "Get / Length(0) keep=true"),
+            ("GET http:///x HTTP/1.1\r\n\r\n", "400"),
+            ("GET http://x?y/ HTTP/1.1\r\n\r\n", "400"),
+            ("GET ftp://x/ HTTP/1.1\r\n\r\n", "400"),
+            ("GET x HTTP/1.1\r\n\r\n", "400"),
+            ("GET * HTTP/1.1\r\n\r\n", "400"),
             ("GET\0/ HTTP/1.1\r\n\r\n", "400"),
             ("GET / HTTP/1.1\n\n", "400"),
-            ("\r\nGET / HTTP/1.1\r\n\r\n", "400"),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", "Get / Length(0) keep=true"),
             ("GET /a b HTTP/1.1\r\n\r\n", "400"),
             ("GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", "400"),
-            ("GET / HTTP/1.1\r\nA: b\tc\r\n\r\n", "400"),
-            ("GET / HTTP/1.1\r\nA.b: c\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nA: b\tc\r\n\r\n", "Get / Length(0) keep=true"),
+            ("GET / HTTP/1.1\r\nA.b: c\r\n\r\n", "Get / Length(0) keep=true"),
+            ("GET\t/ HTTP/1.1\r\n\r\n", "400"),
             ("GET /\u{e9} HTTP/1.1\r\n\r\n", "400"),
             ("\u{16}\u{3}\u{1}", "400"),
             ("POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", "400"),

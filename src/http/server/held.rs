@@ -1,15 +1,17 @@
 //! Requests that are answered later, and keep no thread until then.
 
+use super::connection::Connection;
 use super::soon::Asked;
-use super::{Connection, Shared, Task, lock};
+use super::{Shared, Task, lock};
 use crate::http::message::{Later, Response, Wake};
-use crate::http::sockets::{Peeked, peek};
+use crate::http::sockets::Peeked;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::any::Any;
 use std::io;
-use std::os::fd::RawFd;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,10 +67,10 @@ impl Shared {
     /// Whether a client has closed its side. It may have done so in the middle of a request, before its connection
     /// was held and the poller's word of it meant something.
     fn has_left(&self, connection: &Connection) -> bool {
-        match peek(connection.fd, &self.limits).1 {
+        match connection.peek(&self.limits).1 {
             Peeked::Nothing => false,
-            Peeked::Gone => true,
-            Peeked::Judged(_) => is_closed_behind_unread(connection.fd).unwrap_or(false),
+            Peeked::Closed | Peeked::Broken => true,
+            Peeked::Judged(_) => is_closed_behind_unread(&connection.stream).unwrap_or(false),
         }
     }
 
@@ -114,9 +116,9 @@ impl Shared {
 }
 
 /// Whether the client has closed its side behind bytes that lie unread: only then does its end not show in them.
-fn is_closed_behind_unread(fd: RawFd) -> io::Result<bool> {
+fn is_closed_behind_unread(stream: &TcpStream) -> io::Result<bool> {
     let mut poll = Poll::new()?;
-    poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
+    poll.registry().register(&mut SourceFd(&stream.as_raw_fd()), Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     poll.poll(&mut events, Some(Duration::ZERO))?;
     Ok(events.iter().any(Event::is_read_closed))

@@ -1,49 +1,45 @@
-//! Carries requests from sockets to a handler. This folder alone knows tiny_http.
+//! Carries requests from sockets to a handler.
 //!
-//! tiny_http reads heads and bodies well but cannot be left alone with a client: it has no limits and no
-//! timeouts, and a single packet of the wrong version costs it a thread for good. So it never meets an
-//! unexamined byte. Three kinds of threads share the work:
+//! Three kinds of threads share the work:
 //!
 //! * one **poller** accepts connections and hears those that wait (`parking.rs`), thousands, without a thread each. When
 //!   bytes arrive it looks at them in the kernel's buffer (`recv` with `MSG_PEEK`), and lets a request pass
 //!   only when its head is complete, bounded and free of doubt (`gate.rs`);
-//! * a bounded number of **workers** each serve one such request at a time, through tiny_http, and give the
-//!   connection back. What waits for a commit (`soon.rs`) or for a build (`held.rs`) keeps none of them meanwhile;
+//! * a bounded number of **workers** each serve one such request at a time, and give the connection back. What waits for
+//!   a commit (`soon.rs`) or for a build (`held.rs`) keeps none of them meanwhile;
 //! * whoever holds the [`HttpServer`] stops it.
 //!
-//! What must stay true: a connection's descriptor number is used only while the connection is alive; a
-//! connection whose request was not read to its end carries no further request; every wait has an end.
-//!
-//! tiny_http does not tell the descriptor of a connection that it accepted, so `newest_socket` finds it, by
-//! what no two sockets share: the inode.
+//! What must stay true: of a connection, no byte behind the request that was judged is taken; a connection whose
+//! request was not read to its end carries no further request; every wait has an end; nothing that befalls one
+//! connection holds up the others.
 
+mod connection;
 mod held;
 mod parking;
 mod soon;
 mod workers;
 
+use self::connection::Connection;
 use self::held::Held;
-use self::parking::{Parking, TOO_LATE, Waits};
+use self::parking::{Parking, TOO_LATE};
 use self::soon::Asked;
 use super::budget::Budget;
 use super::gate::Head;
 use super::message::{Answer, Finish, Method, Note, Request};
 use super::peers::Peers;
 use super::record::Journal;
-use super::sockets::{self, has_waiting, inode, listen, newest_socket};
+use super::sockets::{self, has_waiting, listen};
 use super::traffic::Traffic;
-use super::watch::Watches;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use nix::sys::socket::{Shutdown, shutdown};
-use std::collections::{HashMap, HashSet, VecDeque};
+use nix::errno::Errno;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -68,6 +64,8 @@ const STUCK_TIME: Duration = Duration::from_millis(20);
 const UNSTUCK_TIME: Duration = Duration::from_secs(1);
 /// Before accepting again after descriptors or memory ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two warnings of that.
+const WARNING_PAUSE: Duration = Duration::from_secs(1);
 /// Connections accepted between two looks at what arrives: a new one's request is heard before the next crowd.
 const ACCEPTED_MAX: usize = 16;
 
@@ -76,6 +74,9 @@ const RUNNING_MIN: usize = 4;
 
 /// So many queued tasks are worth another worker.
 const TASKS_PER_WORKER: usize = 16;
+
+/// Memory for requests that came in part behind others, of all connections together.
+const KEPT_BYTES_MAX: u64 = 8 << 20;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -125,10 +126,11 @@ struct Shared {
     registry: Registry,
     /// Connections that exist, wherever they are.
     open: AtomicUsize,
-    /// Inodes of the sockets that exist, the listener's among them.
-    inodes: Mutex<HashSet<u64>>,
     stopping: AtomicBool,
-    watches: Watches,
+    /// How often the poller went round.
+    rounds: AtomicU64,
+    /// Memory for what cannot stay in the kernel's buffer.
+    kept: Budget,
     /// Places for long bodies of those who have not shown a token yet: others must be left for known clients.
     strangers: Budget,
 }
@@ -197,40 +199,6 @@ struct About {
     note: Note,
 }
 
-/// An accepted connection.
-struct Connection {
-    id: usize,
-    /// Valid as long as `requests` lives.
-    fd: RawFd,
-    inode: u64,
-    /// tiny_http's connection, whose type has no public name. `None` only while it is being dropped.
-    requests: Option<Box<dyn Iterator<Item = Option<tiny_http::Request>> + Send>>,
-    /// Whether it has carried a request to its end.
-    served: bool,
-    /// When the last request had arrived.
-    heard_at: Instant,
-    /// A request that is held, or whose body was not read to its end. Dropping it would answer it, or read that
-    /// end, so it waits here until the socket is shut down.
-    request: Option<tiny_http::Request>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if self.request.is_some() {
-            let _ = shutdown(self.fd, Shutdown::Both);
-        }
-        drop(self.request.take());
-        drop(self.requests.take());
-        self.shared.parking.close(self.id);
-        // Only now: while the socket exists, its inode keeps it from being taken for a new one.
-        lock(&self.shared.inodes).remove(&self.inode);
-        if self.shared.open.fetch_sub(1, Ordering::AcqRel) == self.shared.limits.connections_max {
-            let _ = self.shared.waker.wake();
-        }
-    }
-}
-
 impl HttpServer {
     /// Answers what arrives at `listener`, which [`bind`] made, with `handler`, and counts it in `traffic`. `peers`
     /// knows for whom connections stand.
@@ -249,12 +217,12 @@ impl HttpServer {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let registry = poll.registry().try_clone()?;
         poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
-        let listener_inode = inode(listener.as_raw_fd()).ok_or_else(|| Error::internal("the listener has no inode"))?;
         let running_min = thread::available_parallelism().map_or(RUNNING_MIN, usize::from).max(RUNNING_MIN);
         let strangers = limits.workers_max.min(limits.connections_max) / 2;
         let shared = Arc::new(Shared {
             handler,
             strangers: Budget::new("long bodies of strangers", u64::try_from(strangers).unwrap_or(u64::MAX).max(1)),
+            kept: Budget::new("bytes behind requests", KEPT_BYTES_MAX),
             limits,
             parking: Parking::default(),
             held: Mutex::default(),
@@ -266,18 +234,16 @@ impl HttpServer {
             peers,
             registry,
             open: AtomicUsize::new(0),
-            inodes: Mutex::new(HashSet::from([listener_inode])),
             stopping: AtomicBool::new(false),
-            watches: Watches::default(),
+            rounds: AtomicU64::new(0),
         });
         let mut poller = Poller {
             shared: Arc::clone(&shared),
             poll,
-            port: address.port(),
-            listener: tiny_http::Listener::Tcp(listener),
-            no_tls: tiny_http::SslContextWrap::build_ssl_capabilities(None).map_err(Error::internal)?,
+            listener,
             next_id: FIRST_CONNECTION,
             accept_from: Some(Instant::now()),
+            warned_at: None,
         };
         let thread = thread::Builder::new().name("poller".to_owned()).spawn(move || poller.run())?;
         Ok(HttpServer { shared, address, poller: Some(thread) })
@@ -295,10 +261,10 @@ impl HttpServer {
         self.poller.as_ref().is_some_and(|poller| !poller.is_finished())
     }
 
-    /// Threads that tiny_http has swallowed and will not give back while this process lives.
+    /// How often the thread that hears connections went round: several times a second, as long as it lives.
     #[must_use]
-    pub fn lost_threads(&self) -> usize {
-        self.shared.watches.lost()
+    pub fn rounds(&self) -> u64 {
+        self.shared.rounds.load(Ordering::Relaxed)
     }
 
     /// Takes no new requests, lets those under way finish, for at most [`Limits::drain_time_max`], and returns
@@ -337,12 +303,12 @@ impl Drop for HttpServer {
 struct Poller {
     shared: Arc<Shared>,
     poll: Poll,
-    port: u16,
-    listener: tiny_http::Listener,
-    no_tls: tiny_http::SslContextWrap,
+    listener: TcpListener,
     next_id: usize,
     /// From when on connections may be waiting to be accepted.
     accept_from: Option<Instant>,
+    /// When it was last told that descriptors or memory ran out.
+    warned_at: Option<Instant>,
 }
 
 impl Poller {
@@ -351,6 +317,7 @@ impl Poller {
         let (mut next_tick, mut ticks) = (Instant::now() + TICK, 0_u32);
         let mut progress = Progress { taken: 0, since: Instant::now(), changed_at: Instant::now() };
         while !self.shared.stopping.load(Ordering::Acquire) {
+            self.shared.rounds.fetch_add(1, Ordering::Relaxed);
             let more_to_accept = self.accept_from.is_some_and(|from| from <= Instant::now());
             let backlog = self.shared.adapt(&mut progress);
             let timeout = if more_to_accept {
@@ -385,7 +352,6 @@ impl Poller {
                 for remote in self.shared.parking.let_go_of_the_late(&self.shared.limits) {
                     self.shared.tell_refusal(408, TOO_LATE, remote);
                 }
-                self.shared.watches.look(self.shared.limits.stall_time_max);
                 self.shared.resume_the_due();
                 self.shared.traffic.connections.set(self.shared.open.load(Ordering::Relaxed));
                 if ticks.is_multiple_of(TICKS_PER_SECOND) {
@@ -406,11 +372,7 @@ impl Poller {
                 return;
             }
             if self.shared.open.load(Ordering::Acquire) >= self.shared.limits.connections_max {
-                let listener = match &self.listener {
-                    tiny_http::Listener::Tcp(listener) => listener.as_fd(),
-                    tiny_http::Listener::Unix(listener) => listener.as_fd(),
-                };
-                if !has_waiting(listener) {
+                if !has_waiting(self.listener.as_fd()) {
                     // Nobody has to go for nobody; an event tells of the next one.
                     self.accept_from = None;
                     return;
@@ -420,70 +382,44 @@ impl Poller {
                     return;
                 }
             }
-            match self.accept_one() {
-                Ok(()) => {}
+            match self.listener.accept() {
+                Ok((stream, remote)) => self.welcome(stream, remote),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.accept_from = None,
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-                Err(error) => {
-                    // Descriptors or memory ran out: those that wait stay in the backlog.
-                    log::warn!("cannot accept connections at the moment: {error}");
+                Err(error) if is_shortage(&error) => {
+                    // Those that wait stay in the backlog.
+                    if self.warned_at.is_none_or(|at| at.elapsed() >= WARNING_PAUSE) {
+                        log::warn!("cannot accept connections at the moment: {error}");
+                        self.warned_at = Some(Instant::now());
+                    }
                     self.accept_from = Some(Instant::now() + ACCEPT_PAUSE);
                 }
+                // Of one connection, which is gone.
+                Err(_) => {}
             }
         }
     }
 
-    fn accept_one(&mut self) -> io::Result<()> {
-        // The lowest free number, which the kernel gives to the connection unless another thread is quicker.
-        let hint = match &self.listener {
-            tiny_http::Listener::Tcp(listener) => listener.try_clone()?.as_raw_fd(),
-            tiny_http::Listener::Unix(listener) => listener.try_clone()?.as_raw_fd(),
-        };
-        // tiny_http unwraps a `dup`, which fails when descriptors run out.
-        let accepted =
-            catch_unwind(AssertUnwindSafe(|| tiny_http::Server::accept_connection(&self.listener, &self.no_tls)))
-                .map_err(|_| io::Error::other("no descriptor for the connection's second half"))?;
-        let Some(requests) = accepted? else { return Ok(()) };
-        let Some((fd, inode)) = newest_socket(hint, self.port, &lock(&self.shared.inodes)) else {
-            log::warn!("an accepted connection was not found among the descriptors; it is closed");
-            return Ok(());
-        };
+    /// Takes on a connection, and its request, if that is there already.
+    fn welcome(&mut self, stream: TcpStream, remote: SocketAddr) {
         let id = self.next_id;
         self.next_id += 1;
-        lock(&self.shared.inodes).insert(inode);
         self.shared.open.fetch_add(1, Ordering::AcqRel);
-        let connection = Connection {
-            id,
-            fd,
-            inode,
-            requests: Some(Box::new(requests.map(std::result::Result::ok))),
-            served: false,
-            heard_at: Instant::now(),
-            request: None,
-            shared: Arc::clone(&self.shared),
-        };
         self.shared.parking.open(id);
-        let limits = &self.shared.limits;
-        // Usually the request is there already, and often the only one.
-        self.shared.parking.park(connection, Waits::Idle, limits);
-        let task = self.shared.parking.hear(id, false, limits);
-        if !matches!(&task, Some(Task::Serve(_, head, _)) if !head.keep_alive) {
-            self.shared.begin_to_hear(fd, id)?;
-        }
-        if let Some(task) = task {
+        let connection = Connection::new(id, stream, remote, Arc::clone(&self.shared));
+        if let Some(task) = self.shared.parking.welcome(connection, &self.shared.limits) {
             self.shared.queue(task);
         }
-        Ok(())
     }
 }
 
-impl Shared {
-    /// From now on the poller hears of a connection. Edge-triggered: tells of bytes that are there already, too.
-    /// Closing ends the registration.
-    fn begin_to_hear(&self, fd: RawFd, id: usize) -> io::Result<()> {
-        self.registry.register(&mut SourceFd(&fd), Token(id), Interest::READABLE)
-    }
+/// Whether accepting failed for want of something that all connections need. Any other error is of the one connection
+/// that would have been accepted (accept(2)).
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|code| shortages.contains(&Errno::from_raw(code)))
+}
 
+impl Shared {
     fn work(&self) -> MutexGuard<'_, Work> {
         lock(&self.work)
     }

@@ -4,9 +4,10 @@
 //! read from on the hot path, and none is dropped, under the lock; an event that finds its connection away is not
 //! lost.
 
-use super::{ACCEPTED_MAX, CLOSING_BYTES_MAX, CLOSING_TIME_MAX, Connection, IDLE_TIME_GRANTED, Task, lock};
+use super::connection::Connection;
+use super::{ACCEPTED_MAX, CLOSING_BYTES_MAX, CLOSING_TIME_MAX, IDLE_TIME_GRANTED, Task, lock};
 use crate::http::gate::Verdict;
-use crate::http::sockets::{Peeked, discard, has_unread, peek, peer, refuse};
+use crate::http::sockets::{Peeked, has_unread, refuse};
 use crate::limits::Limits;
 use std::collections::HashMap;
 use std::mem;
@@ -25,9 +26,9 @@ pub(super) struct Parking(Mutex<HashMap<usize, Place>>);
 struct Place {
     /// `None`: somebody has taken it.
     parked: Option<Parked>,
-    /// Whether something happened while it was away,
+    /// Whether something happened while it was away.
     missed: bool,
-    /// and whether the client will send no more.
+    /// Whether the client will send no more. It is told only once, maybe together with its last request.
     closed: bool,
 }
 
@@ -69,6 +70,26 @@ impl Parking {
         drop(place);
     }
 
+    /// Looks at a new connection, and parks it unless its request is there already: usually it is.
+    pub fn welcome(&self, connection: Connection, limits: &Limits) -> Option<Task> {
+        let parked = Parked { connection, waits: Waits::Idle, since: Instant::now(), unread: 0 };
+        match parked.look(false, limits) {
+            Shown::Complete(Task::Serve(mut connection, head, followed)) => {
+                // The only request of a connection: nothing more of it need be heard.
+                if head.keep_alive && connection.begin_to_be_heard().is_err() {
+                    return None;
+                }
+                Some(Task::Serve(connection, head, followed))
+            }
+            Shown::Complete(task) => Some(task),
+            Shown::Waits(mut parked) => match parked.connection.begin_to_be_heard() {
+                Ok(()) => self.settle(parked, limits),
+                Err(_) => None,
+            },
+            Shown::Over => None,
+        }
+    }
+
     /// Parks a connection. If something arrived while it was away, and that is a complete request, it comes back.
     pub fn park(&self, connection: Connection, waits: Waits, limits: &Limits) -> Option<Task> {
         self.settle(Parked { connection, waits, since: Instant::now(), unread: 0 }, limits)
@@ -100,7 +121,7 @@ impl Parking {
             let closed = {
                 let mut all = lock(&self.0);
                 let place = all.get_mut(&id)?;
-                if !mem::take(&mut place.missed) {
+                if !mem::take(&mut place.missed) && !place.closed {
                     place.parked = Some(parked);
                     return None;
                 }
@@ -111,6 +132,13 @@ impl Parking {
                 Shown::Waits(still) => parked = still,
                 Shown::Over => return None,
             }
+        }
+    }
+
+    /// Something lies behind the request of a connection that is away: it is looked at when the connection is back.
+    pub fn is_followed(&self, id: usize) {
+        if let Some(place) = lock(&self.0).get_mut(&id) {
+            place.missed = true;
         }
     }
 
@@ -125,7 +153,7 @@ impl Parking {
                     .filter(|(_, parked)| !parked.connection.served || parked.since.elapsed() >= IDLE_TIME_GRANTED)
                     .min_by_key(|(_, parked)| (parked.connection.served, parked.since));
                 match first {
-                    Some((_, parked)) if parked.waits == Waits::Idle && has_unread(parked.connection.fd) => {
+                    Some((_, parked)) if parked.waits == Waits::Idle && has_unread(&parked.connection.stream) => {
                         (parked.waits, parked.since) = (Waits::Request, Instant::now());
                         None
                     }
@@ -138,7 +166,7 @@ impl Parking {
     }
 
     /// Closes connections whose time is over. Returns whose requests were late: telling of it may take time.
-    pub fn let_go_of_the_late(&self, limits: &Limits) -> Vec<Option<SocketAddr>> {
+    pub fn let_go_of_the_late(&self, limits: &Limits) -> Vec<SocketAddr> {
         let (mut gone, mut late) = (Vec::new(), Vec::new());
         let mut all = lock(&self.0);
         for (id, parked) in here(&mut all) {
@@ -149,8 +177,8 @@ impl Parking {
                 Waits::Request => {
                     let earned = parked.unread as u64 / limits.transfer_bytes_per_second_min.max(1);
                     if waited >= limits.head_time_max + Duration::from_secs(earned) {
-                        refuse(parked.connection.fd, 408, TOO_LATE);
-                        late.push(peer(parked.connection.fd));
+                        refuse(&parked.connection.stream, 408, TOO_LATE);
+                        late.push(parked.connection.remote);
                         (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
                     }
                 }
@@ -185,20 +213,23 @@ impl Parked {
     /// Looks at what has arrived. `closed` says that the client will send no more.
     fn look(mut self, closed: bool, limits: &Limits) -> Shown {
         if self.waits == Waits::Closing {
-            let taken = discard(self.connection.fd);
+            let taken = self.connection.discard();
             self.unread += taken.unwrap_or(0);
             return if taken.is_none() || self.unread > CLOSING_BYTES_MAX { Shown::Over } else { Shown::Waits(self) };
         }
-        let (unread, verdict) = peek(self.connection.fd, limits);
+        let (unread, verdict) = self.connection.peek(limits);
         match verdict {
-            Peeked::Nothing => Shown::Waits(self),
-            Peeked::Gone => Shown::Over,
+            Peeked::Nothing if !closed => Shown::Waits(self),
+            Peeked::Nothing | Peeked::Closed | Peeked::Broken => Shown::Over,
             Peeked::Judged(Verdict::Incomplete) if closed => Shown::Over,
             Peeked::Judged(Verdict::Incomplete) => {
                 if self.waits == Waits::Idle {
                     (self.waits, self.since) = (Waits::Request, Instant::now());
                 }
                 self.unread = unread;
+                if self.connection.is_behind && !self.connection.keep(unread) {
+                    return self.refuse(503, "too many requests behind others");
+                }
                 Shown::Waits(self)
             }
             Peeked::Judged(Verdict::Ready(head)) => {
@@ -206,11 +237,14 @@ impl Parked {
                 self.connection.heard_at = Instant::now();
                 Shown::Complete(Task::Serve(self.connection, head, followed))
             }
-            Peeked::Judged(Verdict::Refused(status, why)) => {
-                self.connection.shared.refuse(self.connection.fd, status, why);
-                (self.waits, self.since, self.unread) = (Waits::Closing, Instant::now(), 0);
-                if discard(self.connection.fd).is_none() { Shown::Over } else { Shown::Waits(self) }
-            }
+            Peeked::Judged(Verdict::Refused(status, why)) => self.refuse(status, why),
         }
+    }
+
+    /// Answers what is no request, and waits for the client to go.
+    fn refuse(mut self, status: u16, why: &str) -> Shown {
+        self.connection.refuse(status, why);
+        (self.waits, self.since, self.unread) = (Waits::Closing, Instant::now(), 0);
+        if self.connection.discard().is_none() { Shown::Over } else { Shown::Waits(self) }
     }
 }

@@ -1,7 +1,8 @@
 //! Requests whose answers are on their way: of those that wait for the same commit, none keeps a thread.
 
+use super::connection::Connection;
 use super::held::{Held, broken, guarded};
-use super::{About, Connection, Shared, Task, lock};
+use super::{About, Shared, Task, lock};
 use crate::http::message::{Answer, Finish, Response, Soon};
 use std::sync::{Arc, Mutex};
 

@@ -1,22 +1,21 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
+use super::connection::Connection;
 use super::held::{broken, guarded};
 use super::parking::Waits;
 use super::soon::{Asked, at_once};
-use super::{About, Connection, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
+use super::{About, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::crew::{self, Crew};
+use crate::http::body::{Incoming, Source};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
 use crate::http::message::{Answer, Method, Note, Request, Response};
+use crate::http::pace::Pace;
 use crate::http::record::Line;
-use crate::http::sockets::{RawWriter, peer, refuse, unread_bytes};
-use crate::http::watch::Watch;
-use crate::http::wire::{Incoming, Pace, write_response};
-use mio::unix::SourceFd;
-use nix::sys::socket::{Shutdown, shutdown};
-use std::io::{self, ErrorKind, Read, Write};
+use crate::http::sockets::AtOnce;
+use crate::http::wire::write_response;
+use std::io::{Read, Write};
 use std::mem;
-use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -24,7 +23,8 @@ use std::time::{Duration, Instant};
 
 /// A worker without work ends after this.
 const WORKER_IDLE_MAX: Duration = Duration::from_secs(5);
-/// A response up to this length fits into the socket's buffer.
+/// A response up to this length fits into the socket's buffer, unless the client has not taken earlier ones: then nobody
+/// waits for it to do so.
 const SENT_AT_ONCE_BYTES_MAX: u64 = 16 << 10;
 /// A worker's stack. Touched pages count, not this.
 const WORKER_STACK_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ impl Shared {
         match task {
             Task::Serve(connection, ..) if work.ready.len() + work.soon >= self.limits.workers_max => {
                 drop(work);
-                self.refuse(connection.fd, 503, "every worker is busy");
+                connection.refuse(503, "every worker is busy");
                 self.parking.park(connection, Waits::Closing, &self.limits);
             }
             task @ (Task::Serve(..) | Task::Resume(_) | Task::Finish(..)) => {
@@ -144,41 +144,35 @@ impl Shared {
 
     /// Serves one request; returns the connection if it may carry another.
     fn serve(self: &Arc<Self>, mut connection: Connection, mut head: Head, followed: bool) -> Option<Connection> {
-        // tiny_http reads ahead: what comes in behind this request now would be hidden from the gate.
-        let followed = followed
-            || unread_bytes(connection.fd, &self.limits).is_some_and(|unread| head.is_followed_by_more(unread));
-        if !head.is_awaited() {
-            // Else the poller would wake up for each packet of a long body. It need not know of the connection at all.
-            let _ = self.registry.deregister(&mut SourceFd(&connection.fd));
+        let is_awaited = head.is_awaited();
+        if is_awaited && followed {
+            self.parking.is_followed(connection.id);
         }
-        // Declared after the connection, so that it ends before it.
-        let watching = self.watches.start(connection.id, connection.fd);
-        let mut request = connection.requests.as_mut()?.next()??;
-        watching.watch.taken();
-        let reader = LazyBody { request: &mut request, watch: &watching.watch, framing: head.framing };
-        let mut body = Incoming::new(reader, head.framing, Pace::new(&self.limits));
+        if !is_awaited {
+            connection.end_being_heard();
+        }
+        connection.is_behind = followed || !is_awaited;
+        // What was judged is taken, and nothing behind it.
+        let taken = connection.take(if is_awaited { head.bytes_with_body() } else { head.bytes }).ok()?;
+        let (mut arrived, mut coming) = (taken.get(head.bytes..).unwrap_or_default(), &connection.stream);
+        let source: &mut dyn Source = if is_awaited { &mut arrived } else { &mut coming };
+        let mut body = Incoming::new(source, head.framing, head.expects_continue, &self.limits);
         let (answer, note) = self.respond(&mut head, &mut body);
         // An awaited body has arrived; the rest of any other one could keep this thread waiting.
-        let finished = body.is_finished() || (head.is_awaited() && body.skip_rest(AWAITED_BYTES_MAX as u64));
+        let finished = body.is_finished() || (is_awaited && body.skip_rest(AWAITED_BYTES_MAX as u64));
         let bytes_in = body.bytes_read();
-        drop(watching);
-        // Behind a body that was not awaited whole, something may lie in tiny_http's buffer, hidden from the gate.
-        let keep = finished && head.keep_alive && !followed && head.is_awaited();
         let about = About { method: head.method, since: connection.heard_at, bytes_in, note };
         if finished {
-            let is_awaited = head.is_awaited();
-            connection.request = Some(request);
-            let asked = Asked { connection, keep, about };
+            let asked = Asked { connection, keep: head.keep_alive, about };
             // A thread that has waited for the body is there for the answer, too.
             return if is_awaited { self.answer(asked, answer) } else { self.send(asked, at_once(answer)) };
         }
-        let remote = request.remote_addr().copied();
-        let is_taken = self.write(&mut RawWriter(connection.fd), at_once(answer), about, false, remote);
-        connection.request = Some(request);
-        if is_taken && shutdown(connection.fd, Shutdown::Write).is_ok() {
+        let is_taken = self.write(&connection, &mut &connection.stream, at_once(answer), about, false);
+        if is_taken && connection.stream.shutdown(Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
-            let _ = self.begin_to_hear(connection.fd, connection.id);
-            self.parking.park(connection, Waits::Closing, &self.limits);
+            if connection.begin_to_be_heard().is_ok() {
+                self.parking.park(connection, Waits::Closing, &self.limits);
+            }
         }
         None
     }
@@ -186,24 +180,25 @@ impl Shared {
     /// Answers a request whose body was read; returns the connection if it may carry another.
     pub(super) fn send(&self, asked: Asked, response: Response) -> Option<Connection> {
         let Asked { mut connection, keep, about } = asked;
-        let request = connection.request.take()?;
         let keep = keep && !self.stopping.load(Ordering::Acquire);
-        let is_long = response.body.len() > SENT_AT_ONCE_BYTES_MAX;
-        let remote = request.remote_addr().copied();
-        let write = || self.write(&mut request.into_writer(), response, about, keep, remote);
-        let is_taken = if is_long { crew::waiting(write) } else { write() };
+        let is_taken = if response.body.len() > SENT_AT_ONCE_BYTES_MAX {
+            crew::waiting(|| self.write(&connection, &mut &connection.stream, response, about, keep))
+        } else {
+            self.write(&connection, &mut AtOnce(&connection.stream), response, about, keep)
+        };
         connection.served = true;
-        (is_taken && keep).then_some(connection)
+        let may_carry_more = is_taken && keep && connection.begin_to_be_heard().is_ok();
+        may_carry_more.then_some(connection)
     }
 
     /// Writes an answer, and then the record of it. Returns whether the client took it, as far as can be told.
     fn write(
         &self,
+        connection: &Connection,
         to: &mut dyn Write,
         mut response: Response,
         about: About,
         keep: bool,
-        remote: Option<SocketAddr>,
     ) -> bool {
         let note = about.note.and(mem::take(&mut response.note));
         let (status, bytes_out) = (response.status, response.body.len());
@@ -219,19 +214,13 @@ impl Shared {
             bytes_in: about.bytes_in,
             bytes_out: if with_body { bytes_out } else { 0 },
             is_taken,
-            remote: remote.map(|from| self.peers.client(from)),
+            remote: Some(self.peers.client(connection.remote)),
         });
         is_taken
     }
 
-    /// Answers what never becomes a request, and says so.
-    pub(super) fn refuse(&self, fd: RawFd, status: u16, why: &str) {
-        refuse(fd, status, why);
-        self.tell_refusal(status, why, peer(fd));
-    }
-
     /// Counts and tells what was refused.
-    pub(super) fn tell_refusal(&self, status: u16, why: &str, remote: Option<SocketAddr>) {
+    pub(super) fn tell_refusal(&self, status: u16, why: &str, remote: SocketAddr) {
         self.traffic.count_refusal(status);
         self.journal.write(&Line {
             method: None,
@@ -241,7 +230,7 @@ impl Shared {
             bytes_in: 0,
             bytes_out: 0,
             is_taken: true,
-            remote: remote.map(|from| self.peers.client(from)),
+            remote: Some(self.peers.client(remote)),
         });
     }
 
@@ -291,25 +280,5 @@ impl Crew for Workers {
         if let Some(shared) = self.0.upgrade() {
             shared.work().waiting -= 1;
         }
-    }
-}
-
-/// The request's body. tiny_http sends `100 Continue` when the reader is asked for, so that is put off until
-/// the handler reads.
-struct LazyBody<'a> {
-    request: &'a mut tiny_http::Request,
-    watch: &'a Watch,
-    framing: Framing,
-}
-
-impl Read for LazyBody<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.watch.read(self.request.as_reader(), buffer)?;
-        // tiny_http's decoder ends a chunked body that is cut off like a whole one. Then the client has closed
-        // its side, which no client does that waits for an answer.
-        if count == 0 && self.framing == Framing::Chunked && self.watch.peer_has_closed() {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the chunked body is cut off"));
-        }
-        Ok(count)
     }
 }

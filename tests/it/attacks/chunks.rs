@@ -120,7 +120,7 @@ fn malformed_chunks_are_refused() {
             b"1ffffffffffffffff\r\nhello\r\n0\r\n\r\n",
             b"fffffffffffffffffffffffffffffffff\r\nhello",
             b"5\xff\r\nhello\r\n0\r\n\r\n",
-            b"5\r\nhello\r\n0\r\nX: y",
+            b"5\r\nhello\r\n0\r\nX: y\rz",
         ] {
             expect_refused(victim.address, &register(body), 400);
         }

@@ -6,6 +6,7 @@
 
 mod bodies;
 mod chunks;
+mod connections;
 mod crowds;
 mod heads;
 mod healthy;
