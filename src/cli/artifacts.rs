@@ -10,7 +10,6 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{hex, random};
 use argh::{ArgsInfo, FromArgs};
 use sha2::{Digest, Sha256};
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -88,12 +87,10 @@ fn target(output: Option<&str>, filename: &str) -> Done<Target> {
     }
 }
 
-/// Writes to a temporary name beside `path`, and renames when all is well.
+/// Writes to a temporary name beside `path`, and renames when all is well. The temporary name is not made of the other
+/// one, which may be as long as a name can be.
 fn save(download: Download, path: &Path) -> Done {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", hex(&random::<8>().map_err(crate::error::Error::from)?)));
-    let part = path.with_file_name(name);
+    let part = path.with_file_name(format!(".baton-{}.part", hex(&random::<8>().map_err(crate::error::Error::from)?)));
     let write = || {
         let mut file =
             OpenOptions::new().write(true).create_new(true).open(&part).map_err(|error| failed(&part, &error))?;
@@ -183,6 +180,14 @@ mod tests {
         save(download(dir.path(), b"new", b"new"), &path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["out.zip", "stored"]);
+    }
+
+    #[test]
+    fn a_copy_can_have_the_longest_name_that_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = artifacts_filename(Some(&"ä".repeat(300)));
+        save(download(dir.path(), b"new", b"new"), &dir.path().join(&name)).unwrap();
+        assert_eq!(names(dir.path()), ["stored", &name]);
     }
 
     #[test]
