@@ -27,6 +27,8 @@ pub struct Limits {
     pub transfers_max: u64,
     /// Memory for bodies of traces at a time, in bytes; further ones are told to come again.
     pub bodies_bytes_max: u64,
+    /// Memory for such bodies of senders who have shown no token yet, in bytes.
+    pub strangers_bytes_max: u64,
     /// Bytes of the metadata beside artifacts.
     pub metadata_bytes_max: u64,
     /// From a client's arrival to the end of its TLS handshake.
@@ -75,6 +77,7 @@ impl Default for Limits {
             metadata_bytes_max: 64 << 20,
             transfers_max: 256,
             bodies_bytes_max: 512 << 20,
+            strangers_bytes_max: 32 << 20,
             handshake_time_max: Duration::from_secs(10),
             head_time_max: Duration::from_secs(20),
             idle_time_max: Duration::from_secs(75),

@@ -7,25 +7,44 @@
 use super::job::Job;
 use super::poll::{info, register_build};
 use super::report::read_report;
-use super::{Api, answer_to, disk_full, error_response, method_not_allowed};
+use super::{Api, answer_to, disk_full, error_response, method_not_allowed, refuse_encoded};
 use crate::coordinator::{Coordinator, Patched, Report, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
 use crate::domain::content_range::ContentRange;
 use crate::domain::filename::{artifacts_filename, content_disposition};
-use crate::domain::runner::RunnerId;
+use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
 use crate::error::{Error, Kind, Result};
 use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
-use crate::http::params::{Params, multipart_error, parts_error, read_body, read_field};
+use crate::http::params::{
+    Allowance, Field, Given, KEPT_BYTES_MAX, Metered, Name, Params, Shape, Sink, body_error, multipart_error,
+    parts_error, read_body, text,
+};
 use crate::http::{Answer, Body, Method, Request, Response};
 use crate::store::runners::NewRunner;
 use serde_json::{Value, json};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// The token, which every endpoint takes.
+pub const TOKEN: Field = text("token");
+/// What a runner says of itself.
+pub const INFO: Field = Field { name: "info", shape: Shape::Object(&RunnerInfo::FIELDS) };
+const TOKEN_ONLY: &[Field] = &[TOKEN];
+const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
+const UPLOAD_FIELDS: &[Field] = &[TOKEN, text("expire_in")];
+const RUNNER_FIELDS: &[Field] = &[
+    TOKEN,
+    text("description"),
+    Field { name: "tag_list", shape: Shape::Words },
+    Field { name: "run_untagged", shape: Shape::Flag },
+    Field { name: "locked", shape: Shape::Flag },
+    INFO,
+];
 
 /// The endpoints.
 enum Route {
@@ -98,6 +117,9 @@ pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
     if let Some(id) = route.build() {
         request.note.set_id("build", id.0);
     }
+    if let Some(refusal) = refuse_encoded(request) {
+        return refusal.into();
+    }
     let now = Timestamp::now();
     let answer = match (route, request.method) {
         (Route::BuildsRegister, Method::Post) => return register_build(api, request, now),
@@ -134,17 +156,22 @@ fn respond(api: &Api, request: &mut Request<'_>, route: Route, now: Timestamp) -
 }
 
 /// The token: the parameter wins over the header (protocol 7).
-pub fn token(params: &Params, request: &Request<'_>) -> Option<Token> {
+pub fn token(params: &Params, header: Option<&Token>) -> Option<Token> {
     match params.text("token") {
-        Some(text) => Token::received(&text),
-        None => request.headers.get("BUILD-TOKEN").and_then(Token::received),
+        Some(text) => Token::received(text),
+        None => header.cloned(),
     }
+}
+
+/// The token of a request whose parameters these are.
+pub fn token_of(params: &Params, request: &Request<'_>) -> Option<Token> {
+    token(params, request.headers.get("BUILD-TOKEN").and_then(Token::received).as_ref())
 }
 
 /// Protocol 1.2.
 fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
     let mut sent = read_report(api, request, id)?;
-    let (token, trace) = (sent.token.take(), sent.trace.take().map(String::into_bytes));
+    let (token, trace) = (sent.token.take(), sent.trace.take());
     let report = Report { id, token, state: sent.state.take(), trace, now };
     let coordinator = Arc::clone(&api.coordinator);
     Ok(answer_to(coordinator.try_update(&report)?, move |updated| {
@@ -166,7 +193,7 @@ fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
 
 /// Protocol 1.3. The body is never read as parameters, whatever its type says.
 fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
-    let token = token(&Params::of_query(request), request);
+    let token = token_of(&Params::of_query(request, TOKEN_ONLY)?, request);
     // A number that does not fit the database is at no trace's end.
     let range = request.headers.get("Content-Range").map(ContentRange::parse);
     if range == Some(None) {
@@ -175,16 +202,15 @@ fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
         return Err(Error::invalid("Content-Range must be START-END"));
     }
     let limits = api.coordinator.limits();
-    let is_small = request.body_bytes.is_some_and(|bytes| bytes <= limits.form_bytes_max);
-    let memory = if is_small {
-        None
-    } else {
-        api.coordinator.authorize_patch(id, token.as_ref())?;
+    let (mut memory, mut runs) = (None, true);
+    if request.body_bytes.is_none_or(|bytes| bytes > KEPT_BYTES_MAX) {
+        runs = api.coordinator.authorize_patch(id, token.as_ref())?;
         request.stranger = None;
         let bytes = request.body_bytes.unwrap_or(limits.trace_patch_bytes_max);
-        Some(api.bodies.reserve(bytes.min(limits.trace_patch_bytes_max))?)
-    };
-    let data = read_body(request, limits.trace_patch_bytes_max)?;
+        memory = Some(api.bodies.reserve(bytes.min(limits.trace_patch_bytes_max))?);
+    }
+    // What cannot be appended to is not worth the reading: the deed says why.
+    let data = if runs { read_body(request, limits.trace_patch_bytes_max)? } else { Vec::new() };
     let deed = api.coordinator.append_trace(id, token, range.flatten(), data, now)?;
     Ok(answer_to(deed, move |patched| {
         drop(memory);
@@ -225,16 +251,14 @@ pub fn to_runner(response: Response, runner: Option<RunnerId>) -> Response {
 
 /// Protocol 1.4.
 fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
+    let params = Params::of_request(request, AUTHORIZE_FIELDS, api.coordinator.limits().form_bytes_max)?;
     let filesize = match params.text("filesize") {
         Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
         None => None,
     };
-    api.coordinator.authorize_upload(id, token(&params, request).as_ref(), filesize, now)?;
-    let body = json!({
-        "TempPath": api.coordinator.artifacts().dir().to_string_lossy(),
-        "MaximumSize": api.coordinator.limits().artifacts_bytes_max,
-    });
+    api.coordinator.authorize_upload(id, token_of(&params, request).as_ref(), filesize, now)?;
+    // Without GitLab's `TempPath`: where the server keeps its files is nobody's business, and nobody writes there.
+    let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
     let mut response = Response::json(200, &body);
     response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
     Ok(response)
@@ -243,41 +267,35 @@ fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) 
 /// Protocol 1.5. The right to upload is judged before a byte of a file is read: by the query string and the
 /// header, or by fields that stand before the file.
 fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let mut params = Params::of_query(request);
-    if let Some(token) = token(&params, request) {
+    let mut params = Params::of_query(request, UPLOAD_FIELDS)?;
+    let limits = api.coordinator.limits();
+    if let Some(token) = token_of(&params, request) {
         let declared = request.body_bytes.filter(|_| is_multipart(request));
-        let oversized =
-            declared.filter(|bytes| *bytes > api.coordinator.limits().artifacts_bytes_max + FORM_SLACK_BYTES);
+        let oversized = declared.filter(|bytes| *bytes > limits.artifacts_bytes_max + FORM_SLACK_BYTES);
         api.coordinator.authorize_upload(id, Some(&token), oversized, now)?;
         request.stranger = None;
     }
     if !is_multipart(request) {
-        let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-        api.coordinator.authorize_upload(id, token(&params, request).as_ref(), None, now)?;
+        let params = Params::of_request(request, UPLOAD_FIELDS, limits.form_bytes_max)?;
+        api.coordinator.authorize_upload(id, token_of(&params, request).as_ref(), None, now)?;
         return Err(Error::invalid("the upload needs a file: multipart/form-data with a part `file`"));
     }
     let content_type = request.headers.get("Content-Type").unwrap_or_default();
-    let (mut stranger, mut transfer) = (request.stranger.take(), None);
     let boundary = boundary(content_type).transpose().map_err(multipart_error)?.unwrap_or_default();
     let header_token = request.headers.get("BUILD-TOKEN").and_then(Token::received);
-    let limits = api.coordinator.limits();
+    let mut transfer = None;
     let mut received = Parts::default();
-    let mut form_bytes_left = limits.form_bytes_max;
+    let fields = Allowance::new(limits.form_bytes_max);
+    let stranger = &mut request.stranger;
     let mut each = |head: PartHead, data: &mut dyn Read| -> Result<()> {
         let bytes_below = match (head.is_file, head.name.as_str()) {
             (true, "file") => limits.artifacts_bytes_max,
             (true, "metadata") => limits.metadata_bytes_max,
             (true, _) => return Ok(()),
-            (false, _) => {
-                let text = read_field(data, form_bytes_left)?;
-                form_bytes_left -= text.len() as u64;
-                params.insert(head.name, text);
-                return Ok(());
-            }
+            (false, name) => return take_field(&mut params, name, data, &fields),
         };
-        let field = params.text("token").as_deref().and_then(Token::received);
-        api.coordinator.authorize_upload(id, field.or(header_token.clone()).as_ref(), None, now)?;
-        stranger = None;
+        api.coordinator.authorize_upload(id, token(&params, header_token.as_ref()).as_ref(), None, now)?;
+        *stranger = None;
         if transfer.is_none() {
             transfer = Some(api.transfers.reserve(1)?);
         }
@@ -285,14 +303,26 @@ fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> 
         received.receive(&api.coordinator, id, &head, &mut data, bytes_below)
     };
     for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
-    let token = token(&params, request);
+    let token = token(&params, header_token.as_ref());
     api.coordinator.authorize_upload(id, token.as_ref(), None, now)?;
     let Some((file, filename)) = received.file else {
         return Err(Error::invalid("the upload has no part `file` with a file"));
     };
-    let upload = Upload { file, filename, metadata: received.metadata, expire_in: params.text("expire_in") };
+    let upload = Upload {
+        file,
+        filename,
+        metadata: received.metadata,
+        expire_in: params.text("expire_in").map(ToOwned::to_owned),
+    };
     let assigned = api.coordinator.put_artifacts(id, token, upload, now)?;
     Ok(to_runner(Response::json(201, &Job::of(&assigned)), assigned.runner.as_ref().map(|runner| runner.id)))
+}
+
+/// Takes a field of an upload. `fields` holds for all of them together, known or not.
+fn take_field(params: &mut Params, name: &str, data: &mut dyn Read, fields: &Allowance) -> Result<()> {
+    let mut data = Metered { body: data, allowance: fields };
+    params.take(Name::parse(name), Given::Text { data: &mut data, lossy: false })?;
+    io::copy(&mut data, &mut io::sink()).map(drop).map_err(body_error)
 }
 
 /// An upload that takes longer than the runner timeout must not lose its build meanwhile.
@@ -350,8 +380,8 @@ impl Parts {
 
 /// Protocol 1.6, with ranges and validators of RFC 9110.
 fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-    let mut found = api.coordinator.get_artifacts(id, token(&params, request).as_ref(), now)?;
+    let params = Params::of_request(request, TOKEN_ONLY, api.coordinator.limits().form_bytes_max)?;
+    let mut found = api.coordinator.get_artifacts(id, token_of(&params, request).as_ref(), now)?;
     let etag = format!("\"{}\"", hex(&found.artifacts.sha256));
     let size = found.artifacts.size;
     let known = request.headers.get("If-None-Match").unwrap_or_default();
@@ -384,28 +414,27 @@ fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -
 
 /// Protocol 1.7.
 fn delete_artifacts(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-    api.coordinator.delete_artifacts(id, token(&params, request), now)?;
+    let params = Params::of_request(request, TOKEN_ONLY, api.coordinator.limits().form_bytes_max)?;
+    api.coordinator.delete_artifacts(id, token_of(&params, request), now)?;
     Ok(Response::json(200, &Value::Bool(true)))
 }
 
 /// Protocol 1.8.
 fn register_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-    let Some(token) = token(&params, request) else {
+    let params = Params::of_request(request, RUNNER_FIELDS, api.coordinator.limits().form_bytes_max)?;
+    let Some(token) = token_of(&params, request) else {
         return Err(Error::invalid("\"token\" is missing"));
     };
-    let tags = match params.get("tag_list") {
-        Some(Value::Array(words)) => Tags::new(words.iter().filter_map(Value::as_str)),
-        Some(Value::String(list)) => Tags::from_list(list),
-        _ => Ok(Tags::default()),
+    let tags = match params.list("tag_list") {
+        Some(words) => Tags::new(words),
+        None => Tags::from_list(params.text("tag_list").unwrap_or_default()),
     }
     .map_err(Error::invalid)?;
     let new = NewRunner {
-        description: params.text("description").unwrap_or_default(),
+        description: params.text("description").unwrap_or_default().to_owned(),
         tags,
-        run_untagged: params.flag("run_untagged")?.unwrap_or(true),
-        locked: params.flag("locked")?.unwrap_or(false),
+        run_untagged: params.flag("run_untagged").unwrap_or(true),
+        locked: params.flag("locked").unwrap_or(false),
         project: None,
         info: info(&params),
     };
@@ -416,8 +445,8 @@ fn register_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Resu
 
 /// Protocol 1.8. The client needs exactly 200.
 fn delete_runner(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
-    let Some(token) = token(&params, request) else {
+    let params = Params::of_request(request, TOKEN_ONLY, api.coordinator.limits().form_bytes_max)?;
+    let Some(token) = token_of(&params, request) else {
         return Err(Error::invalid("\"token\" is missing"));
     };
     let id = api.coordinator.unregister_runner(Some(&token), now)?;

@@ -22,6 +22,8 @@ pub struct Api {
     coordinator: Arc<Coordinator>,
     /// Memory for bodies of traces.
     bodies: Budget,
+    /// Memory for those of senders who have shown no token yet.
+    strangers: Budget,
     /// Uploads and downloads.
     transfers: Budget,
     claims: Arc<Claims>,
@@ -42,6 +44,7 @@ impl Api {
         let limits = coordinator.limits();
         Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
+            strangers: Budget::new("long traces without a token", limits.strangers_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
             claims: Arc::default(),
             traffic,
@@ -62,6 +65,20 @@ impl Api {
             None => Response::error(404, "").into(),
         }
     }
+}
+
+/// The refusal of a body that is compressed, before anything of it is read: taken as it is, a log would hold gzip's bytes,
+/// and a runner's token would be none. No runner sends such bodies.
+fn refuse_encoded(request: &Request<'_>) -> Option<Response> {
+    let is_encoded = |(name, value): &(String, String)| {
+        let mut codings = value.split(',').map(str::trim);
+        name.eq_ignore_ascii_case("Content-Encoding")
+            && codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+    };
+    request.headers.0.iter().any(is_encoded).then(|| {
+        let why = "send the body without Content-Encoding";
+        Response::error(415, why).with("Accept-Encoding", "identity").because(why)
+    })
 }
 
 /// What `answer` makes of what this deed comes to.

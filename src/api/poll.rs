@@ -1,7 +1,7 @@
 //! A runner asks for work (protocol 1.1). One that says it knows that there is none is answered when there is
 //! some, as GitLab's front end does it (protocol 2, long polling), but with the build itself.
 
-use super::ci_v1::to_runner;
+use super::ci_v1::{INFO, TOKEN, to_runner, token_of};
 use super::claims::{Claims, Outcome};
 use super::job::Job;
 use super::{Api, answer_to, error_response};
@@ -11,10 +11,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::user_agent::understands_no_content;
 use crate::error::Result;
-use crate::http::params::Params;
+use crate::http::params::{Field, Params, text};
 use crate::http::{Answer, Later, Request, Response, Wake};
 use std::sync::Arc;
 use std::time::Instant;
+
+const FIELDS: &[Field] = &[TOKEN, text("last_update"), INFO];
 
 /// Answers `POST builds/register`.
 pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
@@ -29,11 +31,11 @@ pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> A
 }
 
 fn ask(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<(Poll, Deed<Claim>)> {
-    let params = Params::of_request(request, api.coordinator.limits().form_bytes_max)?;
+    let params = Params::of_request(request, FIELDS, api.coordinator.limits().form_bytes_max)?;
     let poll = Poll {
-        token: super::ci_v1::token(&params, request),
+        token: token_of(&params, request),
         info: info(&params),
-        last_update: params.text("last_update"),
+        last_update: params.text("last_update").map(ToOwned::to_owned),
         understands_no_content: understands_no_content(request.headers.get("User-Agent")),
     };
     let deed = poll.ask(&api.coordinator, poll.last_update.as_deref(), now)?;
@@ -146,10 +148,6 @@ impl Later for HeldPoll {
 /// What the runner says of itself.
 pub fn info(params: &Params) -> RunnerInfo {
     let mut info = RunnerInfo::default();
-    for field in RunnerInfo::FIELDS {
-        if let Some(value) = params.get("info").and_then(|sent| sent.get(field)?.as_str()) {
-            info.set(field, value);
-        }
-    }
+    params.members(INFO.name).for_each(|(field, value)| info.set(field, value));
     info
 }

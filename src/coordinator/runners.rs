@@ -32,6 +32,7 @@ impl Coordinator {
     /// [`Kind::Forbidden`] for another token; [`Kind::NotFound`] for a runner that could take nothing, as in
     /// GitLab.
     pub fn register_runner(&self, token: Option<Token>, mut new: NewRunner, now: Timestamp) -> Result<Registration> {
+        check_description(&new.description)?;
         self.store.write(move |c| {
             let hash = token.ok_or_else(Error::forbidden)?.hash();
             let shared = Token::received(&settings::registration_token(c)?).is_some_and(|own| own.hash() == hash);
@@ -139,13 +140,18 @@ fn add(c: &Connection, new: &NewRunner, now: Timestamp) -> Result<Registration> 
     if !new.run_untagged && new.tags.is_empty() {
         return Err(Error::invalid("a runner without tags that takes no untagged builds could take none at all"));
     }
-    if new.description.len() > DESCRIPTION_BYTES_MAX || new.description.contains(char::is_control) {
+    check_description(&new.description)?;
+    let token = Token::new_runner()?;
+    Ok(Registration { id: runners::insert(c, new, token.hash(), now)?, token })
+}
+
+fn check_description(description: &str) -> Result<()> {
+    if description.len() > DESCRIPTION_BYTES_MAX || description.contains(char::is_control) {
         return Err(Error::invalid(format!(
             "the description must have at most {DESCRIPTION_BYTES_MAX} bytes, none of them control characters"
         )));
     }
-    let token = Token::new_runner()?;
-    Ok(Registration { id: runners::insert(c, new, token.hash(), now)?, token })
+    Ok(())
 }
 
 fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {

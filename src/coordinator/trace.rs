@@ -148,20 +148,31 @@ impl Coordinator {
         })
     }
 
-    /// Says whether the holder of `token` may report on this build with a `PUT`, before a long body is read.
+    /// Says whether the holder of `token` may report on this build with a `PUT`, before a long trace is read, and
+    /// whether a trace would be taken. A build that has ended takes none, but the report of its end may be repeated;
+    /// `state` is what is known of it so far.
     ///
     /// # Errors
-    /// As [`Coordinator::update_build`].
-    pub fn authorize_report(&self, id: BuildId, token: Option<Token>) -> Result<()> {
-        self.store.read(|c| build_for_put(c, id, token.as_ref()).map(drop))
+    /// As [`Coordinator::update_build`]; [`Kind::NotFound`] also if that would answer [`Updated::Gone`].
+    pub fn authorize_report(&self, id: BuildId, token: Option<&Token>, state: Option<&str>) -> Result<bool> {
+        let build = self.store.read(|c| build_for_put(c, id, token))?;
+        if build.status == Status::Running || build.has_last_words() {
+            return Ok(true);
+        }
+        let is_repeated = |state| end_of(state).is_some_and(|(end, _)| end == build.status);
+        if build.erased_at.is_some() || !state.is_none_or(is_repeated) {
+            return Err(Error::not_found(""));
+        }
+        Ok(false)
     }
 
-    /// Says whether the holder of `token` may append to this build's trace, before a long body is read.
+    /// Says whether the holder of `token` may append to this build's trace, before a long body is read, and whether
+    /// the build runs, so that there is something to append to.
     ///
     /// # Errors
     /// As [`Coordinator::append_trace`].
-    pub fn authorize_patch(&self, id: BuildId, token: Option<&Token>) -> Result<()> {
-        self.store.read(|c| build_for(c, id, token, Purpose::Change).map(drop))
+    pub fn authorize_patch(&self, id: BuildId, token: Option<&Token>) -> Result<bool> {
+        self.store.read(|c| Ok(build_for(c, id, token, Purpose::Change)?.status == Status::Running))
     }
 
     /// Takes a build's state and whole trace (protocol 1.2).
@@ -184,11 +195,7 @@ impl Coordinator {
     /// As [`Coordinator::update_build`].
     pub fn try_update(&self, report: &Report) -> Result<Deed<Option<Updated>>> {
         let Report { id, now, .. } = *report;
-        let end = match report.state.as_deref() {
-            Some("success") => Some((Status::Success, None)),
-            Some("failed") => Some((Status::Failed, Some(FailureReason::ScriptFailure))),
-            _ => None,
-        };
+        let end = report.state.as_deref().and_then(end_of);
         let too_large = report.trace.as_ref().is_some_and(|trace| trace.len() as u64 > self.limits().trace_bytes_max);
         let room = self.check_room();
         // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
@@ -293,6 +300,15 @@ impl Update {
             finish(c, build, status, reason, now)?;
         }
         Ok(Some(Updated::Accepted(build.runner_id)))
+    }
+}
+
+/// The end that a runner's word for a state means; `None`: none.
+fn end_of(state: &str) -> Option<(Status, Option<FailureReason>)> {
+    match state {
+        "success" => Some((Status::Success, None)),
+        "failed" => Some((Status::Failed, Some(FailureReason::ScriptFailure))),
+        _ => None,
     }
 }
 

@@ -344,7 +344,7 @@ impl Response {
 }
 
 /// The statuses that are answered, with their reason phrases.
-pub const STATUSES: [(u16, &str); 21] = [
+pub const STATUSES: [(u16, &str); 22] = [
     (100, "Continue"),
     (200, "OK"),
     (201, "Created"),
@@ -360,6 +360,7 @@ pub const STATUSES: [(u16, &str); 21] = [
     (409, "Conflict"),
     (413, "Request Entity Too Large"),
     (414, "URI Too Long"),
+    (415, "Unsupported Media Type"),
     (416, "Range Not Satisfiable"),
     (431, "Request Header Fields Too Large"),
     (500, "Internal Server Error"),

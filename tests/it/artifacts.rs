@@ -1,13 +1,15 @@
 //! `builds/:id/artifacts` and `builds/:id/artifacts/authorize`: rows 50 to 77 without those of `main`'s table,
 //! protocol 1.4 to 1.7 and 6. What arrives to the byte is in `bytes` and `big`.
 
-use crate::harness::http::{part_head, parts_end};
+use crate::harness::http::{BOUNDARY, part_head, parts_end};
 use crate::harness::*;
 use baton::domain::build::NewBuild;
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
+use baton::store::builds;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const NAME: &str = "ci_build_artifacts.zip";
@@ -69,7 +71,7 @@ fn a_running_build_may_upload() {
         let response = baton.send(request).expect(200);
         assert_eq!(response.header("Content-Type"), Some("application/vnd.gitlab-workhorse+json"));
         let json: Value = serde_json::from_slice(&response.body).unwrap();
-        assert!(json["TempPath"].is_string(), "{json}");
+        assert_eq!(json, json!({"MaximumSize": baton.operator().limits().artifacts_bytes_max}));
     }
 }
 
@@ -450,6 +452,90 @@ fn an_upload_that_breaks_off_leaves_nothing_and_the_earlier_one() {
             expect_stored(&baton, &build, b"first");
         }
     }
+}
+
+/// Any name that a runner sends can be stored, announced, and used by whoever saves the file.
+#[test]
+fn a_long_or_foreign_name_is_cut_before_its_extension() {
+    let baton = Baton::with_project();
+    let (_, build) = baton.running();
+    for (sent, stored) in [
+        (format!("{}.zip", "a".repeat(250)), format!("{}.zip", "a".repeat(250))),
+        (format!("{}.zip", "a".repeat(300)), format!("{}.zip", "a".repeat(251))),
+        (format!("{}.zip", "€".repeat(300)), format!("{}.zip", "€".repeat(83))),
+        (format!("{}.zip", "日".repeat(2000)), format!("{}.zip", "日".repeat(83))),
+    ] {
+        let json = baton.send(upload(&build, &sent, b"content")).expect(201).json();
+        assert_eq!(json["artifacts_file"]["filename"], json!(stored), "{sent}");
+        baton.send(download(&build)).expect(200);
+    }
+    let body = format!(
+        "--{BOUNDARY}\r\nCONTENT-DISPOSITION: Form-Data; Name=\"file\"; FileName*=UTF-8''gr%C3%B6%C3%9Fe.zip\r\n\r\n\
+         content\r\n--{BOUNDARY}--\r\n"
+    );
+    let request = Request::post(&path(&build)).build_token(&build.token);
+    let request = request.body(&format!("multipart/form-data; boundary={BOUNDARY}"), body);
+    assert_eq!(baton.send(request).expect(201).json()["artifacts_file"]["filename"], json!("größe.zip"));
+}
+
+/// A build whose runner is busy with sending is not lost, however long that takes.
+#[test]
+fn an_upload_under_way_is_a_sign_of_life() {
+    // A sign of life is stored each two seconds.
+    let baton = Baton::with_limits(Limits { runner_timeout: Duration::from_secs(20), ..Limits::default() });
+    add_project(baton.operator(), "demo");
+    let (_, build) = baton.running();
+    let seen_at = || builds::state(&baton.database(), build.id).unwrap().unwrap().seen_at;
+    let bytes = upload(&build, NAME, &[b'x'; 100_000]).chunked(100).bytes();
+    let mut connection = Connection::open(baton.address());
+    let (begin, mut rest) = bytes.split_at(1000);
+    connection.send_raw(begin);
+    // The authorization is one, too; it comes at once.
+    let begun_at = seen_at();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut signs = 0;
+    let mut last = begun_at;
+    while signs < 2 {
+        assert!(Instant::now() < deadline, "no sign of life in the middle of an upload");
+        let (piece, after) = rest.split_at(100);
+        connection.send_raw(piece);
+        (rest, signs) = (after, signs + usize::from(seen_at() != last));
+        last = seen_at();
+        thread::sleep(Duration::from_millis(100));
+    }
+    connection.send_raw(rest);
+    connection.read("POST").expect(201);
+}
+
+/// Strangers have few places; whoever has shown a token takes none of them, wherever the token stood.
+#[test]
+fn an_upload_whose_token_is_a_field_keeps_no_strangers_place() {
+    let baton = Baton::with_limits(Limits { workers_max: 8, ..Limits::default() });
+    add_project(baton.operator(), "demo");
+    let (_, build) = baton.running();
+    let upload = |data: &[u8]| {
+        let parts = [Part::field("token", &build.token), Part::file(NAME, data)];
+        Request::post(&path(&build)).multipart(&parts)
+    };
+    let bytes = upload(&[b'x'; 100_000]).bytes();
+    let under_way: Vec<Connection> = (0..4)
+        .map(|_| {
+            let mut connection = Connection::open(baton.address());
+            connection.send_raw(&bytes[..50_000]);
+            connection
+        })
+        .collect();
+    // Each has its place until its token was read.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match baton.send(upload(&[b'y'; 100_000])).status {
+            201 => break,
+            status => assert_eq!(status, 503),
+        }
+        assert!(Instant::now() < deadline, "uploads of the holder of a token keep the places of strangers");
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(under_way);
 }
 
 /// A chunked body can end early without breaking off: only the closing delimiter says that the file is whole.

@@ -46,6 +46,7 @@ mod logs;
 mod masking;
 mod needs;
 mod packaging;
+mod parameters;
 mod proxy;
 mod race;
 mod recovery;

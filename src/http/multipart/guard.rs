@@ -252,8 +252,8 @@ impl<'a, R: Read> Guard<'a, R> {
     fn pass_head(&mut self) -> Result<(), MultipartError> {
         let bytes = self.hold_head()?;
         let head = self.held.bytes().get(..bytes).unwrap_or_default();
-        let names = parse_head(head, self.delimiter.needle())?;
-        self.ready.extend_from_slice(head);
+        let (names, outline) = parse_head(head, self.delimiter.needle())?;
+        self.ready.extend_from_slice(&outline);
         self.ready.extend_from_slice(STAND_IN);
         self.held.consume(bytes);
         self.names = Some(names);
@@ -290,10 +290,9 @@ impl<'a, R: Read> Guard<'a, R> {
         let kind = match &fault {
             MultipartError::Io(error) => error.kind(),
             MultipartError::Truncated => io::ErrorKind::UnexpectedEof,
-            MultipartError::Boundary(_)
-            | MultipartError::Malformed(_)
-            | MultipartError::OverLimit(_)
-            | MultipartError::NotUtf8 => io::ErrorKind::InvalidData,
+            MultipartError::Boundary(_) | MultipartError::Malformed(_) | MultipartError::OverLimit(_) => {
+                io::ErrorKind::InvalidData
+            }
         };
         self.place = Place::Failed(kind);
         let stand_in = io::Error::new(kind, fault.to_string());

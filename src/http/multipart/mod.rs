@@ -15,12 +15,13 @@
 //! * it delivers the CRLF before a delimiter as data when its buffer ends between the two, and searches and copies all
 //!   data once more, 8 KiB at a time. So data goes past it, and each read of its is a whole delimiter or header;
 //! * a part that is cut off ends like a whole one. So a body without its closing delimiter ends with an error;
-//! * a part's header of more than [`PartLimits::HEAD_BYTES_MAX`] is read or refused depending on how reads were split.
-//!   So the guard sees to it that longer ones are always refused;
-//! * it cuts a file name at `;`, keeps backslashes, and finds `name=` inside `filename=`. So names are read here.
+//! * a part's header of more than some 900 bytes is read or refused depending on how reads were split. So it gets the
+//!   header without its names, and the guard sees to it that longer ones are always refused;
+//! * it cuts a file name at `;`, keeps backslashes, knows no `filename*`, and finds `name=` inside `filename=`. So names
+//!   are read here.
 //!
-//! Absent on purpose: `filename*`, nested multiparts, transfer encodings, lines that end with LF alone, blanks after a
-//! delimiter. No client of ours sends them; the first three are passed over or through, the others are errors.
+//! Absent on purpose: nested multiparts, transfer encodings, lines that end with LF alone, blanks after a
+//! delimiter. No client of ours sends them; the first two are passed through, the others are errors.
 
 mod guard;
 mod head;
@@ -44,22 +45,19 @@ const EPILOGUE_BYTES_MAX: usize = 64 * 1024;
 pub struct PartLimits {
     /// Most parts of a body, read or not.
     pub parts_max: usize,
-    /// Most bytes of a field that is read into memory; for [`read_text`], nothing else looks at it.
-    pub text_field_bytes_max: usize,
     /// Most bytes of a part's header lines, with the empty line after them. Values above
     /// [`PartLimits::HEAD_BYTES_MAX`] count as that.
     pub head_bytes_max: usize,
 }
 
 impl PartLimits {
-    /// The longest header of a part, in bytes. The crate looks at 1024 bytes less a delimiter, whatever the network
-    /// does. A file name of 255 bytes, each percent-encoded, fits.
-    pub const HEAD_BYTES_MAX: usize = 900;
+    /// The longest header of a part, in bytes. Names that are longer than any file's fit: they are cut, not refused.
+    pub const HEAD_BYTES_MAX: usize = 8 << 10;
 }
 
 impl Default for PartLimits {
     fn default() -> PartLimits {
-        PartLimits { parts_max: 64, text_field_bytes_max: 64 * 1024, head_bytes_max: PartLimits::HEAD_BYTES_MAX }
+        PartLimits { parts_max: 64, head_bytes_max: PartLimits::HEAD_BYTES_MAX }
     }
 }
 
@@ -72,8 +70,6 @@ pub enum Limit {
     HeadBytes(usize),
     /// Header lines of a part.
     HeadLines(usize),
-    /// Bytes of a field that is read into memory.
-    TextFieldBytes(usize),
 }
 
 impl fmt::Display for Limit {
@@ -82,7 +78,6 @@ impl fmt::Display for Limit {
             Limit::Parts(max) => write!(f, "has more than {max} parts"),
             Limit::HeadBytes(max) => write!(f, "has a part whose header is longer than {max} bytes"),
             Limit::HeadLines(max) => write!(f, "has a part with more than {max} header lines"),
-            Limit::TextFieldBytes(max) => write!(f, "has a text field longer than {max} bytes"),
         }
     }
 }
@@ -99,8 +94,6 @@ pub enum MultipartError {
     Truncated,
     /// A limit was passed.
     OverLimit(Limit),
-    /// A text field is not UTF-8.
-    NotUtf8,
     /// The body could not be read: the body's own error.
     Io(io::Error),
 }
@@ -112,7 +105,6 @@ impl fmt::Display for MultipartError {
             MultipartError::Malformed(problem) => write!(f, "the multipart body is malformed: {problem}"),
             MultipartError::Truncated => write!(f, "the multipart body ends before its closing boundary"),
             MultipartError::OverLimit(limit) => write!(f, "the multipart body {limit}"),
-            MultipartError::NotUtf8 => write!(f, "a text field of the multipart body is not UTF-8"),
             MultipartError::Io(error) => write!(f, "cannot read the multipart body: {error}"),
         }
     }
@@ -125,8 +117,7 @@ impl error::Error for MultipartError {
             MultipartError::Boundary(_)
             | MultipartError::Malformed(_)
             | MultipartError::Truncated
-            | MultipartError::OverLimit(_)
-            | MultipartError::NotUtf8 => None,
+            | MultipartError::OverLimit(_) => None,
         }
     }
 }
@@ -211,22 +202,6 @@ fn check_boundary(boundary: &str) -> Result<(), MultipartError> {
         return Ok(());
     };
     Err(MultipartError::Boundary(problem))
-}
-
-/// Reads a text field of at most `limit` bytes.
-///
-/// # Errors
-///
-/// [`MultipartError::OverLimit`] if it is longer, [`MultipartError::NotUtf8`] if it is no UTF-8,
-/// [`MultipartError::Io`] if it cannot be read ([`for_each_part`] then knows the true reason, and returns that).
-pub fn read_text(data: &mut dyn Read, limit: usize) -> Result<String, MultipartError> {
-    let mut bytes = Vec::new();
-    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    data.take(one_more).read_to_end(&mut bytes).map_err(MultipartError::Io)?;
-    if bytes.len() > limit {
-        return Err(MultipartError::OverLimit(Limit::TextFieldBytes(limit)));
-    }
-    String::from_utf8(bytes).map_err(|_| MultipartError::NotUtf8)
 }
 
 /// Calls `each` for every part in order. `each` may read all, some or none of the part's data; a read of it fails if

@@ -202,7 +202,7 @@ fn names_are_what_the_client_meant() {
     check(r#"name="file"; filename="C:\dir\a.zip""#, "file", Some(r"C:\dir\a.zip"));
     check(r#"name="Größe"; filename="日本.zip""#, "Größe", Some("日本.zip"));
     check(r#"name="file"; filename=../../etc/passwd;"#, "file", Some("../../etc/passwd"));
-    check(r#"name="file"; filename*=utf-8''a"#, "file", None);
+    check(r#"name="file"; filename*=utf-8''a"#, "file", Some("a"));
     check(r#"name=file; filename=a name.zip"#, "file", Some("a name.zip"));
 }
 
@@ -568,19 +568,31 @@ fn limits_are_exact() {
     assert_eq!(complaint(parse(body_of(&parts, BOUNDARY))), "the multipart body has more than 64 parts");
 
     // `--boundary`, CRLF and the closing delimiter apart, the body is one header.
+    const MAX: usize = PartLimits::HEAD_BYTES_MAX;
     let head_bytes = body_of(&[field("", b"")], BOUNDARY).len() - "--boundary\r\n\r\n--boundary--\r\n".len();
     let limits = PartLimits { head_bytes_max: usize::MAX, ..PartLimits::default() };
-    for (bytes, sizes) in
-        [(900, [1, 1]), (900, [1030, 1]), (900, [100_000, 1]), (901, [1, 1]), (901, [100_000, 1]), (9000, [500, 1])]
-    {
+    for (bytes, sizes) in [
+        (MAX, [1, 1]),
+        (MAX, [1030, 1]),
+        (MAX, [100_000, 1]),
+        (MAX + 1, [1, 1]),
+        (MAX + 1, [100_000, 1]),
+        (90_000, [500, 1]),
+    ] {
         let name = "n".repeat(bytes - head_bytes);
         for before in (0..1100).step_by(50) {
             let parts = [field("x", &vec![b'x'; before]), field(&name, b"data")];
             let body = body_of(&parts, BOUNDARY);
             let result = for_each_part(Pieces::new(&body, &sizes), BOUNDARY, &limits, |_, _| Ok::<(), ()>(()));
-            let refused = matches!(result, Err(PartsError::Body(MultipartError::OverLimit(Limit::HeadBytes(900)))));
-            assert!(if bytes > 900 { refused } else { result.is_ok() }, "{bytes} bytes after {before}: {result:?}");
+            let refused = matches!(result, Err(PartsError::Body(MultipartError::OverLimit(Limit::HeadBytes(MAX)))));
+            assert!(if bytes > MAX { refused } else { result.is_ok() }, "{bytes} bytes after {before}: {result:?}");
         }
+    }
+    // The crate has less room for lines that are not names.
+    for (bytes, is_taken) in [(800, true), (1100, false)] {
+        let head = format!("Content-Disposition: form-data; name=\"x\"\r\nX-Other: {}", "y".repeat(bytes));
+        let body = format!("--boundary\r\n{head}\r\n\r\ndata\r\n--boundary--");
+        assert_eq!(parse(&body).is_ok(), is_taken, "{bytes} bytes");
     }
     let limits = PartLimits { head_bytes_max: 40, ..PartLimits::default() };
     let result = for_each_part(&body_of(&[field("x", b"")], BOUNDARY)[..], BOUNDARY, &limits, |_, _| Ok::<(), ()>(()));
@@ -588,14 +600,29 @@ fn limits_are_exact() {
 }
 
 #[test]
-fn text_is_utf8_within_its_limit() {
-    let read = |text: &[u8], limit| read_text(&mut &*text, limit).map_err(|error| error.to_string());
-    assert_eq!(read(b"", 0).unwrap(), "");
-    assert_eq!(read("größe".as_bytes(), 7).unwrap(), "größe");
-    assert_eq!(read("größe".as_bytes(), 6).unwrap_err(), "the multipart body has a text field longer than 6 bytes");
-    assert_eq!(read(b"\xff", 7).unwrap_err(), "a text field of the multipart body is not UTF-8");
-    let endless = read_text(&mut io::repeat(b'x'), 64 * 1024);
-    assert!(matches!(endless, Err(MultipartError::OverLimit(Limit::TextFieldBytes(65_536)))));
+fn names_come_in_every_way_that_is_written() {
+    for (written, expected) in [
+        ("form-data; name=\"file\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.zip", Some("größe.zip")),
+        ("form-data; name=\"file\"; filename*=utf-8'de'a%20b", Some("a b")),
+        ("form-data; name=\"file\"; filename=\"plain\"; filename*=UTF-8''%e2%82%ac", Some("€")),
+        ("form-data; name=\"file\"; filename*=UTF-8''%e2%82%ac; filename=\"plain\"", Some("€")),
+        ("form-data; name=\"file\"; FileName*=\"ISO-8859-1''%e9\"", Some("é")),
+        ("Form-Data; Name=\"file\"; FILENAME=\"a.zip\"", Some("a.zip")),
+        ("FORM-DATA; name=file", None),
+    ] {
+        let body = format!("--boundary\r\nCONTENT-DISPOSITION: {written}\r\n\r\ndata\r\n--boundary--");
+        let parts = parse(&body).unwrap_or_else(|error| panic!("{written}: {error}"));
+        let head = &parts[0].head;
+        assert_eq!((head.name.as_str(), head.filename.as_deref()), ("file", expected), "{written}");
+    }
+    for unreadable in ["UTF-8''%ff", "UTF-8''%4", "UTF-8'%41", "%41", "KOI8-R''%41"] {
+        for (plain, expected) in [("", ""), ("filename=\"plain\"; ", "plain")] {
+            let head = format!("Content-Disposition: form-data; name=\"file\"; {plain}filename*={unreadable}");
+            let parts = parse(format!("--boundary\r\n{head}\r\n\r\ndata\r\n--boundary--")).unwrap();
+            assert_eq!(parts[0].head.filename.as_deref(), Some(expected), "{head}");
+            assert!(parts[0].head.is_file, "{head}");
+        }
+    }
 }
 
 /// Counts what is read of it.
@@ -640,10 +667,10 @@ fn the_crate_gets_whole_delimiters_and_headers_and_no_data() {
             room[..count].to_vec()
         };
         for part in &parts {
-            let head = body_of(&[Part { head: part.head.clone(), data: vec![] }], BOUNDARY);
-            let head = &head["--boundary\r\n".len()..head.len() - "\r\n--boundary--\r\n".len()];
+            let of_file = part.head.filename.as_ref().map_or("", |_| "Content-Type: application/octet-stream\r\n");
+            let head = format!("Content-Disposition: form-data; name=\"part\"\r\n{of_file}\r\n.");
             assert_eq!(read(), b"\r\n--\r\n--boundary\r\n", "BATON_SEED={seed}");
-            assert_eq!(read(), [head, b"."].concat(), "BATON_SEED={seed}");
+            assert_eq!(String::from_utf8(read()).unwrap(), head, "BATON_SEED={seed}");
             assert_eq!(read(), b"", "BATON_SEED={seed}");
             guard.borrow_mut().skip_data().unwrap();
         }

@@ -1,139 +1,416 @@
-//! Parameters of a request, whichever way they came: query string, form, multipart or JSON (protocol 1.0).
+//! Parameters of a request, whichever way they come: query string, form, multipart or JSON (protocol 1.0).
+//!
+//! What must stay true: whoever sends parameters may have shown no token, so that what is held of them is bounded in
+//! memory, not only in bytes. An endpoint says which parameters it takes, and of which type ([`Field`]). The body is read
+//! piece by piece; a known parameter goes to its place, at most [`KEPT_BYTES_MAX`] of all together; any other is passed
+//! over without being built. A value of the wrong type is an error, in every encoding.
+
+mod form;
+mod json;
 
 use super::message::Request;
 use super::multipart::{self, MultipartError, PartLimits, PartsError};
-pub use crate::artifacts::read_error;
+use crate::artifacts::read_error;
 use crate::error::{Error, Kind, Result};
-use serde_json::{Map, Value};
-use std::io::Read;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
 
-/// Named values. A JSON body may hold values of any type, all other encodings hold texts.
-#[derive(Default)]
-pub struct Params(Map<String, Value>);
+/// Bytes that are held of one who has shown no token: of all parameters together, or of one body.
+pub const KEPT_BYTES_MAX: u64 = 64 << 10;
+/// Parameters of a query string or body, known or not, nested ones counted too.
+const PARAMETERS_MAX: usize = 4096;
+/// Longer names are unknown.
+const NAME_BYTES_MAX: u64 = 256;
+/// Bytes of a body that are read at a time.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// A parameter that an endpoint takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may hold.
+    pub shape: Shape,
+}
+
+/// What a parameter may hold. `null`, and an empty text where a text is not what is asked for, count as absent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// A text; numbers and booleans of a JSON body count as theirs.
+    Text,
+    /// Yes or no, in the words that GitLab takes.
+    Flag,
+    /// A text, or a list of texts.
+    Words,
+    /// An object with these members, texts all; others are passed over.
+    Object(&'static [&'static str]),
+}
+
+impl Shape {
+    /// For whoever sent something else.
+    fn as_words(self) -> &'static str {
+        match self {
+            Shape::Text => "a text",
+            Shape::Flag => "true or false",
+            Shape::Words => "a text or a list of texts",
+            Shape::Object(_) => "an object",
+        }
+    }
+}
+
+/// A field that holds a text.
+#[must_use]
+pub const fn text(name: &'static str) -> Field {
+    Field { name, shape: Shape::Text }
+}
+
+/// A parameter's name: `info[version]` is `version` in `info`, as forms write nested values.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    /// The parameter's own.
+    pub outer: &'a str,
+    /// The place in it; empty for an item of a list.
+    pub inner: Option<&'a str>,
+}
+
+impl<'a> Name<'a> {
+    /// The name that a form has written like this.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Name<'a> {
+        match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
+            Some((outer, inner)) => Name { outer, inner: Some(inner) },
+            None => Name { outer: text, inner: None },
+        }
+    }
+}
+
+/// What was given for a parameter.
+pub enum Given<'a> {
+    /// A text, to be read. What is not read is passed over.
+    Text {
+        /// The text.
+        data: &'a mut dyn Read,
+        /// Whether bytes that are no UTF-8 are for the reader to replace; otherwise they are an error.
+        lossy: bool,
+    },
+    /// A number or a boolean of a JSON body.
+    Scalar(&'a str),
+    /// Nothing, said aloud.
+    Null,
+    /// A list; its items follow, if they are wanted.
+    List,
+    /// An object; its members follow, if they are wanted.
+    Object,
+}
+
+/// Whoever takes parameters as they come.
+pub trait Sink {
+    /// Takes one. For a list or an object the answer is whether its contents are wanted.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a known parameter of another type; whatever else ends the reading.
+    fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool>;
+}
+
+/// The error for a parameter of another type than `expected`.
+#[must_use]
+pub fn wrong_type(name: &str, expected: &str) -> Error {
+    Error::invalid(format!("{name} must be {expected}"))
+}
+
+#[derive(Debug)]
+enum Kept {
+    Text(String),
+    Flag(bool),
+    List(Vec<String>),
+    Object(BTreeMap<&'static str, String>),
+}
+
+/// The known parameters of a request.
+#[derive(Debug)]
+pub struct Params {
+    fields: &'static [Field],
+    kept: BTreeMap<&'static str, Kept>,
+    bytes_left: u64,
+}
 
 impl Params {
-    /// The query string's.
+    /// None yet, of these.
     #[must_use]
-    pub fn of_query(request: &Request<'_>) -> Params {
-        let mut params = Params::default();
-        params.add_form(request.query.as_bytes());
-        params
+    pub fn of(fields: &'static [Field]) -> Params {
+        Params { fields, kept: BTreeMap::new(), bytes_left: KEPT_BYTES_MAX }
+    }
+
+    /// The query string's.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a value of the wrong type, [`Kind::TooLarge`] for too many.
+    pub fn of_query(request: &Request<'_>, fields: &'static [Field]) -> Result<Params> {
+        let mut params = Params::of(fields);
+        read_query(request, &mut params)?;
+        Ok(params)
     }
 
     /// The query string's and the body's; the body's win, as in GitLab. Files in a multipart body are passed
     /// over.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for a body that its type does not fit, [`Kind::TooLarge`] beyond `bytes_max`.
-    pub fn of_request(request: &mut Request<'_>, bytes_max: u64) -> Result<Params> {
-        let mut params = Params::of_query(request);
-        if request.body_bytes == Some(0) {
-            return Ok(params);
-        }
-        let content_type = request.headers.get("Content-Type").unwrap_or_default().to_owned();
-        if let Some(boundary) = multipart::boundary(&content_type) {
-            let boundary = boundary.map_err(multipart_error)?;
-            params.add_multipart(request.body, &boundary, bytes_max)?;
-            return Ok(params);
-        }
-        let body = read_body(request, bytes_max)?;
-        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let is_json = media_type == "application/json" || media_type.ends_with("+json");
-        if is_json || (media_type.is_empty() && body.first() == Some(&b'{')) {
-            params.add_json(&body)?;
-        } else {
-            params.add_form(&body);
-        }
+    /// [`Kind::Invalid`] for a body that its type does not fit and for a value of the wrong type, [`Kind::TooLarge`]
+    /// beyond `bytes_max`.
+    pub fn of_request(request: &mut Request<'_>, fields: &'static [Field], bytes_max: u64) -> Result<Params> {
+        let mut params = Params::of_query(request, fields)?;
+        read_params(request, &Allowance::new(bytes_max), &mut params)?;
         Ok(params)
     }
 
-    fn add_form(&mut self, text: &[u8]) {
-        for (name, value) in form_urlencoded::parse(text) {
-            self.insert(name.into_owned(), value.into_owned());
+    /// A text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.kept.get(name)? {
+            Kept::Text(text) => Some(text),
+            Kept::Flag(_) | Kept::List(_) | Kept::Object(_) => None,
         }
     }
 
-    fn add_json(&mut self, body: &[u8]) -> Result<()> {
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(());
+    /// Yes or no.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        match self.kept.get(name)? {
+            Kept::Flag(is) => Some(*is),
+            Kept::Text(_) | Kept::List(_) | Kept::Object(_) => None,
         }
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(object)) => self.0.extend(object),
-            Ok(_) => return Err(Error::invalid("the JSON body must be an object")),
-            // Its own text would quote the body.
-            Err(error) => {
-                let (line, column) = (error.line(), error.column());
-                return Err(Error::invalid(format!("the body is not JSON: line {line}, column {column}")));
-            }
+    }
+
+    /// The items of a list; `None` unless it came as one.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Option<&[String]> {
+        match self.kept.get(name)? {
+            Kept::List(items) => Some(items),
+            Kept::Text(_) | Kept::Flag(_) | Kept::Object(_) => None,
         }
+    }
+
+    /// The members of an object.
+    pub fn members(&self, name: &str) -> impl Iterator<Item = (&'static str, &str)> {
+        let members = match self.kept.get(name) {
+            Some(Kept::Object(members)) => Some(members),
+            Some(Kept::Text(_) | Kept::Flag(_) | Kept::List(_)) | None => None,
+        };
+        members.into_iter().flatten().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    fn read_text(&mut self, name: &str, data: &mut dyn Read, lossy: bool) -> Result<String> {
+        let mut bytes = Vec::new();
+        data.take(self.bytes_left + 1).read_to_end(&mut bytes).map_err(body_error)?;
+        self.bytes_left = self.bytes_left.checked_sub(bytes.len() as u64).ok_or_else(|| {
+            Error::new(Kind::TooLarge, format!("the parameters up to {name} are longer than {KEPT_BYTES_MAX} bytes"))
+        })?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(text),
+            Err(error) if lossy => Ok(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            Err(_) => Err(Error::invalid(format!("{name} is not UTF-8"))),
+        }
+    }
+
+    fn keep(&mut self, field: &Field, text: String) -> Result<()> {
+        let kept = match field.shape {
+            Shape::Text | Shape::Words => Kept::Text(text),
+            Shape::Flag => match text.trim() {
+                "" => return Ok(()),
+                "true" | "1" | "t" | "yes" | "on" => Kept::Flag(true),
+                "false" | "0" | "f" | "no" | "off" => Kept::Flag(false),
+                _ => return Err(wrong_type(field.name, field.shape.as_words())),
+            },
+            Shape::Object(_) if text.is_empty() => return Ok(()),
+            Shape::Object(_) => return Err(wrong_type(field.name, field.shape.as_words())),
+        };
+        self.kept.insert(field.name, kept);
         Ok(())
     }
 
-    fn add_multipart(&mut self, body: &mut dyn Read, boundary: &str, bytes_max: u64) -> Result<()> {
-        let mut bytes_left = bytes_max;
-        multipart::for_each_part(body, boundary, &PartLimits::default(), |head, data| {
-            if head.is_file {
-                return Ok(());
+    /// An item of a list, or a member of an object.
+    fn take_inner(&mut self, field: &Field, inner: &str, given: Given<'_>) -> Result<bool> {
+        let known = match field.shape {
+            Shape::Words if inner.is_empty() => None,
+            Shape::Object(members) => match members.iter().find(|member| **member == inner) {
+                Some(member) => Some(*member),
+                None => return Ok(false),
+            },
+            Shape::Text | Shape::Flag | Shape::Words => {
+                return Err(wrong_type(field.name, field.shape.as_words()));
             }
-            let text = read_field(data, bytes_left)?;
-            bytes_left -= text.len() as u64;
-            self.insert(head.name, text);
-            Ok(())
-        })
-        .map_err(parts_error)
+        };
+        let wrong = || match known {
+            Some(member) => wrong_type(&format!("{}[{member}]", field.name), "a text"),
+            None => wrong_type(field.name, field.shape.as_words()),
+        };
+        let text = match given {
+            Given::Text { data, lossy } => self.read_text(field.name, data, lossy)?,
+            Given::Scalar(text) if known.is_some() => text.to_owned(),
+            Given::Null if known.is_some() => return Ok(false),
+            Given::Scalar(_) | Given::Null | Given::List | Given::Object => return Err(wrong()),
+        };
+        match known {
+            Some(member) => {
+                let place = self.kept.entry(field.name).or_insert_with(|| Kept::Object(BTreeMap::new()));
+                if let Kept::Object(members) = place {
+                    members.insert(member, text);
+                }
+            }
+            None => match self.kept.entry(field.name).or_insert_with(|| Kept::List(Vec::new())) {
+                Kept::List(items) => items.push(text),
+                place @ (Kept::Text(_) | Kept::Flag(_) | Kept::Object(_)) => *place = Kept::List(vec![text]),
+            },
+        }
+        Ok(false)
+    }
+}
+
+impl Sink for Params {
+    fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool> {
+        let Some(field) = self.fields.iter().find(|field| field.name == name.outer) else { return Ok(false) };
+        if let Some(inner) = name.inner {
+            return self.take_inner(field, inner, given);
+        }
+        match (given, field.shape) {
+            (Given::Text { data, lossy }, _) => {
+                let text = self.read_text(field.name, data, lossy)?;
+                self.keep(field, text)?;
+                Ok(false)
+            }
+            (Given::Scalar(text), Shape::Text | Shape::Flag) => {
+                self.keep(field, text.to_owned())?;
+                Ok(false)
+            }
+            (Given::Null, _) => {
+                self.kept.remove(field.name);
+                Ok(false)
+            }
+            (Given::List, Shape::Words) => {
+                self.kept.insert(field.name, Kept::List(Vec::new()));
+                Ok(true)
+            }
+            (Given::Object, Shape::Object(_)) => {
+                self.kept.remove(field.name);
+                Ok(true)
+            }
+            (Given::Scalar(_) | Given::List | Given::Object, _) => Err(wrong_type(field.name, field.shape.as_words())),
+        }
+    }
+}
+
+/// Bytes that may be read of a body, all of its parameters together.
+pub struct Allowance {
+    left: Cell<u64>,
+    total: Cell<u64>,
+}
+
+impl Allowance {
+    /// So many.
+    #[must_use]
+    pub fn new(bytes: u64) -> Allowance {
+        Allowance { left: Cell::new(bytes), total: Cell::new(bytes) }
     }
 
-    /// Adds a text; `info[version]` is the field `version` of `info`, as forms write nested values.
-    pub fn insert(&mut self, name: String, value: String) {
-        if let Some((outer, inner)) = name.strip_suffix(']').and_then(|name| name.split_once('['))
-            && !inner.is_empty()
-        {
-            let object = self.0.entry(outer).or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(object) = object {
-                object.insert(inner.to_owned(), Value::String(value));
-                return;
+    /// From now on, so many in all.
+    pub fn raise_to(&self, bytes: u64) {
+        let more = bytes.saturating_sub(self.total.get());
+        self.left.set(self.left.get() + more);
+        self.total.set(self.total.get() + more);
+    }
+
+    fn over(&self) -> io::Error {
+        let why = format!("the body may have at most {} bytes", self.total.get());
+        io::Error::new(io::ErrorKind::FileTooLarge, why)
+    }
+}
+
+/// A reader that ends in an error where its allowance ends.
+pub struct Metered<'a> {
+    /// What is read.
+    pub body: &'a mut dyn Read,
+    /// What may be.
+    pub allowance: &'a Allowance,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.body.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) => {
+                    let left = self.allowance.left.get().checked_sub(count as u64);
+                    self.allowance.left.set(left.ok_or_else(|| self.allowance.over())?);
+                    return Ok(count);
+                }
+                result => return result,
             }
         }
-        self.0.insert(name, Value::String(value));
     }
+}
 
-    /// A text; numbers and booleans of a JSON body count as theirs.
-    #[must_use]
-    pub fn text(&self, name: &str) -> Option<String> {
-        match self.0.get(name)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(is) => Some(is.to_string()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
+/// Hands the query string's parameters to `sink`.
+///
+/// # Errors
+/// [`Kind::TooLarge`] for too many; what the sink says.
+pub fn read_query(request: &Request<'_>, sink: &mut dyn Sink) -> Result<()> {
+    form::read(&mut request.query.as_bytes(), sink)
+}
+
+/// Hands the body's parameters to `sink`, in whichever encoding. Files in a multipart body are passed over.
+///
+/// # Errors
+/// [`Kind::Invalid`] for a body that its type does not fit, [`Kind::TooLarge`] beyond the allowance and for too many
+/// parameters; what the reader and the sink say.
+pub fn read_params(request: &mut Request<'_>, allowance: &Allowance, sink: &mut dyn Sink) -> Result<()> {
+    if request.body_bytes == Some(0) {
+        return Ok(());
+    }
+    let content_type = request.headers.get("Content-Type").unwrap_or_default().to_owned();
+    let mut body = Metered { body: &mut *request.body, allowance };
+    if let Some(boundary) = multipart::boundary(&content_type) {
+        return read_multipart(&mut body, &boundary.map_err(multipart_error)?, sink);
+    }
+    let mut body = BufReader::with_capacity(PIECE_BYTES, body);
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = media_type == "application/json" || media_type.ends_with("+json");
+    if is_json || (media_type.is_empty() && body.fill_buf().map_err(body_error)?.first() == Some(&b'{')) {
+        json::read(&mut body, sink)
+    } else {
+        form::read(&mut body, sink)
+    }
+}
+
+fn read_multipart(body: &mut dyn Read, boundary: &str, sink: &mut dyn Sink) -> Result<()> {
+    multipart::for_each_part(body, boundary, &PartLimits::default(), |head, data| {
+        if !head.is_file {
+            sink.take(Name::parse(&head.name), Given::Text { data, lossy: false })?;
         }
-    }
+        Ok(())
+    })
+    .map_err(parts_error)
+}
 
-    /// A text, taken out without copying it.
-    pub fn take_text(&mut self, name: &str) -> Option<String> {
-        match self.0.remove(name)? {
-            Value::String(text) => Some(text),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+/// Counts parameters.
+#[derive(Default)]
+struct Count(usize);
+
+impl Count {
+    fn one_more(&mut self) -> Result<()> {
+        self.0 += 1;
+        if self.0 > PARAMETERS_MAX {
+            return Err(Error::new(Kind::TooLarge, format!("there are more than {PARAMETERS_MAX} parameters")));
         }
+        Ok(())
     }
+}
 
-    /// Yes or no, in the words that GitLab takes.
-    ///
-    /// # Errors
-    /// [`Kind::Invalid`] for any other word.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>> {
-        match self.text(name).as_deref().map(str::trim) {
-            None | Some("") => Ok(None),
-            Some("true" | "1" | "t" | "yes" | "on") => Ok(Some(true)),
-            Some("false" | "0" | "f" | "no" | "off") => Ok(Some(false)),
-            Some(_) => Err(Error::invalid(format!("{name} must be true or false"))),
-        }
-    }
-
-    /// The value itself.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
+/// The name in `data`; `None` if it is longer than any that is known.
+fn read_name(data: &mut dyn Read) -> Result<Option<String>> {
+    let mut bytes = Vec::new();
+    data.take(NAME_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(body_error)?;
+    Ok((bytes.len() as u64 <= NAME_BYTES_MAX).then(|| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// So much memory a declared length is worth before the body is there.
@@ -144,36 +421,32 @@ const BODY_BYTES_EXPECTED_MAX: u64 = 64 << 10;
 /// # Errors
 /// [`Kind::TooLarge`] beyond `bytes_max`, before it is read if it declares its length; what the reader says.
 pub fn read_body(request: &mut Request<'_>, bytes_max: u64) -> Result<Vec<u8>> {
+    let allowance = Allowance::new(bytes_max);
     if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
-        return Err(over(bytes_max));
+        return Err(body_error(allowance.over()));
     }
     let expected = request.body_bytes.unwrap_or(0).min(BODY_BYTES_EXPECTED_MAX);
     let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
-    (&mut *request.body).take(bytes_max + 1).read_to_end(&mut body).map_err(read_error)?;
-    if body.len() as u64 > bytes_max { Err(over(bytes_max)) } else { Ok(body) }
+    Metered { body: &mut *request.body, allowance: &allowance }.read_to_end(&mut body).map_err(body_error)?;
+    Ok(body)
 }
 
-fn over(bytes_max: u64) -> Error {
-    Error::new(Kind::TooLarge, format!("the body may have at most {bytes_max} bytes"))
-}
-
-/// Reads a text field of a multipart body.
-///
-/// # Errors
-/// [`Kind::TooLarge`] beyond `bytes_max`, [`Kind::Invalid`] for what is not UTF-8; what the reader says.
-pub fn read_field(data: &mut dyn Read, bytes_max: u64) -> Result<String> {
-    multipart::read_text(data, usize::try_from(bytes_max).unwrap_or(usize::MAX)).map_err(multipart_error)
+/// Why a body could not be read, as ours.
+pub fn body_error(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => Error::new(Kind::TooLarge, error.to_string()),
+        _ => read_error(error),
+    }
 }
 
 /// A multipart body's fault as ours.
 pub fn multipart_error(error: MultipartError) -> Error {
     match error {
-        MultipartError::Io(error) => read_error(error),
+        MultipartError::Io(error) => body_error(error),
         MultipartError::OverLimit(_) => Error::new(Kind::TooLarge, error.to_string()),
-        MultipartError::Boundary(_)
-        | MultipartError::Malformed(_)
-        | MultipartError::Truncated
-        | MultipartError::NotUtf8 => Error::invalid(error.to_string()),
+        MultipartError::Boundary(_) | MultipartError::Malformed(_) | MultipartError::Truncated => {
+            Error::invalid(error.to_string())
+        }
     }
 }
 

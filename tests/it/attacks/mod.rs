@@ -5,6 +5,7 @@
 //! Where only the end of a time limit is of interest, a server inside the test has short ones.
 
 mod bodies;
+mod bombs;
 mod chunks;
 mod connections;
 mod crowds;

@@ -13,7 +13,7 @@ use baton::domain::size::parse_size;
 use baton::http::gate::{Framing, Verdict, judge};
 use baton::http::message::Headers;
 use baton::http::multipart::{PartLimits, boundary, for_each_part};
-use baton::http::params::Params;
+use baton::http::params::{Field, Params, Shape, text as text_field};
 use baton::http::traffic::Traffic;
 use baton::http::{Method, Note, Request};
 use baton::limits::Limits;
@@ -245,6 +245,13 @@ fn content_types_neither_panic_nor_hang() {
     });
 }
 
+const FIELDS: &[Field] = &[
+    text_field("token"),
+    Field { name: "run_untagged", shape: Shape::Flag },
+    Field { name: "info", shape: Shape::Object(&["version"]) },
+    Field { name: "a", shape: Shape::Words },
+];
+
 #[test]
 fn parameters_neither_panic_nor_hang() {
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
@@ -279,9 +286,9 @@ fn parameters_neither_panic_nor_hang() {
             stranger: None,
             note: Note::default(),
         };
-        if let Ok(mut params) = Params::of_request(&mut request, 2000) {
-            let _ = (params.text("token"), params.flag("run_untagged"), params.get("info"));
-            let _ = params.take_text("a");
+        if let Ok(params) = Params::of_request(&mut request, FIELDS, 2000) {
+            let _ = (params.text("token"), params.flag("run_untagged"), params.members("info").count());
+            let _ = params.list("a");
         }
     });
 }
