@@ -110,9 +110,14 @@ impl Route {
     }
 }
 
+/// Whether there is an endpoint at this path below the prefix.
+pub fn is_endpoint(path: &str) -> bool {
+    Route::parse(path).is_some()
+}
+
 /// Answers a request to a path below the prefix.
 pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
-    let Some(route) = Route::parse(path) else { return Response::error(404, "").into() };
+    let Some(route) = Route::parse(path) else { return api.elsewhere.answer(request).into() };
     request.note.route = route.pattern();
     if let Some(id) = route.build() {
         request.note.set_id("build", id.0);

@@ -2,6 +2,7 @@
 
 pub mod ci_v1;
 mod claims;
+mod elsewhere;
 mod job;
 mod metrics;
 pub mod ops;
@@ -9,6 +10,7 @@ mod poll;
 mod report;
 
 use self::claims::Claims;
+use self::elsewhere::Elsewhere;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -27,6 +29,7 @@ pub struct Api {
     /// Uploads and downloads.
     transfers: Budget,
     claims: Arc<Claims>,
+    elsewhere: Elsewhere,
     /// What the server that this answers for has counted.
     traffic: Arc<Traffic>,
     started_at: Timestamp,
@@ -47,6 +50,7 @@ impl Api {
             strangers: Budget::new("long traces without a token", limits.strangers_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
             claims: Arc::default(),
+            elsewhere: Elsewhere::default(),
             traffic,
             started_at: Timestamp::now(),
             coordinator,
@@ -62,7 +66,7 @@ impl Api {
         // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
         match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
             Some(rest) => ci_v1::handle(self, request, rest),
-            None => Response::error(404, "").into(),
+            None => self.elsewhere.answer(request).into(),
         }
     }
 }

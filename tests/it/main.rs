@@ -44,6 +44,7 @@ mod hold;
 mod last_update;
 mod logs;
 mod masking;
+mod misdirected;
 mod needs;
 mod packaging;
 mod parameters;

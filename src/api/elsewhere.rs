@@ -1,0 +1,164 @@
+//! Runners at the wrong place: of a version that speaks another API, or with a wrong URL. They ask for ever, and show
+//! their owner no more than a status. So the answer says what the right URL is, and the log says so once a minute.
+//!
+//! What must stay true: the answer is 404, since that is what the path is. Nothing that a client sent goes to the log as
+//! it came: paths may hold tokens.
+
+use super::ci_v1;
+use crate::domain::user_agent::runner_version;
+use crate::http::{Request, Response};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two warnings of the same kind.
+const PAUSE: Duration = Duration::from_secs(60);
+/// The longest `Host` that is repeated, in bytes.
+const HOST_BYTES_MAX: usize = 255;
+
+/// What is wrong with a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mistake {
+    /// It is of the API of runners 9.0 and later.
+    Version4,
+    /// It has doubled slashes, or one at its end.
+    Slashes,
+    /// It is a runner's, but below another prefix.
+    Prefix,
+    /// It is a URL for runners, without what they append to it.
+    Bare,
+}
+
+impl Mistake {
+    /// In a path that leads nowhere; `None`: it is nothing that a runner could mean.
+    fn of(path: &str) -> Option<Mistake> {
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let is_endpoint = |from: usize| ci_v1::is_endpoint(&segments.get(from..).unwrap_or_default().join("/"));
+        let is_prefixed = match segments.as_slice() {
+            ["ci", "api", "v1", ..] => is_endpoint(3),
+            ["api", "v1", ..] => is_endpoint(2),
+            _ => false,
+        };
+        if segments.windows(2).any(|pair| pair == ["api", "v4"]) {
+            Some(Mistake::Version4)
+        } else if is_prefixed {
+            Some(Mistake::Slashes)
+        } else if (0..segments.len()).any(is_endpoint) {
+            Some(Mistake::Prefix)
+        } else if matches!(segments.as_slice(), ["ci"] | ["ci", "api"] | ["ci", "api", "v1"] | ["api"] | ["api", "v1"])
+        {
+            Some(Mistake::Bare)
+        } else {
+            None
+        }
+    }
+
+    /// In words, about a runner of this version.
+    fn sentence(self, version: Option<&str>) -> String {
+        let runner = version.map_or_else(|| "a client".to_owned(), |version| format!("a runner of version {version}"));
+        match self {
+            Mistake::Version4 => format!(
+                "{runner} asks for API v4, which runners 9.0 and later speak and this server does not: \
+                 use a runner 1.x, such as 1.11.5"
+            ),
+            Mistake::Slashes => format!("{runner} asks with doubled slashes, or with one at the end of the path"),
+            Mistake::Prefix => format!("{runner} asks below a path that is not this server's"),
+            Mistake::Bare => format!("{runner} asks for the URL of runners itself, to which they append their paths"),
+        }
+    }
+}
+
+/// What was told of late.
+#[derive(Default)]
+pub struct Elsewhere {
+    version4: Seldom,
+    url: Seldom,
+}
+
+impl Elsewhere {
+    /// Answers a request whose path leads nowhere.
+    pub fn answer(&self, request: &Request<'_>) -> Response {
+        let Some(mistake) = Mistake::of(&request.path) else { return Response::error(404, "") };
+        let version = runner_version(request.headers.get("User-Agent"));
+        let sentence = mistake.sentence(version);
+        let (seldom, is_warned) = match mistake {
+            Mistake::Version4 => (&self.version4, true),
+            Mistake::Slashes | Mistake::Prefix => (&self.url, true),
+            // Maybe a person with a browser, who reads the answer.
+            Mistake::Bare => (&self.url, version.is_some()),
+        };
+        if is_warned && seldom.is_due(Instant::now()) {
+            log::warn!(
+                "{sentence}; the URL in its configuration must be {}, without anything behind it",
+                url("HOST:PORT")
+            );
+        }
+        let host = request.headers.get("Host").filter(|host| is_host(host)).unwrap_or("HOST:PORT");
+        Response::error(404, &format!("{sentence}. The right URL for runners is {}", url(host))).because(&sentence)
+    }
+}
+
+/// The URL that runners are to be given.
+fn url(host: &str) -> String {
+    format!("http://{host}/ci (https where TLS is spoken; behind a proxy, its address with /ci)")
+}
+
+fn is_host(text: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
+    (1..=HOST_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_fine)
+}
+
+/// Something that is said once in a while.
+#[derive(Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self, now: Instant) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = said.is_none_or(|at| now.saturating_duration_since(at) >= PAUSE);
+        if is_due {
+            *said = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_that_a_runner_could_mean_is_known() {
+        for (path, mistake) in [
+            ("/api/v4/runners", Some(Mistake::Version4)),
+            ("/api/v4/jobs/request", Some(Mistake::Version4)),
+            ("/ci/api/v4/runners/verify", Some(Mistake::Version4)),
+            ("//api/v4/jobs/request", Some(Mistake::Version4)),
+            ("/gitlab/api/v4/jobs/1/trace", Some(Mistake::Version4)),
+            ("/ci//api/v1/builds/register.json", Some(Mistake::Slashes)),
+            ("//ci/api/v1/builds/register.json", Some(Mistake::Slashes)),
+            ("/ci/api/v1/builds/7/artifacts/", Some(Mistake::Slashes)),
+            ("/api/v1//runners/register", Some(Mistake::Slashes)),
+            ("/ci/ci/api/v1/builds/register.json", Some(Mistake::Prefix)),
+            ("/builds/register.json", Some(Mistake::Prefix)),
+            ("/v1/runners/register.json", Some(Mistake::Prefix)),
+            ("/ci/api/v2/builds/7", Some(Mistake::Prefix)),
+            ("/baton/ci/api/v1/builds/7/trace.txt", Some(Mistake::Prefix)),
+            ("/ci", Some(Mistake::Bare)),
+            ("/ci/", Some(Mistake::Bare)),
+            ("/ci/api/v1/", Some(Mistake::Bare)),
+            ("/", None),
+            ("/favicon.ico", None),
+            ("/ci/api/v1/builds/7/nothing", None),
+            ("/api/v41/jobs", None),
+        ] {
+            assert_eq!(Mistake::of(path), mistake, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_said_once_a_minute() {
+        let (seldom, start) = (Seldom::default(), Instant::now());
+        let said = |s: u64| seldom.is_due(start + Duration::from_secs(s));
+        assert_eq!([0, 1, 59, 60, 61, 119, 120].map(said), [true, false, false, true, false, false, true]);
+    }
+}
