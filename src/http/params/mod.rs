@@ -23,7 +23,7 @@ const PARAMETERS_MAX: usize = 4096;
 /// Longer names are unknown.
 const NAME_BYTES_MAX: u64 = 256;
 /// Bytes of a body that are read at a time.
-const PIECE_BYTES: usize = 16 << 10;
+const PIECE_BYTES: u64 = 32 << 10;
 
 /// A parameter that an endpoint takes.
 #[derive(Clone, Copy, Debug)]
@@ -372,7 +372,8 @@ pub fn read_params(request: &mut Request<'_>, allowance: &Allowance, sink: &mut 
     if let Some(boundary) = multipart::boundary(&content_type) {
         return read_multipart(&mut body, &boundary.map_err(multipart_error)?, sink);
     }
-    let mut body = BufReader::with_capacity(PIECE_BYTES, body);
+    let piece_bytes = request.body_bytes.unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+    let mut body = BufReader::with_capacity(usize::try_from(piece_bytes).unwrap_or(0), body);
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_json = media_type == "application/json" || media_type.ends_with("+json");
     if is_json || (media_type.is_empty() && body.fill_buf().map_err(body_error)?.first() == Some(&b'{')) {
