@@ -62,11 +62,12 @@ pub fn read_report(api: &Api, request: &mut Request<'_>, id: BuildId) -> Result<
     if bytes > limits.form_bytes_max && incoming.token().is_some() {
         incoming.may_hold()?;
     }
-    read_params(request, &allowance, &mut incoming).map_err(|error| match error.kind {
-        Kind::TooLarge if !incoming.is_known => {
-            Error::new(error.kind, format!("{}; a longer one must begin with its token", error.message))
+    read_params(request, &allowance, &mut incoming).map_err(|error| {
+        if error.kind == Kind::TooLarge && !incoming.is_known {
+            let why = format!("{}; a longer one must begin with its token", error.message);
+            return Error::new(error.kind, why);
         }
-        _ => error,
+        error
     })?;
     Ok(Report {
         token: incoming.token(),

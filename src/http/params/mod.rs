@@ -434,10 +434,10 @@ pub fn read_body(request: &mut Request<'_>, bytes_max: u64) -> Result<Vec<u8>> {
 
 /// Why a body could not be read, as ours.
 pub fn body_error(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::FileTooLarge => Error::new(Kind::TooLarge, error.to_string()),
-        _ => read_error(error),
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        return Error::new(Kind::TooLarge, error.to_string());
     }
+    read_error(error)
 }
 
 /// A multipart body's fault as ours.
