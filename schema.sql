@@ -249,7 +249,9 @@ BEGIN
     WHERE true
     ON CONFLICT DO UPDATE SET builds = builds + 1, total_ms = total_ms + excluded.total_ms;
 END;
-CREATE TRIGGER build_has_run AFTER UPDATE OF status ON builds WHEN OLD.status = 'running' AND NEW.status <> 'running'
+-- Not so for one that was given back to the queue.
+CREATE TRIGGER build_has_run AFTER UPDATE OF status ON builds
+WHEN OLD.status = 'running' AND NEW.finished_at IS NOT NULL
 BEGIN
     INSERT INTO build_times (what, up_to_ms, builds, total_ms)
     SELECT 'run', (SELECT min(up_to_ms) FROM build_times WHERE what = 'run' AND up_to_ms >= ms), 1, ms

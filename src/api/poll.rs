@@ -6,6 +6,7 @@ use super::claims::{Claims, Outcome};
 use super::job::Job;
 use super::{Api, answer_to, error_response};
 use crate::coordinator::{Claim, Coordinator, Deed, Nothing, Waiting};
+use crate::domain::build::BuildId;
 use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -61,7 +62,7 @@ fn answer(poll: Poll, claim: Result<Claim>, coordinator: &Arc<Coordinator>, clai
         }));
     }
     claims.count(Outcome::of(&claim, false));
-    poll.response(claim).into()
+    poll.response(claim, coordinator).into()
 }
 
 /// What a runner says when it asks for work.
@@ -79,11 +80,13 @@ impl Poll {
     }
 
     /// Whoever gets nothing asks again in a moment, all the time.
-    fn response(&self, claim: Result<Claim>) -> Response {
+    fn response(&self, claim: Result<Claim>, coordinator: &Arc<Coordinator>) -> Response {
         match claim {
             Ok(Claim::Build(assigned)) => {
                 let response = Response::json(201, &Job::of(&assigned)).with_id("build", assigned.build.id.0);
-                to_runner(response, assigned.runner.as_ref().map(|runner| runner.id))
+                let response = to_runner(response, assigned.runner.as_ref().map(|runner| runner.id));
+                let (coordinator, id, token) = (Arc::clone(coordinator), assigned.build.id, assigned.token);
+                response.if_untaken(move || give_back(&coordinator, id, &token))
             }
             Ok(Claim::Nothing(runner, nothing)) => {
                 let response =
@@ -93,6 +96,15 @@ impl Poll {
             Ok(Claim::Paused(runner)) => to_runner(Response::error(404, "").as_routine(), Some(runner)),
             Err(error) => error_response(&error),
         }
+    }
+}
+
+/// Puts a build back into the queue whose runner has left before it could hear of it.
+fn give_back(coordinator: &Coordinator, id: BuildId, token: &Token) {
+    match coordinator.give_back(id, token) {
+        Ok(true) => log::info!("build {id} waits again: its runner left before it took the answer"),
+        Ok(false) => {}
+        Err(error) => log::error!("build {id}, whose runner left before it took the answer, stays with it: {error}"),
     }
 }
 
@@ -135,7 +147,7 @@ impl Later for HeldPoll {
             claim => {
                 self.is_answered = true;
                 self.claims.count(Outcome::of(&claim, true));
-                Some(self.poll.response(claim))
+                Some(self.poll.response(claim, &self.coordinator))
             }
         }
     }

@@ -186,6 +186,18 @@ impl Coordinator {
     }
 }
 
+impl Coordinator {
+    /// Takes a build back whose runner has left before it could hear of it: else nobody would run it until the runner
+    /// counts as lost. Returns whether nothing had been heard of the build, so that it waits again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn give_back(&self, id: BuildId, token: &Token) -> Result<bool> {
+        let hash = token.hash();
+        self.store.write(move |c| builds::give_back(c, id, hash))
+    }
+}
+
 /// Contact is written at most once a step, and when the runner says something new of itself.
 fn is_contact_due(runner: &Runner, info: &RunnerInfo, step: Duration, now: Timestamp) -> bool {
     !runner.info.includes(info) || runner.contacted_at.is_none_or(|at| now.since(at) >= step)

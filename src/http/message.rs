@@ -4,6 +4,7 @@ use super::budget::Reserved;
 use crate::crew;
 use serde::Serialize;
 use serde_json::json;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::sync::mpsc;
@@ -278,13 +279,24 @@ pub struct Response {
     pub body: Body,
     /// What is not sent: for the log and the metrics.
     pub note: Note,
+    /// What is to be done if the client does not take it.
+    pub untaken: Option<Untaken>,
+}
+
+/// Undoes what a response says, for a client that never heard it.
+pub struct Untaken(pub Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Untaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Untaken")
+    }
 }
 
 impl Response {
     /// A response with this body, whose type it does not say.
     #[must_use]
     pub fn new(status: u16, body: Body) -> Response {
-        Response { status, headers: Vec::new(), body, note: Note::default() }
+        Response { status, headers: Vec::new(), body, note: Note::default(), untaken: None }
     }
 
     /// A response without a body.
@@ -325,6 +337,14 @@ impl Response {
     #[must_use]
     pub fn with_id(mut self, name: &'static str, id: i64) -> Response {
         self.note.set_id(name, id);
+        self
+    }
+
+    /// The same with what is to be done if the client has broken the connection before it took the response. Whoever
+    /// leaves later may have taken it.
+    #[must_use]
+    pub fn if_untaken(mut self, undo: impl FnOnce() + Send + 'static) -> Response {
+        self.untaken = Some(Untaken(Box::new(undo)));
         self
     }
 

@@ -229,6 +229,24 @@ pub fn start(
     Ok(changed == 1)
 }
 
+/// Puts a build back into the queue that [`start`] has taken out, if nothing was heard of it since. Returns whether that
+/// was so.
+///
+/// # Errors
+/// The database's.
+pub fn give_back(c: &Connection, id: BuildId, hash: TokenHash) -> Result<bool> {
+    let changed = c
+        .prepare_cached(
+            "UPDATE builds SET status = 'pending', runner_id = NULL, token = NULL, token_hash = NULL,
+                 started_at = NULL, seen_at = NULL, deadline_at = NULL
+             WHERE id = :id AND status = 'running' AND token_hash = :hash
+                 AND NOT EXISTS (SELECT 1 FROM traces WHERE build_id = :id)
+                 AND NOT EXISTS (SELECT 1 FROM artifacts WHERE build_id = :id)",
+        )?
+        .execute(named_params! { ":id": id.0, ":hash": hash.0 })?;
+    Ok(changed == 1)
+}
+
 /// Changes a build's state from what the caller believes it to be.
 ///
 /// # Errors

@@ -1,7 +1,9 @@
 //! Promise 2: a build is handed to exactly one runner, in order of age among those that the runner may take. Row 14's
 //! conflict cannot be seen: the loser of a race gets the next build.
 
+use crate::attacks::raw::Raw;
 use crate::harness::http::RUNNER_1_11;
+use crate::harness::metrics::Metrics;
 use crate::harness::*;
 use baton::coordinator::Queued;
 use baton::domain::build::{BuildId, NewBuild, Status};
@@ -11,6 +13,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::thread;
+use std::time::{Duration, Instant};
 
 const THREADS: usize = 16;
 const BUILDS: usize = 500;
@@ -157,4 +160,39 @@ fn a_report_and_a_cancel_do_not_mix() {
         assert_eq!((status, baton.status(id)), expected);
         assert_eq!(baton.trace_text(id), "all of it");
     }
+}
+
+/// The answer says whose the build is. Whoever has left before it could be written has not heard it, and would keep the
+/// build until its runner counts as lost.
+#[test]
+fn a_build_whose_answer_could_not_be_written_waits_again() {
+    let baton = Baton::with_project();
+    let (first, second) = (baton.runner(), baton.runner());
+    let id = baton.build();
+    let claims = || {
+        let metrics = Metrics::parse(&baton.send(Request::get("/-/metrics")).expect(200).text());
+        metrics.value("baton_claims_total", &[("outcome", "build")])
+    };
+    // The request must have been read before the connection breaks, which a busy machine may take its time for.
+    let mut pause = Duration::from_millis(50);
+    while claims() == 0.0 {
+        let lock = baton.database();
+        lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut raw = Raw::open(baton.address()).unwrap();
+        raw.send(&ask(&first.token).bytes());
+        thread::sleep(pause);
+        raw.reset();
+        lock.execute_batch("COMMIT").unwrap();
+        thread::sleep(pause);
+        pause *= 2;
+        assert!(pause < Duration::from_secs(10), "the request was never read");
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while baton.status(id) != Status::Pending {
+        assert!(Instant::now() < deadline, "the build stays {}", baton.status(id));
+        thread::sleep(Duration::from_millis(5));
+    }
+    let claimed = claimed(&baton.send(ask(&second.token)).expect(201));
+    assert_eq!(claimed.id, id);
+    baton.finish(&claimed, "success");
 }

@@ -82,6 +82,11 @@ impl Connection {
         peek(&self.kept, &self.stream, limits)
     }
 
+    /// Whether the client has broken the connection.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.peek(&self.shared.limits).1, Peeked::Broken)
+    }
+
     /// Takes bytes that have arrived.
     pub fn take(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
         let mut taken = std::mem::take(&mut self.kept);

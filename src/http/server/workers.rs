@@ -8,7 +8,7 @@ use super::{About, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::crew::{self, Crew};
 use crate::http::body::{Incoming, Source};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
-use crate::http::message::{Answer, Method, Note, Request, Response};
+use crate::http::message::{Answer, Method, Note, Request, Response, Untaken};
 use crate::http::pace::Pace;
 use crate::http::record::Line;
 use crate::http::sockets::AtOnce;
@@ -203,7 +203,18 @@ impl Shared {
         let note = about.note.and(mem::take(&mut response.note));
         let (status, bytes_out) = (response.status, response.body.len());
         let with_body = about.method != Method::Head;
-        let is_taken = write_response(to, response, with_body, keep, Pace::new(&self.limits)).is_ok();
+        let untaken = response.untaken.take();
+        // Asked only where it matters: a look at the socket before, and one after, when a client that has left has
+        // said so.
+        let is_broken = || untaken.is_some() && connection.is_broken();
+        let is_taken = !is_broken()
+            && write_response(to, response, with_body, keep, Pace::new(&self.limits)).is_ok()
+            && !is_broken();
+        if let Some(Untaken(undo)) = untaken.filter(|_| !is_taken)
+            && guarded(undo).is_none()
+        {
+            log::error!("what a client did not take was not undone");
+        }
         let time = about.since.elapsed();
         self.traffic.count(note.route, about.method, status, time);
         self.journal.write(&Line {
