@@ -454,6 +454,19 @@ fn an_upload_that_breaks_off_leaves_nothing_and_the_earlier_one() {
     }
 }
 
+/// Else the end of one archive would follow the beginning of another.
+#[test]
+fn a_download_that_goes_on_after_a_new_upload_begins_anew() {
+    let baton = Baton::with_project();
+    let (_, build) = baton.running();
+    baton.send(upload(&build, NAME, b"the first archive")).expect(201);
+    let etag = baton.send(download(&build)).expect(200).header("ETag").expect("an ETag").to_owned();
+    let go_on = || baton.send(download(&build).header("Range", "bytes=4-").header("If-Range", &etag));
+    assert_eq!(go_on().expect(206).body, b"first archive");
+    baton.send(upload(&build, NAME, b"another one")).expect(201);
+    assert_eq!(go_on().expect(200).body, b"another one");
+}
+
 /// Any name that a runner sends can be stored, announced, and used by whoever saves the file.
 #[test]
 fn a_long_or_foreign_name_is_cut_before_its_extension() {
