@@ -1,5 +1,6 @@
 //! Builds: their states, which state may follow which, and what an operator asks for.
 
+use super::git_names::{check_ref, check_sha, url_of_short_form};
 use super::options;
 use super::tags::Tags;
 use super::time::Timestamp;
@@ -249,6 +250,8 @@ pub struct NewBuild {
 
 /// Longest name, stage, ref or sha, in bytes.
 const WORD_BYTES_MAX: usize = 255;
+/// Longest URL of a repository, in bytes: that of the longest path, each byte of which is encoded as three.
+const REPO_URL_BYTES_MAX: usize = "file://localhost".len() + 3 * 4096;
 /// Most bytes of commands, of options and of variables each: together well below what a runner takes.
 const SPEC_BYTES_MAX: usize = 1 << 20;
 /// Most builds that one build may need.
@@ -285,13 +288,10 @@ impl NewBuild {
         for (field, word) in [("name", &self.name), ("stage", &self.stage), ("ref", &self.ref_)] {
             check_word(field, word)?;
         }
+        check_ref(&self.ref_)?;
         for (field, word) in [("sha", &self.sha), ("before_sha", &self.before_sha)] {
             if let Some(sha) = word {
-                check_word(field, sha)?;
-                // A shorter one panics runner 1.x, which logs the first 8 characters (protocol 1.9).
-                if sha.len() < 8 {
-                    return Err(format!("{field} has {} characters; runners need at least 8", sha.len()));
-                }
+                check_sha(field, sha)?;
             }
         }
         if let Some(url) = &self.repo_url {
@@ -329,8 +329,13 @@ impl NewBuild {
 /// # Errors
 /// Says what is wrong with the field.
 pub fn check_word(field: &str, word: &str) -> Result<(), String> {
-    if word.is_empty() || word.len() > WORD_BYTES_MAX {
-        return Err(format!("{field} has {} bytes; it must have 1 to {WORD_BYTES_MAX}", word.len()));
+    check_line(field, word, WORD_BYTES_MAX)
+}
+
+/// A text in one line, of so many bytes at most.
+fn check_line(field: &str, word: &str, bytes_max: usize) -> Result<(), String> {
+    if word.is_empty() || word.len() > bytes_max {
+        return Err(format!("{field} has {} bytes; it must have 1 to {bytes_max}", word.len()));
     }
     if word.contains(char::is_control) {
         return Err(format!("{field} has a control character"));
@@ -343,10 +348,15 @@ pub fn check_word(field: &str, word: &str) -> Result<(), String> {
 /// # Errors
 /// Says what is wrong with it.
 pub fn check_repo_url(url: &str) -> Result<(), String> {
-    check_word("repo_url", url)?;
+    check_line("repo_url", url, REPO_URL_BYTES_MAX)?;
     let local = url.starts_with('/');
+    if let Some(long) = url_of_short_form(url).filter(|_| !local) {
+        return Err(format!("repo_url {url:?} is ssh's short form, which runners do not take; as a URL it is {long}"));
+    }
     if !local && !url.contains("://") {
-        return Err(format!("repo_url {url:?} is neither a URL such as https://host/group/name.git nor a path from /"));
+        // It may have a password in it.
+        let shown = if url.contains('@') { String::new() } else { format!("{url:?} ") };
+        return Err(format!("repo_url {shown}is neither a URL such as https://host/group/name.git nor a path from /"));
     }
     if url.split('/').any(|part| part == "..") {
         return Err("repo_url has a `..`, which runners refuse".to_owned());
@@ -467,7 +477,7 @@ mod tests {
             ("commands", |b| b.commands = " \n".into()),
             ("name", |b| b.name = "a\nb".into()),
             ("ref", |b| b.ref_ = String::new()),
-            ("repo_url", |b| b.repo_url = Some("git@host:x.git".into())),
+            ("ssh://git@host/x.git", |b| b.repo_url = Some("git@host:x.git".into())),
             ("..", |b| b.repo_url = Some("http://h/../x".into())),
             ("variable", |b| b.variables = vec![Variable::public("1A", "x")]),
             ("timeout", |b| b.timeout_s = Some(0)),

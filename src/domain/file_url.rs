@@ -36,4 +36,14 @@ mod tests {
         assert_eq!(url, "file://localhost/home/%C3%BC/a%20b%2541%3Fc%23d.git");
         assert_eq!(crate::domain::build::check_repo_url(&url), Ok(()));
     }
+    #[test]
+    fn a_repository_may_lie_in_the_longest_path_of_any_letters() {
+        let path = format!("/{}", "Документы/".repeat(4096 / 19));
+        assert!(path.len() < 4096 && path.len() > 4000);
+        let longest = format!("/{}", "\u{1f98a}".repeat(1023));
+        for path in [path.as_str(), &longest] {
+            assert_eq!(crate::domain::build::check_repo_url(&repository_url(Path::new(path))), Ok(()));
+        }
+        assert!(crate::domain::build::check_repo_url(&format!("/{}", "a".repeat(20_000))).is_err());
+    }
 }

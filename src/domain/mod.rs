@@ -7,6 +7,7 @@ pub mod content_range;
 pub mod duration;
 pub mod file_url;
 pub mod filename;
+pub mod git_names;
 pub mod masking;
 pub mod near;
 pub mod options;
