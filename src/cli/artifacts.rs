@@ -4,6 +4,7 @@ use super::progress::Progress;
 use super::{Done, Stop, build_id, print};
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::BuildId;
+use crate::domain::by_itself::read_by_itself;
 use crate::domain::filename::artifacts_filename;
 use crate::domain::size::format_size;
 use crate::domain::time::Timestamp;
@@ -67,7 +68,7 @@ fn target(output: Option<&str>, filename: &str) -> Done<Target> {
     let path = match output {
         Some("-") => return Ok(Target::Stdout),
         Some(path) => PathBuf::from(path),
-        None => PathBuf::from(artifacts_filename(Some(filename))),
+        None => PathBuf::from(own_name(filename)),
     };
     match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::File(path)),
@@ -85,6 +86,16 @@ fn target(output: Option<&str>, filename: &str) -> Done<Target> {
         }
         Ok(_) => Ok(Target::Special(path)),
     }
+}
+
+/// The name that the artifacts have by themselves. The build chose it: none that is hidden or that git reads, since a
+/// program could run what is in it.
+fn own_name(filename: &str) -> String {
+    let name = artifacts_filename(Some(filename));
+    if name.starts_with('.') || read_by_itself(Path::new(&name)).is_some() {
+        return artifacts_filename(None);
+    }
+    name
 }
 
 /// Writes to a temporary name beside `path`, and renames when all is well. The temporary name is not made of the other
@@ -150,6 +161,14 @@ fn failed(path: &Path, error: &io::Error) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_that_a_build_chose_is_one_that_programs_read() {
+        for name in [".envrc", ".bashrc", ".git", "git~1", ".gitattributes"] {
+            assert_eq!(own_name(name), "artifacts.zip", "{name}");
+        }
+        assert_eq!(own_name("größe.zip"), "größe.zip");
+    }
     use crate::domain::build::ArtifactsFile;
 
     fn download(dir: &Path, stored: &[u8], uploaded: &[u8]) -> Download {

@@ -168,7 +168,8 @@ impl Secret {
             .ok_or_else(|| Stop::Usage(format!("{option} must be NAME={value} (what was given is not repeated here)")))
     }
 
-    fn is_standard_input(&self) -> bool {
+    /// Whether the value is read from standard input.
+    pub(super) fn is_standard_input(&self) -> bool {
         self.0.split_once('=').is_some_and(|(_, file)| file == "-")
     }
 }

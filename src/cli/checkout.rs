@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The settings of a partial clone.
+const PROMISES: &str = r"^(extensions\.partialclone|remote\..*\.promisor)$";
+
 /// What there is to be built.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
@@ -27,6 +30,8 @@ pub enum Found {
 pub struct Head {
     /// The top folder, or the repository itself if it has no work tree.
     top: PathBuf,
+    /// The way from there to the folder that was looked at.
+    pub below: PathBuf,
     /// The commit.
     pub sha: String,
     /// The branch; without one the tag; without that HEAD.
@@ -65,6 +70,11 @@ pub fn look(dir: &Path) -> Done<Found> {
     } else {
         path(parts.next().unwrap_or_default())
     };
+    let mut below = PathBuf::new();
+    if has_work_tree {
+        // Without the slash at its end.
+        below.extend(path(&git(dir, &["rev-parse", "--show-prefix"])?).components());
+    }
     let Ok(sha) = git(dir, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]) else {
         return Ok(Found::NoCommit);
     };
@@ -77,7 +87,7 @@ pub fn look(dir: &Path) -> Done<Found> {
     let is_tag = tag.is_some();
     let is_kept = branch.is_some() || is_tag || is_on(dir, &["refs/heads", "refs/tags"])?;
     let ref_ = branch.or(tag).unwrap_or_else(|| "HEAD".to_owned());
-    Ok(Found::Head(Head { top, sha: text(sha), ref_, is_tag, is_kept, has_work_tree }))
+    Ok(Found::Head(Head { top, below, sha: text(sha), ref_, is_tag, is_kept, has_work_tree }))
 }
 
 impl Head {
@@ -120,6 +130,38 @@ impl Head {
     /// Git's.
     pub fn is_pushed(&self) -> Done<bool> {
         is_on(&self.top, &["refs/remotes"])
+    }
+
+    /// Whether the commit has the folder that was looked at.
+    ///
+    /// # Errors
+    /// Git's.
+    pub fn has_folder(&self) -> Done<bool> {
+        if self.below.as_os_str().is_empty() {
+            return Ok(true);
+        }
+        match self.below.to_str() {
+            Some(name) => {
+                let kind = git(&self.top, &["cat-file", "-t", &format!("HEAD:{name}")]);
+                Ok(kind.is_ok_and(|kind| kind == b"tree"))
+            }
+            // Only as a path of the file system; what has a file in the commit is a folder of it.
+            None => Ok(!git(&self.top.join(&self.below), &["ls-tree", "HEAD", "."])?.is_empty()),
+        }
+    }
+
+    /// Whether objects of the present commit or of those before it are missing, as in a partial clone: git does not hand
+    /// such a repository on.
+    ///
+    /// # Errors
+    /// Git's.
+    pub fn is_partial(&self) -> Done<bool> {
+        let settings = git(&self.top, &["config", "--name-only", "--get-regexp", PROMISES]).unwrap_or_default();
+        if settings.is_empty() {
+            return Ok(false);
+        }
+        let list = git(&self.top, &["rev-list", "--objects", "--missing=print", "HEAD"])?;
+        Ok(list.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"?")))
     }
 
     /// Whether the commit has submodules.
@@ -165,6 +207,11 @@ impl From<Refusal> for Stop {
     }
 }
 
+/// What git says in `dir`, if it says anything.
+pub fn answer(dir: &Path, words: &[&str]) -> Option<Vec<u8>> {
+    git(dir, words).ok()
+}
+
 /// What git says in `dir`, without the line's end.
 fn git(dir: &Path, words: &[&str]) -> Result<Vec<u8>, Refusal> {
     let mut command = Command::new("git");
@@ -185,7 +232,8 @@ fn git(dir: &Path, words: &[&str]) -> Result<Vec<u8>, Refusal> {
     Ok(answer)
 }
 
-fn path(bytes: &[u8]) -> PathBuf {
+/// A path of these bytes.
+pub fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
@@ -281,6 +329,40 @@ mod tests {
         git_in(&clone, &["add", "."]);
         git_in(&clone, &["commit", "--quiet", "--message", "two"]);
         assert!(!head(&clone).is_pushed().unwrap() && head(&clone).has_submodules());
+    }
+
+    #[test]
+    fn the_folder_in_which_one_stands_is_in_the_commit_or_not() {
+        let (_dir, top) = repository();
+        for name in [OsStr::new("in"), OsStr::from_bytes(b"in \xff")] {
+            fs::create_dir_all(top.join(name).join("deep")).unwrap();
+            assert!(!head(&top.join(name)).has_folder().unwrap(), "{name:?}");
+            fs::write(top.join(name).join("a"), "x").unwrap();
+        }
+        git_in(&top, &["add", "."]);
+        git_in(&top, &["commit", "--quiet", "--message", "two"]);
+        for name in [OsStr::new(""), OsStr::new("src"), OsStr::new("in"), OsStr::from_bytes(b"in \xff")] {
+            let found = head(&top.join(name));
+            assert!(found.has_folder().unwrap() && found.below == Path::new(name), "{found:?}");
+            if name.to_str() != Some("") {
+                fs::create_dir_all(top.join(name).join("deep")).unwrap();
+                assert!(!head(&top.join(name).join("deep")).has_folder().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_partial_clone_is_known_until_it_is_complete() {
+        let (dir, top) = repository();
+        fs::write(top.join("src/a"), "two").unwrap();
+        git_in(&top, &["commit", "--quiet", "--all", "--message", "two"]);
+        git_in(&top, &["config", "uploadpack.allowFilter", "true"]);
+        let clone = dir.path().canonicalize().unwrap().join("clone");
+        let url = repository_url(&top);
+        git_in(&top, &["clone", "--quiet", "--filter=blob:none", &url, clone.to_str().unwrap()]);
+        assert!(head(&clone).is_partial().unwrap() && !head(&top).is_partial().unwrap());
+        git_in(&clone, &["fetch", "--quiet", "--refetch", "--no-filter"]);
+        assert!(!head(&clone).is_partial().unwrap());
     }
 
     #[test]

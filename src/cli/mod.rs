@@ -15,6 +15,7 @@ mod check;
 mod checkout;
 mod completions;
 mod du;
+mod guard;
 mod interrupt;
 mod log_line;
 mod logger;

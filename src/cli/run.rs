@@ -2,6 +2,7 @@
 
 use super::build::outcome;
 use super::build_add::{Secret, build_options, options, seconds, unread, variable, variables};
+use super::guard::check_place;
 use super::interrupt::Interrupt;
 use super::patience::Patience;
 use super::shell::quoted;
@@ -10,13 +11,17 @@ use super::{Done, Stop, artifacts, build_id, duration, keeping_text, print, sour
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
 use crate::domain::size::format_size;
+use crate::domain::stand::pattern_from_top;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
 use crate::store::projects::Project;
 use argh::{ArgsInfo, FromArgs};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{self, Seek};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -41,13 +46,18 @@ build_options! {
             {command_name} --project demo --ref master --tags docker --image alpine:3.5 -- make -j4\n\
             {command_name} -- sh -c 'make && make test'",
         note = "\
-            Each argument of COMMAND arrives as it is; for the shell's syntax, let a shell be the command.\n\
+            Each argument of COMMAND arrives as it is; for the shell's syntax, let a shell be the command. Standard\n\
+            input does not reach it.\n\
             In a git checkout the build is of its present commit, unless --repo-url, --ref, --sha or --no-sources say\n\
             otherwise: from the project's repository, or, if the project has none, from the checkout itself, which\n\
-            only runners on this machine can fetch. What is not committed is not part of it.\n\
-            Ctrl-C cancels the build; a second one ends this at once.",
+            only runners on this machine can fetch. What is not committed is not part of it. COMMAND runs in the same\n\
+            folder of the checkout as this, and the paths of --artifacts and --output begin there.\n\
+            --output leaves out what git or a shell would read or run by itself, and says so: all of `.git`, git's\n\
+            hooks and settings wherever they are, other repositories, and what is hidden directly in the home folder.\n\
+            Ctrl-C cancels the build, as do SIGTERM, SIGQUIT, and SIGHUP, by which a closed terminal ends programs; one\n\
+            of them more than a second later ends this at once. With `nohup`, SIGHUP does nothing.",
         error_code(0, "The build succeeded."),
-        error_code(1, "It did not, or could not be queued; one line on standard error says why.")
+        error_code(1, "It did not, whatever COMMAND exited with, or could not be queued; standard error says why.")
     )]
     pub struct Run {
         /// the project's name; default: the only project; if there is none, one named `default` is made
@@ -78,6 +88,7 @@ impl Run {
         self.check()?;
         let (project, output, plain) = (self.project.take(), self.output.take(), self.plain);
         let (no_sources, is_told) = (self.no_sources, self.tells_sources());
+        let is_input_unread = has_unread_input(&self.secret_file);
         let command = quoted(&std::mem::take(&mut self.command));
         let mut new = self.new_build(String::new(), command)?;
         if let (Some(_), Some(Value::Object(artifacts))) = (&output, new.options.get_mut("artifacts")) {
@@ -94,17 +105,24 @@ impl Run {
             (false, false) => Some(sources::present_commit(&mut new, project.repo_url.as_deref(), coordinator.data())?),
         };
         new.project = project.name;
+        let (words, below) = sources.map_or_else(Default::default, |sources| (sources.words, sources.below));
+        artifacts_of(&mut new.options, &below)?;
         let id = interrupt.queue(&coordinator, || {
             let ids = coordinator.add_builds(vec![new.into()], Timestamp::now())?;
             ids.first().copied().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))
         })?;
-        let sources = sources.map_or_else(String::new, |words| format!(": {words}"));
+        let sources = if words.is_empty() { words } else { format!(": {words}") };
         print::note(&format!("build {id} is queued{sources}"));
-        follow(&coordinator, id, plain)?;
+        if is_input_unread {
+            print::note("standard input does not reach the command, which runs elsewhere; a file of the commit would");
+        }
+        // Whatever ends this: a build that is to be canceled is, before.
+        let followed = follow(&coordinator, id, plain).inspect_err(|_| interrupt.wait_for_effect());
+        let output_failed = followed?;
         let stop = interrupt.after_build();
-        let brought = output.map_or(Ok(()), |dir| bring(&coordinator, id, Path::new(&dir), stop));
+        let brought = output.map_or(Ok(()), |dir| bring(&coordinator, id, Path::new(&dir), &below, stop));
         let outcome = outcome(&coordinator, id);
-        match (brought, &outcome) {
+        match (output_failed.map_or(Ok(()), Err).and(brought), &outcome) {
             (Err(Stop::Failed(message)), Err(_)) => print::note(&message),
             (brought, _) => brought?,
         }
@@ -131,33 +149,51 @@ impl Run {
             Some(dir) if Path::new(dir).exists() && !Path::new(dir).is_dir() => {
                 wrong(&format!("--output {dir:?} is not a directory"))
             }
-            _ => Ok(()),
+            Some(dir) => check_place(Path::new(dir)),
+            None => Ok(()),
         }
     }
 }
 
-/// Prints the build's log while it grows, to its end.
-fn follow(coordinator: &Coordinator, id: BuildId, plain: bool) -> Done {
-    let (mut output, mut unread) = (trace::Output::new(plain), false);
-    // The result still counts when nobody reads the log.
-    let mut print = |printed: Done| match printed {
-        Err(Stop::Unread) => {
-            unread = true;
-            Ok(())
-        }
-        result => result,
-    };
+/// Whether this is given something on standard input that is not one of the secrets.
+fn has_unread_input(secrets: &[Secret]) -> bool {
+    let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    let found = input.and_then(|input| input.metadata()).map(|found| found.file_type());
+    found.is_ok_and(|kind| kind.is_fifo() || kind.is_file()) && !secrets.iter().any(Secret::is_standard_input)
+}
+
+/// Has the paths of artifacts begin in the folder `below` of the checkout.
+fn artifacts_of(options: &mut serde_json::Map<String, Value>, below: &Path) -> Done {
+    let paths = options.get_mut("artifacts").and_then(|artifacts| artifacts.get_mut("paths"));
+    for path in paths.and_then(Value::as_array_mut).into_iter().flatten() {
+        let pattern = path.as_str().unwrap_or_default();
+        *path = pattern_from_top(below, pattern).map_err(|why| Stop::Failed(format!("--artifacts: {why}")))?.into();
+    }
+    Ok(())
+}
+
+/// Prints the build's log while it grows, to its end. The result still counts when the log cannot be printed, be it that
+/// nobody reads it or that the terminal is gone; what there is to be said of that is the answer.
+fn follow(coordinator: &Coordinator, id: BuildId, plain: bool) -> Done<Option<Stop>> {
+    let mut output = trace::Output::new(plain);
+    let mut failed = None;
     let mut patience = Patience::new(id);
     let wait = |status: Status, pause: Duration| {
         thread::sleep(pause);
         patience.look(coordinator, status)
     };
-    trace::follow(coordinator, id, |piece| print(output.print(piece)), wait)?;
-    print(output.end())
+    let print = |piece: &[u8]| {
+        if failed.is_none() {
+            failed = output.print(piece).err();
+        }
+        Ok(())
+    };
+    trace::follow(coordinator, id, print, wait)?;
+    Ok(failed.or_else(|| output.end().err()).filter(|stop| !matches!(stop, Stop::Unread)))
 }
 
 /// Unpacks the build's artifacts, if it has any, into `dir`.
-fn bring(coordinator: &Coordinator, id: BuildId, dir: &Path, stop: &AtomicBool) -> Done {
+fn bring(coordinator: &Coordinator, id: BuildId, dir: &Path, below: &Path, stop: &AtomicBool) -> Done {
     let status = coordinator.show_build(id, Timestamp::now())?.build.status;
     let Download { artifacts, mut file } = match coordinator.operator_artifacts(id, Timestamp::now()) {
         Err(error) if error.kind == Kind::NotFound => {
@@ -171,14 +207,23 @@ fn bring(coordinator: &Coordinator, id: BuildId, dir: &Path, stop: &AtomicBool) 
     let copy = file.try_clone().map_err(Error::from)?;
     artifacts::copy(Download { artifacts, file: copy }, &mut io::sink(), Stop::output)?;
     file.rewind().map_err(Error::from)?;
-    let unpacked = unpack(file, dir, stop)?;
+    let unpacked = unpack(file, dir, below, stop)?;
     let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-    if !unpacked.left_out.is_empty() {
-        let left_out = some_of(&names(&unpacked.left_out));
-        print::note(&format!("left out, since they are links that lead out of {}: {left_out}", dir.display()));
+    let kept: Vec<PathBuf> = unpacked.kept.into_iter().collect();
+    let why_out = format!("links that lead out of {}", dir.display());
+    let reasons = [(&unpacked.left_out, why_out.as_str()), (&kept, "git or a shell reads or runs such by itself")];
+    let left_out: Vec<String> = reasons
+        .iter()
+        .filter(|(paths, _)| !paths.is_empty())
+        .map(|(paths, why)| format!("{} ({why})", some_of(&names(paths))))
+        .collect();
+    if !left_out.is_empty() {
+        print::note(&format!("left out: {}; `baton build artifacts {id}` saves all as it is", left_out.join("; ")));
     }
     if unpacked.files.is_empty() {
-        print::note("the artifacts are empty: the build had no files at the paths of --artifacts");
+        if left_out.is_empty() {
+            print::note("the artifacts are empty: the build had no files at the paths of --artifacts");
+        }
         return Ok(());
     }
     let names = names(&unpacked.files);

@@ -2,23 +2,32 @@
 //!
 //! What must stay true: nothing outside the folder is made, changed or followed to. Whatever lies in the way of a file
 //! is replaced, be it a link, but a link in the place of a folder is not gone through. Links are made last, so that none
-//! of the archive is gone through either, and only those that lead to within. What is unpacked has the size that the
-//! archive says beforehand, and there is room for it.
+//! of the archive is gone through either, and only those that lead to within. What git or a shell would read or run by
+//! itself is left as it is, see [`super::guard`]. What is unpacked has the size that the archive says beforehand, and
+//! there is room for it. Times and permissions are those of the archive, without setuid and its like; folders get theirs
+//! last, and of folders that were there before the permissions stay.
 
+use super::guard::Guard;
 use super::progress::Progress;
 use super::{Done, Stop};
 use crate::domain::size::format_size;
 use crate::domain::token::{hex, random};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::statvfs::statvfs;
+use nix::sys::time::TimeSpec;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use zip::ZipArchive;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use zip::extra_fields::ExtraField;
+use zip::{DateTime, ZipArchive};
 
 /// Most bytes of all files.
 const BYTES_MAX: u64 = 16 << 30;
@@ -41,15 +50,29 @@ pub struct Unpacked {
     pub bytes: u64,
     /// Links that lead elsewhere, which were not made.
     pub left_out: Vec<PathBuf>,
+    /// What git or a shell would read or run by itself, which was left as it was.
+    pub kept: BTreeSet<PathBuf>,
 }
 
 /// One entry of an archive, of which the name is known to be harmless.
 struct Entry {
+    /// Its place in the archive.
+    index: usize,
     path: PathBuf,
     size: u64,
     kind: Kind,
-    /// Permissions.
-    mode: u32,
+    /// Permissions, if the archive says them.
+    mode: Option<u32>,
+    time: Option<SystemTime>,
+}
+
+/// The folders that are made, and what becomes of them.
+#[derive(Default)]
+struct Folders {
+    /// Permissions and times that the archive says, the folder itself not among them.
+    said: HashMap<PathBuf, (Option<u32>, Option<SystemTime>)>,
+    /// Those that were not there before.
+    made: HashSet<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,55 +82,68 @@ enum Kind {
     Link,
 }
 
-/// Unpacks `archive` into the folder `dir`, which is made if there is none, over what is there. Goes on until `stop` is
-/// set.
+/// Unpacks `archive` into the folder `dir`, which is made if there is none, over what is there. Names that begin with
+/// `below` are without it. Goes on until `stop` is set.
 ///
 /// # Errors
 /// Before anything was written: for what is no archive, could do harm, or has no room. Afterwards: damage, the file
 /// system's.
-pub fn unpack(archive: File, dir: &Path, stop: &AtomicBool) -> Done<Unpacked> {
+pub fn unpack(archive: File, dir: &Path, below: &Path, stop: &AtomicBool) -> Done<Unpacked> {
     let mut archive = ZipArchive::new(BufReader::with_capacity(PIECE_BYTES, archive)).map_err(damaged)?;
-    let entries = entries(&mut archive)?;
-    let bytes = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
+    let mut entries = entries(&mut archive, below)?;
+    let mut guard = Guard::new(dir, entries.iter().map(|entry| entry.path.as_path()))?;
+    let mut unpacked = Unpacked::default();
+    entries.retain(|entry| match guard.kept(&entry.path, entry.kind == Kind::Folder) {
+        Some(kept) => {
+            unpacked.kept.insert(kept);
+            false
+        }
+        None => true,
+    });
+    unpacked.bytes = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
     fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
-    check_room(dir, bytes)?;
-    let mut progress = Progress::new("unpacking", bytes);
-    let mut unpacked = Unpacked { bytes, ..Unpacked::default() };
+    check_room(dir, unpacked.bytes)?;
+    let mut progress = Progress::new("unpacking", unpacked.bytes);
+    let mut folders = Folders::of(&entries);
     let mut links = Vec::new();
-    for (index, entry) in entries.into_iter().enumerate() {
-        let parent = entry.path.parent().unwrap_or(Path::new(""));
+    for entry in entries {
         match entry.kind {
-            Kind::Folder => make_folders(dir, &entry.path)?,
+            Kind::Folder => folders.make(dir, &entry.path)?,
             Kind::File => {
-                make_folders(dir, parent)?;
-                let mut from = archive.by_index(index).map_err(damaged)?;
+                folders.make(dir, parent(&entry.path))?;
+                let mut from = archive.by_index(entry.index).map_err(damaged)?;
                 write_file(&mut from, &entry, &dir.join(&entry.path), stop, &mut progress)?;
                 unpacked.files.push(entry.path);
             }
             Kind::Link => {
                 let mut target = Vec::new();
-                let from = archive.by_index(index).map_err(damaged)?;
+                let from = archive.by_index(entry.index).map_err(damaged)?;
                 from.take(TARGET_BYTES_MAX).read_to_end(&mut target).map_err(damaged)?;
-                links.push((PathBuf::from(OsStr::from_bytes(&target)), entry.path));
+                links.push((PathBuf::from(OsStr::from_bytes(&target)), entry));
             }
         }
     }
-    for (target, path) in links {
-        if leads_inside(&target, &path) {
-            make_folders(dir, path.parent().unwrap_or(Path::new("")))?;
-            let place = dir.join(&path);
-            let part = part(&place)?;
-            symlink(&target, &part).and_then(|()| put(&part, &place)).map_err(|error| failed(&place, &error))?;
-            unpacked.files.push(path);
+    for (target, entry) in links {
+        if !leads_inside(&target, &entry.path) {
+            unpacked.left_out.push(entry.path);
+        } else if guard.leads_to_kept(&target, &entry.path) {
+            unpacked.kept.insert(entry.path);
         } else {
-            unpacked.left_out.push(path);
+            folders.make(dir, parent(&entry.path))?;
+            make_link(&target, &dir.join(&entry.path), entry.time)?;
+            unpacked.files.push(entry.path);
         }
     }
+    folders.finish(dir)?;
     Ok(unpacked)
 }
 
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
 /// What is in the archive, all of it harmless.
-fn entries(archive: &mut ZipArchive<BufReader<File>>) -> Done<Vec<Entry>> {
+fn entries(archive: &mut ZipArchive<BufReader<File>>, below: &Path) -> Done<Vec<Entry>> {
     if archive.len() > ENTRIES_MAX {
         return Err(refused(&format!("it has {} files, at most {ENTRIES_MAX} are unpacked", archive.len())));
     }
@@ -130,9 +166,22 @@ fn entries(archive: &mut ZipArchive<BufReader<File>>) -> Done<Vec<Entry>> {
         left = left.checked_sub(size).ok_or_else(|| {
             refused(&format!("its files are larger than {}, which are unpacked at most", format_size(BYTES_MAX)))
         })?;
-        entries.push(Entry { path, size, kind, mode: entry.unix_mode().unwrap_or(0o644) & 0o777 });
+        let said = entry
+            .extra_data_fields()
+            .find_map(|field| if let ExtraField::ExtendedTimestamp(times) = field { times.mod_time() } else { None });
+        let seconds = said.map(|seconds| UNIX_EPOCH + Duration::from_secs(u64::from(seconds)));
+        let time = seconds.or_else(|| entry.last_modified().and_then(as_utc));
+        let path = path.strip_prefix(below).map(Path::to_owned).unwrap_or(path);
+        entries.push(Entry { index, path, size, kind, mode: entry.unix_mode().map(|mode| mode & 0o777), time });
     }
     Ok(entries)
+}
+
+/// The time that archives have when they do not say a time zone: runners write UTC.
+fn as_utc(time: DateTime) -> Option<SystemTime> {
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    humantime::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")).ok()
 }
 
 fn check_room(dir: &Path, bytes: u64) -> Done {
@@ -149,30 +198,88 @@ fn check_room(dir: &Path, bytes: u64) -> Done {
     )))
 }
 
-/// Makes the folders from `dir` down to `path`, and goes through no link.
-fn make_folders(dir: &Path, path: &Path) -> Done {
-    let mut place = dir.to_owned();
-    for part in path.components() {
-        place.push(part);
-        match fs::symlink_metadata(&place) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(failed(&place, &io::Error::from(io::ErrorKind::NotADirectory))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir(&place).map_err(|error| failed(&place, &error))?;
+impl Folders {
+    fn of(entries: &[Entry]) -> Folders {
+        let folders = entries.iter().filter(|entry| entry.kind == Kind::Folder && !entry.path.as_os_str().is_empty());
+        let said = folders.map(|entry| (entry.path.clone(), (entry.mode, entry.time))).collect();
+        Folders { said, made: HashSet::new() }
+    }
+
+    /// Makes the folders from `dir` down to `path`, and goes through no link.
+    fn make(&mut self, dir: &Path, path: &Path) -> Done {
+        let mut below = PathBuf::new();
+        for part in path.components() {
+            below.push(part);
+            let place = dir.join(&below);
+            match fs::symlink_metadata(&place) {
+                Ok(found) if found.is_dir() => {}
+                Ok(_) => return Err(failed(&place, &io::Error::from(io::ErrorKind::NotADirectory))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // As long as there is something to put into it, it can be written.
+                    let mode = self.said.get(&below).and_then(|&(mode, _)| mode).map_or(0o777, |mode| mode | 0o700);
+                    DirBuilder::new().mode(mode).create(&place).map_err(|error| failed(&place, &error))?;
+                    self.made.insert(below.clone());
+                }
+                Err(error) => return Err(failed(&place, &error)),
             }
-            Err(error) => return Err(failed(&place, &error)),
+        }
+        Ok(())
+    }
+
+    /// Gives them their times, and those that are new their permissions: the deepest first, since a folder that may not
+    /// be entered hides those below.
+    fn finish(self, dir: &Path) -> Done {
+        let mut said: Vec<_> = self.said.into_iter().collect();
+        said.sort_by_key(|(path, _)| std::cmp::Reverse(path.components().count()));
+        for (path, (mode, time)) in said {
+            let place = dir.join(&path);
+            let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+            match OpenOptions::new().read(true).custom_flags(flags).open(&place) {
+                Ok(folder) => {
+                    set(&folder, mode.filter(|_| self.made.contains(&path)), time)
+                        .map_err(|error| failed(&place, &error))?;
+                }
+                // One that was there, and that its owner does not let himself read.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(failed(&place, &error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sets permissions and time, where they are said.
+fn set(file: &File, mode: Option<u32>, time: Option<SystemTime>) -> io::Result<()> {
+    if let Some(time) = time {
+        match file.set_times(FileTimes::new().set_modified(time)) {
+            // Somebody else's folder.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && mode.is_none() => {}
+            result => result?,
         }
     }
-    Ok(())
+    mode.map_or(Ok(()), |mode| file.set_permissions(Permissions::from_mode(mode)))
+}
+
+fn make_link(target: &Path, place: &Path, time: Option<SystemTime>) -> Done {
+    let part = part(place)?;
+    symlink(target, &part).map_err(|error| failed(place, &error))?;
+    if let Some(time) = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()) {
+        let time = TimeSpec::from(time);
+        // Not every file system has times of links.
+        let _ = utimensat(None, &part, &time, &time, UtimensatFlags::NoFollowSymlink);
+    }
+    put(&part, place).map_err(|error| failed(place, &error))
 }
 
 /// Writes a file under another name and gives it its own when it is whole.
 fn write_file(from: &mut dyn Read, entry: &Entry, place: &Path, stop: &AtomicBool, progress: &mut Progress) -> Done {
     let part = part(place)?;
     let mut write = || {
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(entry.mode).open(&part);
+        let mode = entry.mode.unwrap_or(0o666);
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part);
         let to = to.as_mut().map_err(|error| failed(place, error))?;
         copy(from, entry.size, to, place, stop, progress)?;
+        set(to, entry.mode, entry.time).map_err(|error| failed(place, &error))?;
         put(&part, place).map_err(|error| failed(place, &error))
     };
     let result = write();
@@ -284,7 +391,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         file.rewind().unwrap();
-        unpack(file, dir, &AtomicBool::new(false))
+        unpack(file, dir, Path::new(""), &AtomicBool::new(false))
     }
 
     fn refusal(bytes: &[u8], dir: &Path) -> String {
@@ -329,6 +436,76 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("bin/link")).unwrap(), b"new");
         let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode("bin/größe") & 0o7700, mode("a")), (0o700, 0o600));
+    }
+
+    #[test]
+    fn what_git_or_a_shell_would_read_is_left_as_it_is_and_the_rest_is_unpacked() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(".git")).unwrap();
+        fs::write(dir.path().join(".git/config"), "mine").unwrap();
+        let bytes = archive(|to| {
+            for name in
+                [".git/config", ".git/hooks/x", ".GIT/config", "sub/.git", "git~1/x", "bare/HEAD", "bare/refs/x"]
+            {
+                add(to, name, 0o755, b"evil");
+            }
+            add(to, "bare/objects/x", 0o644, b"evil");
+            add(to, "a", 0o644, b"good");
+            to.add_symlink("l", ".git/hooks", SimpleFileOptions::default()).unwrap();
+            to.add_symlink("m/.git", "a", SimpleFileOptions::default()).unwrap();
+        });
+        let done = unpacked(&bytes, dir.path()).unwrap();
+        assert_eq!((done.files, done.bytes), (vec![PathBuf::from("a")], 4));
+        let kept = [".GIT", ".git", "bare", "git~1", "l", "m/.git", "sub/.git"];
+        assert_eq!(done.kept.into_iter().collect::<Vec<_>>(), kept.map(PathBuf::from));
+        assert_eq!(tree(dir.path()), [".git/", ".git/config", "a"]);
+        assert_eq!(fs::read(dir.path().join(".git/config")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn times_and_modes_are_those_of_the_archive_also_of_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let then = DateTime::from_date_and_time(2001, 1, 1, 12, 30, 2).unwrap();
+        let options = |mode| SimpleFileOptions::default().unix_permissions(mode).last_modified_time(then);
+        let bytes = archive(|to| {
+            for (name, mode) in [("new/", 0o700), ("shut/", 0o500), ("there/", 0o700)] {
+                to.add_directory(name, options(mode)).unwrap();
+            }
+            for (name, mode) in [("new/deep/a", 0o640), ("shut/b", 0o4755), ("there/c", 0o666), ("implied/d", 0o400)] {
+                to.start_file(name, options(mode)).unwrap();
+                to.write_all(b"x").unwrap();
+            }
+            to.add_symlink("new/l", "deep", options(0o777)).unwrap();
+        });
+        fs::create_dir(dir.path().join("there")).unwrap();
+        fs::set_permissions(dir.path().join("there"), Permissions::from_mode(0o755)).unwrap();
+        unpacked(&bytes, dir.path()).unwrap();
+        let seconds = humantime::parse_rfc3339("2001-01-01T12:30:02Z").unwrap();
+        for (name, mode) in [
+            ("new", 0o700),
+            ("new/deep/a", 0o640),
+            ("shut", 0o500),
+            ("shut/b", 0o755),
+            ("there", 0o755),
+            ("there/c", 0o666),
+            ("implied/d", 0o400),
+            ("new/l", 0o777),
+        ] {
+            let found = fs::symlink_metadata(dir.path().join(name)).unwrap();
+            assert_eq!((found.permissions().mode() & 0o7777, found.modified().unwrap()), (mode, seconds), "{name}");
+        }
+        fs::set_permissions(dir.path().join("shut"), Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn names_are_those_below_the_folder_that_one_stands_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes = archive(|to| ["docs/out/a", "docs", "b"].iter().for_each(|name| add(to, name, 0o644, b"x")));
+        file.write_all(&bytes).unwrap();
+        file.rewind().unwrap();
+        let done = unpack(file, dir.path(), Path::new("docs/out"), &AtomicBool::new(false)).unwrap();
+        assert_eq!(done.files, ["a", "docs", "b"].map(PathBuf::from));
     }
 
     #[test]
@@ -420,7 +597,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&archive(|to| add(to, "a", 0o644, b"x"))).unwrap();
-        assert!(unpack(file, dir.path(), &AtomicBool::new(true)).is_err());
+        assert!(unpack(file, dir.path(), Path::new(""), &AtomicBool::new(true)).is_err());
         assert_eq!(tree(dir.path()), Vec::<String>::new());
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod base_url;
 pub mod build;
+pub mod by_itself;
 pub mod byte_range;
 pub mod content_range;
 pub mod duration;
@@ -14,6 +15,7 @@ pub mod options;
 pub mod pending;
 pub mod runner;
 pub mod size;
+pub mod stand;
 pub mod tags;
 pub mod time;
 pub mod token;

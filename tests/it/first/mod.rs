@@ -4,6 +4,8 @@
 mod follow;
 mod progress;
 mod run;
+mod signals;
+mod stand;
 mod watch;
 mod welcome;
 
