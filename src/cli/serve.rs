@@ -404,10 +404,10 @@ mod tests {
     }
 
     #[test]
-    fn two_descriptors_a_connection_or_four_with_tls_and_some_for_the_rest() {
-        for (descriptors, connections) in [(20_256, 10_000), (1024, 384), (64, 16), (1, 1)] {
+    fn one_descriptor_a_connection_or_three_with_tls_and_some_for_the_rest() {
+        for (descriptors, connections) in [(10_256, 10_000), (1024, 768), (64, 32), (1, 1)] {
             assert_eq!(connections_that_fit(descriptors, false), connections);
-            assert_eq!(connections_that_fit(descriptors, true), (connections / 2).max(1));
+            assert_eq!(connections_that_fit(descriptors, true), (connections / 3).max(1));
         }
     }
 

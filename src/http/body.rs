@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(body.read(&mut [0; 2]).unwrap(), 1);
         assert_eq!(pieces.said, CONTINUE);
         let mut unread = Pieces::new(b"abc", 3);
-        drop(Incoming::new(&mut unread, Framing::Length(3), true, &Limits::default()));
+        let _ = Incoming::new(&mut unread, Framing::Length(3), true, &Limits::default());
         assert!(unread.said.is_empty());
     }
 
