@@ -57,6 +57,31 @@ pub struct Room {
     pub free_bytes: u64,
     /// All of it.
     pub bytes: u64,
+    /// How many files there can still be; `None`: as many as there are bytes for.
+    pub free_files: Option<u64>,
+}
+
+/// Where fewer files can be made, nothing new is taken on: what runs makes some until its end.
+const FILES_RESERVE: u64 = 64;
+
+impl Room {
+    /// Whether there is room for something new beside `reserve_bytes`.
+    ///
+    /// # Errors
+    /// [`Kind::DiskFull`] if not.
+    pub fn check(self, reserve_bytes: u64) -> Result<()> {
+        let (free, files) = (self.free_bytes, self.free_files);
+        let message = if free <= reserve_bytes {
+            format!("{free} bytes are free, and {reserve_bytes} are kept in reserve")
+        } else if let Some(files) = files.filter(|files| *files <= FILES_RESERVE) {
+            format!(
+                "the file system has room for {files} more files (`df -i`), and {FILES_RESERVE} are kept in reserve"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(Kind::DiskFull, message))
+    }
 }
 
 /// A file that was received whole, but has no row yet. Dropping it removes it.
@@ -101,7 +126,12 @@ impl Artifacts {
     pub fn room(&self) -> Result<Room> {
         let stat = statvfs(&self.dir).map_err(|errno| Error::from(io::Error::from(errno)))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
-        Ok(Room { free_bytes: bytes(stat.blocks_available()), bytes: bytes(stat.blocks()) })
+        Ok(Room {
+            free_bytes: bytes(stat.blocks_available()),
+            bytes: bytes(stat.blocks()),
+            // Some file systems make room for files as they need it, and say 0 of 0.
+            free_files: (stat.files() > 0).then(|| stat.files_available()),
+        })
     }
 
     /// Whether more than `reserve_bytes` are left.
@@ -109,12 +139,7 @@ impl Artifacts {
     /// # Errors
     /// [`Kind::DiskFull`] if not; the file system's.
     pub fn check_room(&self, reserve_bytes: u64) -> Result<()> {
-        let free = self.free_bytes()?;
-        if free > reserve_bytes {
-            return Ok(());
-        }
-        let message = format!("{free} bytes are free, and {reserve_bytes} are kept in reserve");
-        Err(Error::new(Kind::DiskFull, message))
+        self.room()?.check(reserve_bytes)
     }
 
     /// Receives a file of a build: copies `from` until its end, leaving `reserve_bytes` of the disk free, and
@@ -328,6 +353,25 @@ pub fn read_error(error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_without_room_for_bytes_or_for_files_is_full() {
+        for (free_bytes, free_files, part) in [
+            (101, None, None),
+            (101, Some(65), None),
+            (100, Some(65), Some("100 bytes are free")),
+            (101, Some(64), Some("64 more files (`df -i`)")),
+            (101, Some(0), Some("0 more files")),
+        ] {
+            let checked = Room { free_bytes, bytes: 1000, free_files }.check(100);
+            let message = checked.err().map(|error| (error.kind, error.message));
+            match (message, part) {
+                (None, None) => {}
+                (Some((Kind::DiskFull, message)), Some(part)) => assert!(message.contains(part), "{message}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<String> =

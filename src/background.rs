@@ -1,7 +1,7 @@
 //! What a server does by itself: a table of periodic deeds with the thread that runs them, and a thread that
 //! watches the queue for those who wait.
 
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, Serving};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use std::sync::Arc;
@@ -18,10 +18,16 @@ struct Periodic {
 }
 
 /// Every periodic deed. All of them run at the start, too.
-const TABLE: [Periodic; 5] = [
+const TABLE: [Periodic; 7] = [
+    // Before the sweep.
+    Periodic {
+        name: "notice absence",
+        every: Duration::from_secs(1),
+        deed: |c, now| c.notice_absence(now, Instant::now()),
+    },
     Periodic { name: "reclaim", every: Duration::from_secs(1), deed: |c, _| c.reclaim().map(drop) },
-    // As often as the sweep, and before it.
-    Periodic { name: "notice absence", every: Duration::from_secs(5), deed: Coordinator::notice_absence },
+    Periodic { name: "decide", every: Duration::from_secs(1), deed: |c, now| c.decide(now).map(drop) },
+    Periodic { name: "find undecided", every: Duration::from_secs(5), deed: |c, _| c.find_undecided().map(drop) },
     Periodic { name: "sweep", every: Duration::from_secs(5), deed: |c, now| c.sweep(now).map(drop) },
     Periodic { name: "retire", every: Duration::from_secs(5), deed: |c, now| c.retire(now).map(drop) },
     Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },
@@ -39,7 +45,7 @@ impl Background {
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(coordinator: Arc<Coordinator>) -> Result<Background> {
+    pub fn start(coordinator: Arc<Coordinator>, serving: Arc<Serving>) -> Result<Background> {
         let (stop, stopped) = channel::<()>();
         let stopping = Arc::new(AtomicBool::new(false));
         let watch = {
@@ -51,6 +57,10 @@ impl Background {
         background.threads.push(thread::Builder::new().name("background".to_owned()).spawn(move || {
             let mut due = TABLE.map(|_| Instant::now());
             loop {
+                // At least each second, as the table has it. The database says so, too, but less often.
+                if let Err(error) = serving.say_alive(Timestamp::now()) {
+                    log::debug!("say alive: {error}");
+                }
                 for (periodic, due) in TABLE.iter().zip(&mut due) {
                     if Instant::now() >= *due {
                         if let Err(error) = (periodic.deed)(&coordinator, Timestamp::now()) {

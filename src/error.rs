@@ -77,14 +77,35 @@ impl std::error::Error for Error {}
 /// A database error is never "not found" and never "forbidden": old runners give a build up on those.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase};
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase, ReadOnly};
         let kind = match error.sqlite_error_code() {
             Some(NotADatabase) => return Error::internal("the file is not an SQLite database; it was left as it is"),
+            Some(ReadOnly) => {
+                let why = "the data directory cannot be written: its file system is read-only, or its files are";
+                return Error::internal(format!("{why}; name a copy of it elsewhere"));
+            }
             Some(DatabaseBusy | DatabaseLocked) => Kind::Busy,
             Some(DiskFull) => Kind::DiskFull,
             _ => Kind::Internal,
         };
         Error::new(kind, format!("database: {error}"))
+    }
+}
+
+impl Error {
+    /// What the file system says of a file.
+    #[must_use]
+    pub fn file(path: &std::path::Path, error: &std::io::Error) -> Error {
+        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let kind = if matches!(error.kind(), StorageFull | QuotaExceeded) { Kind::DiskFull } else { Kind::Internal };
+        let advice = if error.kind() == PermissionDenied {
+            "; run baton as the user whom the data belongs to, or choose another directory with --data"
+        } else if error.kind() == ReadOnlyFilesystem {
+            "; name a copy of the data elsewhere"
+        } else {
+            ""
+        };
+        Error::new(kind, format!("{}: {error}{advice}", path.display()))
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Limits {
     pub disk_reserve_bytes: u64,
     /// A serving process that holds more memory is ended by its supervisor, which starts another.
     pub memory_bytes_max: u64,
+    /// A serving process that shows no life for so long is ended by its supervisor, which starts another.
+    pub silence_max: Duration,
 }
 
 impl Default for Limits {
@@ -86,6 +88,7 @@ impl Default for Limits {
             transfer_grace: Duration::from_secs(30),
             transfer_bytes_per_second_min: 1024,
             drain_time_max: Duration::from_secs(30),
+            silence_max: Duration::from_secs(30),
             runner_timeout: Duration::from_secs(3600),
             timeout_grace: Duration::from_secs(600),
             keep_builds: None,

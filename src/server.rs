@@ -56,7 +56,7 @@ pub struct Server {
     front: Front,
     _background: Background,
     coordinator: Arc<Coordinator>,
-    _serving: Serving,
+    serving: Arc<Serving>,
     /// Last, so that everybody has let go of it.
     _ephemeral: Option<Ephemeral>,
 }
@@ -88,12 +88,13 @@ impl Server {
     /// As [`Server::start`].
     pub fn start_on(listener: TcpListener, config: Config) -> Result<Server> {
         let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
-        let serving = Serving::begin(&config.data)?;
+        let serving = Arc::new(Serving::begin(&config.data)?);
         if let Some(token) = config.registration_token {
             coordinator.set_registration_token(token)?;
         }
         let now = Timestamp::now();
         let orphans = coordinator.begin_serving(now)?;
+        serving.say_alive(now)?;
         let swept = coordinator.sweep(now)?;
         if orphans > 0 || swept != Swept::default() {
             log::info!(
@@ -111,8 +112,8 @@ impl Server {
         let peers = Peers::default();
         let start = |listener| HttpServer::start(listener, config.limits.clone(), traffic, peers.clone(), handler);
         let front = Front::start(listener, &config.limits, config.tls, &peers, start)?;
-        let background = Background::start(Arc::clone(&coordinator))?;
-        Ok(Server { front, _background: background, coordinator, _serving: serving, _ephemeral: None })
+        let background = Background::start(Arc::clone(&coordinator), Arc::clone(&serving))?;
+        Ok(Server { front, _background: background, coordinator, serving, _ephemeral: None })
     }
 
     /// Where it listens.
@@ -147,6 +148,12 @@ impl Server {
         self.front.is_serving()
     }
 
+    /// Grows several times a second, as long as it hears what arrives.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.front.http.rounds()
+    }
+
     /// The deeds, for those who run the server in their own process.
     #[must_use]
     pub fn coordinator(&self) -> &Arc<Coordinator> {
@@ -160,6 +167,10 @@ impl Server {
         let given_up = self.front.stop();
         if given_up > 0 {
             log::warn!("gave up {given_up} requests that did not finish in time");
+        }
+        let now = Timestamp::now();
+        if let Err(error) = self.serving.say_alive(now).and_then(|()| self.coordinator.say_alive(now)) {
+            log::warn!("the next server will not know when this one ended: {error}");
         }
     }
 }

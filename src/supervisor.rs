@@ -14,15 +14,22 @@
 //! of restarts; there is one child at a time, and it does not outlive the supervisor; a child that was ready
 //! once is always followed by another, unless the supervisor was told to stop.
 //!
-//! The child speaks in lines: `ready`, once, and, if it ends by its own decision, why.
+//! The child speaks in lines: `alive`, again and again, `ready`, once, and, if it ends by its own decision, why. It says
+//! `alive` only after it went round the loop that hears connections, and after the database could be read. One that does
+//! not for [`Limits::silence_max`] is replaced, and a service manager hears of no other life. Only time that the
+//! supervisor itself has lived counts: not that in which the machine slept.
+//!
+//! Data that is moved or replaced under the child ends both: what the child would acknowledge, nobody would find.
 
 use crate::api::ops::RESTARTS_VARIABLE;
+use crate::coordinator::Coordinator;
 use crate::domain::size::format_size;
 use crate::ephemeral;
 use crate::error::{Error, Result};
 use crate::farewell::Farewells;
 use crate::limits::Limits;
 use crate::server::{Config, Server};
+use crate::store::place::Place;
 use crate::systemd::{self, Manager};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -34,15 +41,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often the child's memory is looked at.
 const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often the child counts its lost threads.
-const LOST_THREADS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the child says that it lives.
+const ALIVE_EVERY: Duration = Duration::from_millis(500);
+/// A child that was told to stop and shows no life for so long is ended.
+const SILENCE_AT_STOP_MAX: Duration = Duration::from_secs(5);
+/// More than that between two looks is no time that the supervisor has lived.
+const LIVED_PER_LOOK_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked whether the data is in its place.
+const PLACES_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A child that dies sooner after it was ready has died at its start.
 const START_TIME: Duration = Duration::from_secs(1);
 /// Between the deaths of two children at their start, doubling from one to the other.
@@ -56,6 +70,8 @@ const CLOSING_TIME_MAX: Duration = Duration::from_secs(1);
 const DATA_VARIABLE: &str = "BATON_DATA";
 /// The child's word for: I serve.
 const READY: &str = "ready";
+/// The child's word for: I live.
+const ALIVE: &str = "alive";
 
 // ---------------------------------------------------------------------------------------- the supervisor
 
@@ -70,6 +86,11 @@ pub struct Supervisor {
     manager: Manager,
     /// The data directory, if that is not one that children know by themselves.
     data: Option<PathBuf>,
+    /// The data directory whose place is watched,
+    watched: Option<PathBuf>,
+    /// and what was there when the first child served.
+    places: Vec<Place>,
+    places_looked_at: Instant,
     /// The process that started this one, if it is to end with that.
     parent: Option<Pid>,
     farewells: Option<Farewells>,
@@ -80,6 +101,8 @@ enum Event {
     Signal(Signal),
     /// The child serves.
     Ready,
+    /// The child lives.
+    Alive,
     /// The child ends, for this reason.
     Ends(String),
     /// The child has closed its end of the pipe: it is dead.
@@ -96,6 +119,8 @@ struct Serving {
     is_hung_up: bool,
     /// When it is killed for not having stopped; `None` while it was not told to stop.
     stopped_by: Option<Instant>,
+    /// For how long it has shown no life, of the time that the supervisor has lived.
+    silence: Duration,
 }
 
 impl Supervisor {
@@ -114,6 +139,9 @@ impl Supervisor {
             pause,
             manager,
             data: None,
+            watched: None,
+            places: Vec::new(),
+            places_looked_at: Instant::now(),
             parent: None,
             farewells: None,
         }
@@ -123,6 +151,12 @@ impl Supervisor {
     #[must_use]
     pub fn for_a_while(self, data: &Path) -> Supervisor {
         Supervisor { data: Some(data.to_owned()), parent: Some(getppid()), ..self }
+    }
+
+    /// Ends when `data` is not what it was any more when the first child served.
+    #[must_use]
+    pub fn watching(self, data: &Path) -> Supervisor {
+        Supervisor { watched: Some(data.to_owned()), ..self }
     }
 
     /// Has those answered who come while the last child stops. Not where somebody else holds the socket, too: then
@@ -151,10 +185,18 @@ impl Supervisor {
     ) -> std::result::Result<(), E> {
         let mut ready = Some(ready);
         let mut child = self.start().map_err(|error| Error::internal(format!("cannot start serving: {error}")))?;
+        let mut looked_at = Instant::now();
         loop {
-            self.manager.alive();
+            child.silence += looked_at.elapsed().min(LIVED_PER_LOOK_MAX);
+            looked_at = Instant::now();
+            self.look_at_places(&mut child)?;
             match self.events.recv_timeout(MEMORY_LOOK_EVERY) {
+                Ok(Event::Alive) => {
+                    child.silence = Duration::ZERO;
+                    self.manager.alive();
+                }
                 Ok(Event::Ready) => {
+                    self.note_places()?;
                     child.ready_at = Some(Instant::now());
                     if child.is_hung_up {
                         child.hang_up();
@@ -182,6 +224,8 @@ impl Supervisor {
                     if is_over {
                         return Err(Error::internal(child.why.take().unwrap_or_else(|| child.died(status))).into());
                     }
+                    // Another child would serve what is there now.
+                    self.check_places()?;
                     match self.restart(child.obituary(status), child.died_at_start()) {
                         Some(next) => child = next,
                         None => return Ok(()),
@@ -197,6 +241,31 @@ impl Supervisor {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("no events any more").into()),
             }
         }
+    }
+
+    /// Keeps in mind what the first child serves.
+    fn note_places(&mut self) -> Result<()> {
+        if let (Some(data), true) = (&self.watched, self.places.is_empty()) {
+            let paths = [data.clone(), data.join("baton.db"), data.join("serve.lock")];
+            self.places = paths.iter().map(|path| Place::of(path)).collect::<Result<_>>()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the child when the data is not in its place any more.
+    ///
+    /// # Errors
+    /// Then; the sentence says what has happened, and what to do.
+    fn look_at_places(&mut self, child: &mut Serving) -> Result<()> {
+        if self.places_looked_at.elapsed() < PLACES_LOOK_EVERY {
+            return Ok(());
+        }
+        self.places_looked_at = Instant::now();
+        self.check_places().inspect_err(|error| child.end(error.message.clone()))
+    }
+
+    fn check_places(&self) -> Result<()> {
+        self.places.iter().try_for_each(Place::check)
     }
 
     fn stop(&self, child: &mut Serving, why: &str) {
@@ -218,7 +287,6 @@ impl Supervisor {
             let when = if self.pause.is_zero() { "now".to_owned() } else { format!("in {:?}", self.pause) };
             log::warn!("{why}; restarting {when}; restarts so far: {}", self.restarts);
             self.manager.status(&format!("{why}; restarting {when}"));
-            self.manager.alive();
             if let Some(signal) = self.stop_within(self.pause) {
                 log::info!("{signal}: stopping");
                 return None;
@@ -237,6 +305,8 @@ impl Supervisor {
             match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::Signal(Signal::SIGHUP)) => {}
                 Ok(Event::Signal(signal)) => return Some(signal),
+                // The last word of the child that is dead.
+                Ok(Event::Alive) => {}
                 Ok(Event::Ready | Event::Ends(_) | Event::Dead) | Err(_) => return None,
             }
         }
@@ -257,7 +327,8 @@ impl Supervisor {
             .stdin(OwnedFd::from(self.listener.try_clone()?))
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut child = Serving { process, ready_at: None, why: None, is_hung_up: false, stopped_by: None };
+        let silence = Duration::ZERO;
+        let mut child = Serving { process, ready_at: None, why: None, is_hung_up: false, stopped_by: None, silence };
         let words = child.process.stdout.take().ok_or_else(|| Error::internal("the child has no pipe"))?;
         let sender = self.sender.clone();
         thread::Builder::new().name("child".to_owned()).spawn(move || listen_to(words, &sender))?;
@@ -268,7 +339,11 @@ impl Supervisor {
 /// Hands a child's words on, to its end.
 fn listen_to(words: ChildStdout, sender: &Sender<Event>) {
     for line in BufReader::new(words).lines().map_while(io::Result::ok) {
-        let event = if line == READY { Event::Ready } else { Event::Ends(line) };
+        let event = match line.as_str() {
+            READY => Event::Ready,
+            ALIVE => Event::Alive,
+            _ => Event::Ends(line),
+        };
         // Nobody listens any more: the supervisor is about to end.
         let _ = sender.send(event);
     }
@@ -295,8 +370,13 @@ impl Serving {
         }
     }
 
-    /// Ends it if it has outgrown its memory or its time.
+    /// Ends it if it has outgrown its memory or its time, or shows no life.
     fn look(&mut self, limits: &Limits) {
+        let (is_stopping, usual) = (self.stopped_by.is_some(), limits.silence_max);
+        let silence_max = if is_stopping { usual.min(SILENCE_AT_STOP_MAX) } else { usual };
+        if self.silence > silence_max && self.why.is_none() {
+            self.end(format!("it has shown no life for {} s", silence_max.as_secs()));
+        }
         if self.stopped_by.is_some_and(|by| by < Instant::now()) {
             self.end("it did not stop in time".to_owned());
         }
@@ -385,13 +465,18 @@ pub fn is_child() -> bool {
 pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
     name_process();
     let removed = is_for_a_while.then(|| config.data.clone());
-    let started = end_with_supervisor(removed).and_then(|()| Server::start_on(inherited_listener()?, config));
+    let life = Arc::new(Life::default());
+    let started = end_with_supervisor(removed)
+        .and_then(|()| show_life(Arc::clone(&life)))
+        .and_then(|()| Server::start_on(inherited_listener()?, config));
     let server = started.unwrap_or_else(|error| give_up(&error.message));
+    life.serves(&server);
     if say(READY).is_err() {
         give_up("the supervisor does not listen");
     }
     loop {
-        match stop.recv_timeout(LOST_THREADS_LOOK_EVERY) {
+        life.rounds.store(server.rounds(), Ordering::Release);
+        match stop.recv_timeout(ALIVE_EVERY / 2) {
             Ok(Signal::SIGHUP) => reload(&server),
             Ok(_) => return stop_and_close(server),
             Err(RecvTimeoutError::Timeout) => {
@@ -402,6 +487,50 @@ pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
             Err(RecvTimeoutError::Disconnected) => give_up("the watch for signals has ended"),
         }
     }
+}
+
+/// What a child knows of its own life.
+#[derive(Default)]
+struct Life {
+    /// Grows while connections are heard.
+    rounds: AtomicU64,
+    /// What it serves; `None`: it is about to.
+    served: Mutex<Option<Weak<Coordinator>>>,
+}
+
+impl Life {
+    fn serves(&self, server: &Server) {
+        let served = Arc::downgrade(server.coordinator());
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
+    }
+
+    /// Whether it lives, by what has happened since it had seen so many rounds.
+    fn is_shown(&self, seen: &mut u64) -> bool {
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // It starts, or has all but ended: then it does not hear connections.
+        let Some(coordinator) = served.and_then(|served| served.upgrade()) else { return true };
+        let before = std::mem::replace(seen, self.rounds.load(Ordering::Acquire));
+        if let Err(error) = coordinator.check_reading() {
+            log::error!("the database cannot be read: {error}");
+            return false;
+        }
+        coordinator.is_draining() || *seen != before
+    }
+}
+
+/// From now on the supervisor hears again and again that this process lives, as far as it does.
+fn show_life(life: Arc<Life>) -> Result<()> {
+    thread::Builder::new().name("life".to_owned()).spawn(move || {
+        let mut seen = 0;
+        loop {
+            // If the supervisor is gone, another thread notices.
+            if life.is_shown(&mut seen) && say(ALIVE).is_err() {
+                return;
+            }
+            thread::sleep(ALIVE_EVERY);
+        }
+    })?;
+    Ok(())
 }
 
 /// Reads the certificate anew, if there is one.

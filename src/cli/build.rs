@@ -115,6 +115,11 @@ struct Erase {
 }
 
 impl Build {
+    /// Whether it changes nothing.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.command, Command::List(_) | Command::Show(_) | Command::Log(_) | Command::Artifacts(_))
+    }
+
     /// Does what the command line says, on what `open` opens.
     pub fn run(self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
         match self.command {

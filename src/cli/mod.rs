@@ -202,11 +202,14 @@ fn in_our_words(error: &str, args: &[&str], words: &Words) -> String {
 
 fn dispatch(baton: Baton) -> Done {
     let data = baton.data.map_or_else(|| PathBuf::from(DATA), PathBuf::from);
-    let open = || {
-        Coordinator::open(&data, Limits::default()).map_err(|error| {
+    let opened = |only_reads: bool| {
+        let open = if only_reads { Coordinator::open_to_read } else { Coordinator::open };
+        open(&data, Limits::default()).map_err(|error| {
             Stop::from(Error::new(error.kind, format!("data directory {}: {}", data.display(), error.message)))
         })
     };
+    let only_reads = baton.command.as_ref().is_some_and(Command::only_reads);
+    let open = || opened(only_reads);
     match baton.command {
         None => Err(Stop::Usage("a command is missing; `baton --help` lists them".to_owned())),
         Some(Command::Serve(serve)) => serve.run(data),
@@ -222,6 +225,26 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Prune(prune)) => prune.run(&open()?),
         Some(Command::Du(du)) => du.run(&open()?),
         Some(Command::Status(status)) => status.run(&open()?, &data),
+    }
+}
+
+impl Command {
+    /// Whether it changes nothing, so that it must make nothing, and works where nothing can be written.
+    fn only_reads(&self) -> bool {
+        match self {
+            Command::Project(project) => project.only_reads(),
+            Command::Runner(runner) => runner.only_reads(),
+            Command::Build(build) => build.only_reads(),
+            Command::Status(_) | Command::Du(_) => true,
+            Command::Serve(_)
+            | Command::Run(_)
+            | Command::Backup(_)
+            | Command::Check(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Ping(_)
+            | Command::Prune(_) => false,
+        }
     }
 }
 

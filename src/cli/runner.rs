@@ -149,6 +149,11 @@ struct Listed<'a> {
 }
 
 impl Runner {
+    /// Whether it changes nothing.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.command, Command::List(_))
+    }
+
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
         match self.command {

@@ -141,6 +141,10 @@ pub struct Serve {
     /// no option for operators, who have no reason to change it; tests have
     #[argh(option, arg_name = "SIZE", from_str_fn(size), hidden_help)]
     memory_limit: Option<u64>,
+
+    /// no option for operators, who have no reason to change it; tests have
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration), hidden_help)]
+    silence_limit: Option<Duration>,
 }
 
 impl Serve {
@@ -167,11 +171,13 @@ impl Serve {
             supervisor = supervisor.for_a_while(dir.path());
         }
         let data = ephemeral.as_ref().map_or(data.as_path(), Ephemeral::path);
+        supervisor = supervisor.watching(data);
         signals::each(&SIGNALS, stop_with_terminal(supervisor.signals()))?;
         let base_url = self.base_url.as_ref();
         let is_tls = files.is_some();
         supervisor.run(|address| {
             let endpoint = Endpoint { address, is_tls };
+            warnings(address, files.as_ref()).iter().for_each(|warning| log::warn!("{warning}"));
             ready.say(endpoint, base_url, data)?;
             if ready.is_answer() { Ok(()) } else { welcome::say(endpoint, base_url, data) }
         })
@@ -257,11 +263,22 @@ impl Serve {
         set(&mut limits.hold_time_max, self.hold);
         set(&mut limits.disk_reserve_bytes, self.reserve);
         set(&mut limits.memory_bytes_max, self.memory_limit);
+        set(&mut limits.silence_max, self.silence_limit);
         // A runner's last report repeats the whole trace, encoded: it must stay possible.
         let encoded = limits.trace_bytes_max.saturating_add(limits.trace_bytes_max / 4);
         limits.put_bytes_max = limits.put_bytes_max.max(encoded);
         limits
     }
+}
+
+/// What an operator may not have meant.
+fn warnings(address: SocketAddr, files: Option<&Files>) -> Vec<String> {
+    let is_open = files.is_none() && !address.ip().to_canonical().is_loopback();
+    let open = is_open.then(|| {
+        let advice = "use --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS";
+        format!("{address} is reached over the network without TLS, so that tokens and secrets can be read on the way: {advice}")
+    });
+    open.into_iter().chain(files.and_then(Files::warning)).collect()
 }
 
 /// Signals, of which a hang-up is a stop when it means that the terminal is gone from which the server was started.
@@ -401,6 +418,33 @@ mod tests {
         assert_eq!((limits.keep_builds, limits.keep_artifacts), (None, Some(7 * day)));
         assert_eq!((listen.as_str(), limits.connections_max, limits.disk_reserve_bytes), ("[::1]:0", 7, 0));
         assert!(limits.put_bytes_max > 1 << 30);
+    }
+
+    #[test]
+    fn one_line_warns_of_a_network_without_tls_and_one_of_a_key_that_others_can_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { certificate: dir.path().join("cert"), key: dir.path().join("key") };
+        std::fs::write(&files.key, b"key").unwrap();
+        for (listen, mode, parts) in [
+            ("127.0.0.1:1", None, &[][..]),
+            ("[::1]:1", None, &[]),
+            ("[::ffff:127.0.0.1]:1", None, &[]),
+            ("0.0.0.0:1", None, &["without TLS"]),
+            ("[::]:1", None, &["without TLS"]),
+            ("10.1.2.3:1", None, &["without TLS"]),
+            ("0.0.0.0:1", Some(0o600), &[]),
+            ("0.0.0.0:1", Some(0o640), &[]),
+            ("127.0.0.1:1", Some(0o644), &["(644): `chmod o="]),
+        ] {
+            let files = mode.map(|mode| {
+                std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(mode)).unwrap();
+                &files
+            });
+            let warnings = warnings(listen.parse().unwrap(), files);
+            assert_eq!(warnings.len(), parts.len(), "{listen} {mode:?}: {warnings:?}");
+            assert!(warnings.iter().zip(parts).all(|(warning, part)| warning.contains(part)), "{warnings:?}");
+        }
     }
 
     #[test]

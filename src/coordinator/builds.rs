@@ -106,7 +106,13 @@ impl Coordinator {
                 return Err(Error::new(Kind::Conflict, format!("build {id} has ended already: {}", build.status)));
             }
             finish(c, &build, Status::Canceled, None, now)
-        })
+        })?;
+        // It is canceled. What comes after it is the server's to go on with, should this process end here.
+        while self.decide(now).unwrap_or_else(|error| {
+            log::warn!("build {id} is canceled; those that need it are skipped later: {error}");
+            false
+        }) {}
+        Ok(())
     }
 
     /// Queues a finished build once more, as a new one. Returns the new id.
@@ -203,22 +209,7 @@ pub fn finish(
     if build.status == Status::Running {
         traces::finish(c, build.id)?;
     }
-    let mut ended = vec![build.id];
-    while let Some(id) = ended.pop() {
-        for waiting in builds::waiting_for(c, id)? {
-            let mut needs = Vec::new();
-            for needed in builds::needs(c, waiting)? {
-                needs.extend(builds::state(c, needed)?.map(|build| build.status));
-            }
-            if let Some(status) = after_needs(needs) {
-                builds::change_status(c, waiting, Status::Created, status, None, now)?;
-                if status.is_finished() {
-                    ended.push(waiting);
-                }
-            }
-        }
-    }
-    Ok(())
+    super::cascade::after_end(c, build.id, now)
 }
 
 fn with_reasons(c: &Connection, list: Vec<Build>, mut reasons: Reasons) -> Result<Vec<BuildReport>> {

@@ -114,9 +114,9 @@ impl Coordinator {
     fn check(&self, now: Timestamp) -> (bool, Disk) {
         // SQLite writes nothing for a value that is there already; this one is new each millisecond.
         let written = self.say_alive(now);
-        let disk = match self.free_disk_bytes() {
-            Ok(free) if free > self.limits.disk_reserve_bytes => Disk::Ok,
-            Ok(_) => Disk::Low,
+        let disk = match self.artifacts.room().map(|room| room.check(self.limits.disk_reserve_bytes)) {
+            Ok(Ok(())) => Disk::Ok,
+            Ok(Err(_)) => Disk::Low,
             Err(_) => Disk::Failing,
         };
         let result = (written.is_ok(), disk);
@@ -131,6 +131,20 @@ impl Coordinator {
             (true, Ok(())) | (false, Err(_)) => {}
         }
         result
+    }
+
+    /// Whether the database can be read: in a moment, also while others write, however long they take.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn check_reading(&self) -> Result<()> {
+        self.store.read(crate::store::queue::generation).map(drop)
+    }
+
+    /// Whether the server was told to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.health.draining.load(Ordering::Acquire)
     }
 
     /// From now on the server is not ready any more: it was told to stop.

@@ -7,6 +7,7 @@ mod artifacts;
 mod auth;
 mod backup;
 mod builds;
+mod cascade;
 mod check;
 mod claim;
 mod deed;
@@ -48,7 +49,10 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::store::Store;
 use crate::store::queue::QueueKey;
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +70,8 @@ pub struct Coordinator {
     spared: whole_trace::SparedNumbers,
     health: health::Health,
     walk: retention::Walk,
+    cascade: cascade::Walk,
+    looked: sweep::Looked,
     limits: Limits,
 }
 
@@ -77,8 +83,7 @@ impl Coordinator {
     pub fn open(data: &Path, limits: Limits) -> Result<Coordinator> {
         let is_new = make_private(data)?;
         let store = Store::open(&data.join("baton.db"))?;
-        let queue_key = store.read(QueueKey::load)?;
-        let artifacts = Artifacts::open(data.join("artifacts"))?;
+        let coordinator = Coordinator::of(data, store, limits)?;
         if is_new {
             // Else a loss of power could take the new names, and with them what was acknowledged.
             let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -86,6 +91,37 @@ impl Coordinator {
                 fs::File::open(folder)?.sync_all()?;
             }
         }
+        Ok(coordinator)
+    }
+
+    /// Opens a data directory for a command that only reads: makes none, and changes nothing where nothing can be written.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if there is nothing; as [`Coordinator::open`].
+    pub fn open_to_read(data: &Path, limits: Limits) -> Result<Coordinator> {
+        let database = data.join("baton.db");
+        match fs::metadata(&database) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                if data.is_dir() {
+                    refuse_other_things(data)?;
+                }
+                let advice = "`baton serve` makes one; --data names another";
+                return Err(Error::not_found(format!(
+                    "there is no data of Baton in it, since it has no baton.db: {advice}"
+                )));
+            }
+            Err(error) => return Err(Error::file(&database, &error)),
+        }
+        if access(data, AccessFlags::W_OK).is_ok() {
+            return Coordinator::open(data, limits);
+        }
+        Coordinator::of(data, Store::open_fixed(&database)?, limits)
+    }
+
+    fn of(data: &Path, store: Store, limits: Limits) -> Result<Coordinator> {
+        let queue_key = store.read(QueueKey::load)?;
+        let artifacts = Artifacts::open(data.join("artifacts"))?;
         Ok(Coordinator {
             data: data.to_owned(),
             artifacts,
@@ -97,6 +133,8 @@ impl Coordinator {
             spared: whole_trace::SparedNumbers::default(),
             health: health::Health::default(),
             walk: retention::Walk::default(),
+            cascade: cascade::Walk::default(),
+            looked: sweep::Looked::default(),
             store: Arc::new(store),
             limits,
         })
@@ -121,24 +159,30 @@ impl Coordinator {
     }
 }
 
+/// Refuses a folder that holds something, and no data of ours.
+fn refuse_other_things(data: &Path) -> Result<()> {
+    let entries = fs::read_dir(data).map_err(|error| Error::file(data, &error))?;
+    let Some(other) = entries.flatten().find(|entry| entry.file_name() != "lost+found") else { return Ok(()) };
+    let (data, other) = (data.display(), other.file_name());
+    Err(Error::invalid(format!("{data} has no baton.db, but holds {other:?}; choose an empty or new directory")))
+}
+
 /// Makes the data directory and an empty database file if there are none, and takes from others what rights
 /// they have on them: both hold tokens. Says whether something is new in the directory.
 fn make_private(data: &Path) -> Result<bool> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|error| Error::file(data, &error))?;
+    if access(data, AccessFlags::W_OK) == Err(Errno::EROFS) {
+        return Err(Error::file(data, &Errno::EROFS.into()));
+    }
     let database = data.join("baton.db");
     let is_new = !database.exists() || !data.join("artifacts").exists();
     if !database.exists() {
         // Else `--data .` would take a folder of other things from everybody else.
-        let other = fs::read_dir(data)?.flatten().find(|entry| entry.file_name() != "lost+found");
-        if let Some(other) = other {
-            let (data, other) = (data.display(), other.file_name());
-            let message = format!("{data} has no baton.db, but holds {other:?}; choose an empty or new directory");
-            return Err(Error::invalid(message));
-        }
+        refuse_other_things(data)?;
     }
     // Only if there is none: closing a file that SQLite has open elsewhere in this process would end its locks.
     match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&database) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::file(&database, &error)),
         Ok(_) | Err(_) => {}
     }
     let beside = ["baton.db-wal", "baton.db-shm", "artifacts", "serve.lock"].map(|name| data.join(name));

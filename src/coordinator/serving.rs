@@ -1,15 +1,23 @@
 //! Who serves a data directory: one process at most, and it holds the lock on `serve.lock` while it does. Two would
-//! each sweep the other's uploads, and collect the logs that the other one writes.
+//! each sweep the other's uploads, and collect the logs that the other one writes. The directory itself is locked, too,
+//! so that the right is not lost with a name: whoever removes or replaces `serve.lock` lets no second server in.
+//!
+//! `serve.lock` says when the server was last alive, each second: without a sync, so that it costs the disk nothing. It
+//! outlives the process, but not a loss of power; then the database says so to half a minute.
 
+use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The file in the data directory whose lock is the right to serve.
+const LOCK: &str = "serve.lock";
 
 /// A server that was just killed may hold its lock until its last thread has gone; and a command may hold it for a
 /// moment.
@@ -17,7 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The right to serve a data directory, or to do what only a server may. Dropping it gives it up.
 pub struct Serving {
-    _lock: Flock<File>,
+    lock: Flock<File>,
+    /// `None`: the file system has no locks on directories.
+    _folder: Option<Flock<File>>,
 }
 
 impl Serving {
@@ -46,10 +56,35 @@ impl Serving {
     /// # Errors
     /// The file system's.
     pub fn begin_if_unserved(data: &Path) -> Result<Option<Serving>> {
-        let path = data.join("serve.lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-        Ok(lock(file, FlockArg::LockExclusiveNonblock, data)?.map(|lock| Serving { _lock: lock }))
+        let folder = match lock_folder(data, FlockArg::LockExclusiveNonblock)? {
+            Folder::Taken => return Ok(None),
+            Folder::Lockless => None,
+            Folder::Ours(lock) => Some(lock),
+        };
+        let path = data.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| Error::file(&path, &error))?;
+        Ok(lock(file, FlockArg::LockExclusiveNonblock, data)?.map(|lock| Serving { lock, _folder: folder }))
     }
+
+    /// Says that it serves, for [`alive_at`]. To be called each second.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn say_alive(&self, now: Timestamp) -> Result<()> {
+        Ok(self.lock.write_all_at(format!("{:020}\n", now.0).as_bytes(), 0)?)
+    }
+}
+
+/// When whoever served this data directory last said that it does, if that is known.
+#[must_use]
+pub fn alive_at(data: &Path) -> Option<Timestamp> {
+    fs::read_to_string(data.join(LOCK)).ok()?.trim().parse().ok().map(Timestamp)
 }
 
 /// Whether some process serves this data directory. Makes no file.
@@ -57,12 +92,35 @@ impl Serving {
 /// # Errors
 /// The file system's.
 pub fn is_served(data: &Path) -> Result<bool> {
-    match File::open(data.join("serve.lock")) {
+    if matches!(lock_folder(data, FlockArg::LockSharedNonblock)?, Folder::Taken) {
+        return Ok(true);
+    }
+    match File::open(data.join(LOCK)) {
         // Given up at once: a server that begins in this very moment is patient.
         Ok(file) => Ok(lock(file, FlockArg::LockSharedNonblock, data)?.is_none()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What came of an attempt to lock a directory.
+enum Folder {
+    Ours(Flock<File>),
+    Taken,
+    Lockless,
+}
+
+fn lock_folder(data: &Path, how: FlockArg) -> Result<Folder> {
+    let folder = match File::open(data) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Folder::Lockless),
+        Err(error) => return Err(Error::file(data, &error)),
+    };
+    Ok(match Flock::lock(folder, how) {
+        Ok(lock) => Folder::Ours(lock),
+        Err((_, Errno::EWOULDBLOCK)) => Folder::Taken,
+        Err(_) => Folder::Lockless,
+    })
 }
 
 fn lock(file: File, how: FlockArg, data: &Path) -> Result<Option<Flock<File>>> {
@@ -78,6 +136,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn when_a_server_was_last_alive_outlives_it_and_what_is_no_time_says_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(alive_at(dir.path()), None);
+        let serving = Serving::begin(dir.path()).unwrap();
+        assert_eq!(alive_at(dir.path()), None);
+        for now in [1_700_000_000_000, 5, 1_800_000_000_000] {
+            serving.say_alive(Timestamp(now)).unwrap();
+            assert_eq!(alive_at(dir.path()), Some(Timestamp(now)));
+        }
+        drop(serving);
+        assert_eq!(alive_at(dir.path()), Some(Timestamp(1_800_000_000_000)));
+        fs::write(dir.path().join(LOCK), "torn").unwrap();
+        assert_eq!(alive_at(dir.path()), None);
+    }
+
+    #[test]
     fn one_serves_at_a_time_and_who_asks_takes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         assert!(!is_served(dir.path()).unwrap());
@@ -86,6 +160,9 @@ mod tests {
         assert!(is_served(dir.path()).unwrap());
         assert!(Serving::begin_if_unserved(dir.path()).unwrap().is_none());
         assert_eq!(Serving::begin(dir.path()).err().unwrap().kind, Kind::Conflict);
+        fs::remove_file(dir.path().join(LOCK)).unwrap();
+        assert!(is_served(dir.path()).unwrap(), "the right does not go with a name");
+        assert!(Serving::begin_if_unserved(dir.path()).unwrap().is_none());
         drop(first);
         assert!(!is_served(dir.path()).unwrap());
         assert!(Serving::begin_if_unserved(dir.path()).unwrap().is_some());

@@ -2,7 +2,7 @@
 
 use super::builds::Reasons;
 use super::health::Overview;
-use super::serving::is_served;
+use super::serving::{self, is_served};
 use super::{BuildReport, Coordinator};
 use crate::domain::build::Build;
 use crate::domain::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::store::{builds, settings};
 pub struct Standing {
     /// Whether a server runs on this data directory.
     pub is_served: bool,
-    /// When one last said so, to half a minute; `None`: none has run.
+    /// When one last said so, to a second, or half a minute where power was lost; `None`: none has run.
     pub alive_at: Option<Timestamp>,
     /// What there is.
     pub overview: Overview,
@@ -41,7 +41,7 @@ impl Coordinator {
         let overview = self.overview(now)?;
         let mut reasons = Reasons::of(is_served, now);
         self.store.read(|c| {
-            let alive_at = settings::alive_at(c)?;
+            let alive_at = settings::alive_at(c)?.max(serving::alive_at(&self.data));
             // Looked for anew: it may have been handed out since the overview.
             let oldest_pending = match builds::longest_pending(c)? {
                 Some((id, since)) => builds::by_id(c, id, now)?.map(|build| (build, since)),

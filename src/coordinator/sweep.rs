@@ -2,21 +2,49 @@
 
 use super::Coordinator;
 use super::builds::finish;
+use super::serving;
 use crate::domain::build::{FailureReason, Status};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::store::builds::Running;
-use crate::store::{artifacts, builds, settings};
+use crate::store::{artifacts, builds, settings, silence};
 use rusqlite::Connection;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A canceled build's runner stops reporting within seconds; its token stays readable for this, to mask its
 /// last words.
 const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// A server says every half minute that it lives. If it has not for so long, the machine slept, or its clock was set.
-const ABSENCE_MIN: Duration = Duration::from_secs(120);
+/// Clocks that differ by less over one look were not set: they only tick unevenly.
+const JUMP_MIN: Duration = Duration::from_millis(500);
+/// A server that looks each second and did not for longer was not there to hear anybody: more does not count as time.
+const LIVED_PER_LOOK_MAX: Duration = Duration::from_secs(15);
+
+/// When the clock was looked at last: the one that can be set, and the one that cannot.
+#[derive(Default)]
+pub struct Looked(Mutex<Option<(Timestamp, Instant)>>);
+
+/// That the clock was set, or that time passed in which nobody lived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Jump {
+    /// By so much later the clock shows, in milliseconds.
+    ms: i64,
+    /// It came within so much time before now.
+    within: Duration,
+}
+
+impl Looked {
+    /// What has happened to the clock since the last look, of which this is the next.
+    fn jump(&self, now: Timestamp, at: Instant) -> Option<Jump> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((now, at));
+        let (then, begun) = last?;
+        let within = at.saturating_duration_since(begun).min(LIVED_PER_LOOK_MAX);
+        let ms = now.0.saturating_sub(then.plus(within).0);
+        (u128::from(ms.unsigned_abs()) >= JUMP_MIN.as_millis()).then_some(Jump { ms, within })
+    }
+}
 
 /// What a sweep did.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -38,38 +66,40 @@ impl Coordinator {
     pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
         let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
         let grace = self.limits().timeout_grace;
+        let said = serving::alive_at(&self.data);
         self.store.write(move |c| {
-            forgive_absence(c, Duration::ZERO, grace, now)?;
+            forgive_absence(c, said, grace, now)?;
             settings::set_alive_at(c, now)
         })?;
         Ok(orphans)
     }
 
-    /// Says that a server serves. To be called every half minute.
+    /// Says that a server serves. To be called every half minute, and when it ends.
     ///
     /// # Errors
     /// The database's.
     pub fn say_alive(&self, now: Timestamp) -> Result<()> {
-        let grace = self.limits().timeout_grace;
-        self.store.write(move |c| {
-            forgive_absence(c, ABSENCE_MIN, grace, now)?;
-            settings::set_alive_at(c, now)
-        })
+        self.store.write(move |c| settings::set_alive_at(c, now))
     }
 
-    /// Forgives runners a time in which this server was there, but did not live: the machine slept, say. To be called
-    /// before each [`Coordinator::sweep`].
+    /// Notices that the clock was set, or that the machine slept, and moves with it what silence and deadlines are
+    /// counted from: neither makes a runner's silence longer or shorter. `at` is the same moment by a clock that cannot
+    /// be set and stands still while the machine sleeps. To be called each second, and before each
+    /// [`Coordinator::sweep`].
     ///
     /// # Errors
     /// The database's.
-    pub fn notice_absence(&self, now: Timestamp) -> Result<()> {
-        match self.store.read(settings::alive_at)? {
-            Some(from) if now.since(from) >= ABSENCE_MIN => {
-                log::warn!("nothing was done since {from}: that time does not count against runners");
-                self.say_alive(now)
-            }
-            _ => Ok(()),
-        }
+    pub fn notice_absence(&self, now: Timestamp, at: Instant) -> Result<()> {
+        let Some(Jump { ms, within }) = self.looked.jump(now, at) else { return Ok(()) };
+        let by = Duration::from_millis(ms.unsigned_abs());
+        let what =
+            if ms > 0 { "the clock was set forward, or nothing was done, by" } else { "the clock was set back by" };
+        log::warn!("{what} {by:?}: that does not count for or against runners");
+        let grace = self.limits().timeout_grace;
+        self.store.write(move |c| {
+            silence::move_times(c, ms, now.minus(within), now, grace)?;
+            settings::set_alive_at(c, now)
+        })
     }
 
     /// Ends builds whose runner is lost or that ran too long, and removes expired artifacts.
@@ -111,14 +141,19 @@ impl Coordinator {
     }
 }
 
-/// If no server has lived for `absence_min`: that time counts neither as silence nor against deadlines.
-fn forgive_absence(c: &Connection, absence_min: Duration, grace: Duration, now: Timestamp) -> Result<()> {
-    let Some(from) = settings::alive_at(c)?.filter(|from| now.since(*from) >= absence_min) else { return Ok(()) };
-    builds::forgive_silence(c, now.0.saturating_sub(from.0).max(0))?;
+/// The time in which no server lived counts neither as silence nor against deadlines. `said` is when the last one said
+/// so beside the database. A clock that was set back meanwhile takes the times with it.
+fn forgive_absence(c: &Connection, said: Option<Timestamp>, grace: Duration, now: Timestamp) -> Result<()> {
+    let Some(from) = settings::alive_at(c)?.max(said) else { return Ok(()) };
+    let absence_ms = now.0.saturating_sub(from.0);
+    if absence_ms < 0 {
+        return silence::move_times(c, absence_ms, now, now, grace);
+    }
+    silence::forgive_silence(c, absence_ms)?;
     for build in builds::running(c)? {
         let deadline = deadline(&build, grace);
         if from <= deadline && deadline <= now {
-            builds::put_off(c, build.id, now.plus(grace))?;
+            silence::put_off(c, build.id, now.plus(grace))?;
         }
     }
     Ok(())
@@ -145,6 +180,25 @@ fn verdict(build: &Running, limits: &Limits, now: Timestamp) -> Option<FailureRe
 mod tests {
     use super::*;
     use crate::domain::build::BuildId;
+
+    #[test]
+    fn a_clock_that_is_set_is_told_from_one_that_ticks_and_from_time_that_was_lived() {
+        let begun = Instant::now();
+        for (lived_ms, shown_ms, expected) in [
+            (1000, 1000, None),
+            (1000, 1400, None),
+            (1000, 61_000, Some((60_000, 1000))),
+            (1000, -86_400_000, Some((-86_401_000, 1000))),
+            // The process was stopped, and time went on.
+            (3_600_000, 3_600_000, Some((3_585_000, 15_000))),
+        ] {
+            let looked = Looked::default();
+            assert_eq!(looked.jump(Timestamp(0), begun), None);
+            let got = looked.jump(Timestamp(shown_ms), begun + Duration::from_millis(lived_ms));
+            let expected = expected.map(|(ms, within)| Jump { ms, within: Duration::from_millis(within) });
+            assert_eq!(got, expected, "{lived_ms} {shown_ms}");
+        }
+    }
 
     #[test]
     fn silent_and_late_builds_are_given_up_but_not_for_our_own_absence() {

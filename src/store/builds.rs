@@ -325,24 +325,6 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Puts off when a running build is given up.
-///
-/// # Errors
-/// The database's.
-pub fn put_off(c: &Connection, id: BuildId, deadline: Timestamp) -> Result<()> {
-    c.execute("UPDATE builds SET deadline_at = ?1 WHERE id = ?2 AND status = 'running'", [deadline.0, id.0])?;
-    Ok(())
-}
-
-/// Forgives the runners of all running builds a time in which no server ran.
-///
-/// # Errors
-/// The database's.
-pub fn forgive_silence(c: &Connection, silence_ms: i64) -> Result<()> {
-    c.execute("UPDATE builds SET seen_at = seen_at + ?1 WHERE status = 'running'", [silence_ms])?;
-    Ok(())
-}
-
 /// Forgets the readable tokens of builds that were canceled before `before`: their runners have gone silent.
 ///
 /// # Errors
@@ -370,19 +352,6 @@ pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
 /// The database's.
 pub fn needs(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
     ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", id.0)
-}
-
-/// The builds in state `created` that need this one.
-///
-/// # Errors
-/// The database's.
-pub fn waiting_for(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
-    ids(
-        c,
-        "SELECT n.build_id FROM build_needs n JOIN builds b ON b.id = n.build_id
-         WHERE n.needs_id = ?1 AND b.status = 'created' ORDER BY n.build_id",
-        id.0,
-    )
 }
 
 /// The builds that this runner has at present.

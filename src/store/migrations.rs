@@ -34,6 +34,14 @@ pub fn migrate(connection: &mut Connection) -> Result<()> {
     migrate_by(connection, &STEPS, VERSION)
 }
 
+/// Whether the file has the present schema.
+///
+/// # Errors
+/// If it is not ours, or from a newer version.
+pub fn is_present(connection: &Connection) -> Result<bool> {
+    Ok(check_ours(connection, VERSION)? == Some(VERSION))
+}
+
 fn migrate_by(connection: &mut Connection, steps: &[&str], newest: i32) -> Result<()> {
     let version = check_ours(connection, newest)?;
     if version == Some(newest) {

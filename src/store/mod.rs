@@ -10,18 +10,22 @@ pub mod builds;
 pub mod inspect;
 pub mod invariants;
 mod migrations;
+pub mod place;
 pub mod projects;
 pub mod queue;
 mod readers;
 pub mod retention;
 pub mod runners;
 pub mod settings;
+pub mod silence;
 pub mod statistics;
 pub mod traces;
+pub mod undecided;
 pub mod usage;
 mod writer;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use place::Place;
 use queue::Queue;
 use readers::Readers;
 use rusqlite::config::DbConfig;
@@ -81,10 +85,29 @@ impl Store {
     pub fn open(path: &Path) -> Result<Store> {
         let mut connection = open(path, Access::Write)?;
         migrations::migrate(&mut connection)?;
+        Store::of(path, connection, Access::Read)
+    }
+
+    /// Opens the database at `path` where nothing can be written: reads work, and writes say why they do not.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`Kind::Conflict`] for a file that a crash left, or that an older version made.
+    pub fn open_fixed(path: &Path) -> Result<Store> {
+        let access = if inspect::in_use(path) { Access::Read } else { Access::Still };
+        let connection = open(path, access)?;
+        if !migrations::is_present(&connection)? {
+            let why = "an older version made this data, and it cannot be brought up to date where it cannot be written";
+            return Err(Error::new(Kind::Conflict, format!("{why}: copy it elsewhere, and name the copy")));
+        }
+        Store::of(path, connection, access)
+    }
+
+    fn of(path: &Path, connection: Connection, reading: Access) -> Result<Store> {
+        let place = Place::of(path)?;
         let queue = Arc::new(Queue::default());
         queue.note(queue::generation(&connection)?);
-        let writer = Writer::new(connection, Arc::clone(&queue));
-        let (log, readers) = (inspect::beside(path, "-wal"), Readers::new(path.to_owned()));
+        let writer = Writer::new(connection, Arc::clone(&queue), place.clone());
+        let (log, readers) = (inspect::beside(path, "-wal"), Readers::new(path.to_owned(), reading, place));
         Ok(Store { writer, readers, queue, log, seen: Mutex::default() })
     }
 
@@ -195,7 +218,8 @@ fn open(path: &Path, access: Access) -> Result<Connection> {
             "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
              PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 4000;
              PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;
-             PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;"
+             PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;
+             CREATE TEMP TABLE undecided (needs_id INTEGER NOT NULL, after_id INTEGER NOT NULL) STRICT;"
         }
     })?;
     Ok(connection)

@@ -1,6 +1,7 @@
 //! The connections that read. A read takes microseconds, so a few serve any number of threads; opening one for
 //! each read would cost a hundred times as much.
 
+use super::place::Place;
 use super::{Access, open};
 use crate::error::Result;
 use rusqlite::Connection;
@@ -12,6 +13,9 @@ const READERS_MAX: usize = 16;
 
 pub struct Readers {
     path: PathBuf,
+    access: Access,
+    /// A connection that is opened later must not be to another file.
+    place: Place,
     all: Mutex<All>,
     freed: Condvar,
 }
@@ -31,8 +35,8 @@ struct Loan<'a> {
 }
 
 impl Readers {
-    pub fn new(path: PathBuf) -> Readers {
-        Readers { path, all: Mutex::default(), freed: Condvar::new() }
+    pub fn new(path: PathBuf, access: Access, place: Place) -> Readers {
+        Readers { path, access, place, all: Mutex::default(), freed: Condvar::new() }
     }
 
     /// The database's file.
@@ -77,7 +81,11 @@ impl Loan<'_> {
     fn connection(&mut self) -> Result<&mut Connection> {
         Ok(match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(open(&self.readers.path, Access::Read)?),
+            none => {
+                let connection = open(&self.readers.path, self.readers.access)?;
+                self.readers.place.check()?;
+                none.insert(connection)
+            }
         })
     }
 }

@@ -10,6 +10,7 @@
 use crate::crew;
 use crate::error::{Error, Result};
 use crate::metrics::Histogram;
+use crate::store::place::Place;
 use crate::store::queue::{self, Queue};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::VecDeque;
@@ -103,6 +104,7 @@ struct Shared {
     /// Calls the thread.
     called: Condvar,
     queue: Arc<Queue>,
+    place: Place,
     commits: Commits,
 }
 
@@ -133,11 +135,11 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Writes through `connection`, and tells `queue` what became of its generation.
-    pub fn new(connection: Connection, queue: Arc<Queue>) -> Writer {
+    /// Writes through `connection` to the file at `place`, and tells `queue` what became of its generation.
+    pub fn new(connection: Connection, queue: Arc<Queue>, place: Place) -> Writer {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
         let (called, commits) = (Condvar::new(), Commits::default());
-        Writer(Arc::new(Shared { connection, waiting, called, queue, commits }))
+        Writer(Arc::new(Shared { connection, waiting, called, queue, place, commits }))
     }
 
     /// What commits have taken so far.
@@ -288,6 +290,7 @@ impl Shared {
             run_job(&transaction, job.as_mut())?;
         }
         let generation = queue::generation(&transaction)?;
+        self.place.check()?;
         let begun = Instant::now();
         transaction.commit()?;
         self.commits.times.observe(begun.elapsed());

@@ -8,6 +8,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,20 @@ pub struct Files {
 pub struct Certificate(pub(super) Arc<ServerConfig>);
 
 impl Files {
+    /// What there is to say against the rights on the key's file: who else can read it can pretend to be the server.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let mode = std::fs::metadata(&self.key).ok()?.permissions().mode();
+        // A group of its own is how packages share keys (`ssl-cert`).
+        (mode & 0o004 != 0).then(|| {
+            let key = self.key.display();
+            format!(
+                "every user of this machine can read the private key {key} ({:03o}): `chmod o= {key}`",
+                mode & 0o777
+            )
+        })
+    }
+
     /// Reads both, and finds out whether they belong together.
     ///
     /// # Errors

@@ -222,23 +222,26 @@ fn a_time_in_which_the_machine_slept_does_not_count_against_runners() {
     let began = Timestamp::now();
     let coordinator = unserved(dir.path());
     coordinator.begin_serving(began).unwrap();
-    let late = running_since(&coordinator, NewBuild { timeout_s: Some(1000), ..new_build("demo") }, began);
+    let late = running_since(&coordinator, NewBuild { timeout_s: Some(20), ..new_build("demo") }, began);
     let silent = running_since(&coordinator, NewBuild { timeout_s: Some(1_000_000), ..new_build("demo") }, began);
-    let tick = |now| {
-        coordinator.notice_absence(now).unwrap();
+    // The clock that cannot be set stands still meanwhile.
+    let steady = Instant::now();
+    let tick = |now, lived_s| {
+        coordinator.notice_absence(now, steady + Duration::from_secs(lived_s)).unwrap();
         coordinator.sweep(now).unwrap()
     };
+    assert_eq!(tick(began, 0), Swept::default());
     let woken = after(began, 100_000);
     // A probe of readiness may come first, which says so: it must not hide the absence.
     coordinator.say_alive(woken).unwrap();
-    assert_eq!(tick(woken), Swept::default());
+    assert_eq!(tick(woken, 1), Swept::default());
     // From now on it lives, and the silence counts.
     let patience = RUNNER_TIMEOUT_S + STEP_S;
     let (mut ends, mut at) = (Vec::new(), 0);
-    while at <= patience.max(GRACE_S) {
-        at += 30;
+    while at <= 1000 + patience.max(GRACE_S) {
+        at += 10;
         coordinator.say_alive(after(woken, at)).unwrap();
-        let swept = tick(after(woken, at));
+        let swept = tick(after(woken, at), 1 + at);
         if swept != Swept::default() {
             ends.push((at, swept));
         }

@@ -146,11 +146,11 @@ fn a_socket_for_another_process_is_not_taken() {
 }
 
 /// A service manager's ear.
-struct Ear(UnixDatagram);
+pub struct Ear(UnixDatagram);
 
 impl Ear {
     /// The next message that has this line.
-    fn hears(&self, line: &str) -> String {
+    pub fn hears(&self, line: &str) -> String {
         let mut all = Vec::new();
         wait_for(&format!("{line} of {all:?}"), || {
             let mut words = [0; 4096];
@@ -160,9 +160,25 @@ impl Ear {
             words.lines().any(|own| own.starts_with(line)).then_some(words)
         })
     }
+
+    /// Whether a message that has this line is there or comes in a moment; what comes before it is forgotten.
+    pub fn has_heard(&self, line: &str) -> bool {
+        let mut words = [0; 4096];
+        while let Ok(count) = self.0.recv(&mut words) {
+            if String::from_utf8_lossy(&words[..count]).lines().any(|own| own.starts_with(line)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets what is there.
+    pub fn forget(&self) {
+        while self.has_heard("") {}
+    }
 }
 
-fn notifying(command: &mut Command, dir: &Path) -> Ear {
+pub fn notifying(command: &mut Command, dir: &Path) -> Ear {
     let path = dir.join("notify");
     let ear = UnixDatagram::bind(&path).unwrap();
     ear.set_read_timeout(Some(Duration::from_millis(100))).unwrap();

@@ -125,6 +125,7 @@ fn a_runner_that_reports_on_its_build_is_online_however_long_it_has_not_asked() 
 fn the_status_says_how_things_stand_whether_or_not_a_server_runs() {
     let dir = tempfile::tempdir().unwrap();
     let status = |data: &Path| -> Value { serde_json::from_str(&command(data, &["status", "--json"])).unwrap() };
+    command(dir.path(), &["runner", "token"]);
     let empty = status(dir.path());
     assert_eq!(empty["server"], json!({"running": false, "alive_at": null}));
     assert_eq!(empty["queue"], json!({"pending": 0, "created": 0, "oldest": null}));

@@ -1,0 +1,66 @@
+//! Builds that wait for others, and those of which it is not decided yet what comes after them.
+
+use crate::domain::build::BuildId;
+use crate::error::Result;
+use rusqlite::Connection;
+
+/// The next builds after `after` in state `created` that need this one.
+///
+/// # Errors
+/// The database's.
+pub fn waiting_for(c: &Connection, id: BuildId, after: BuildId, count_max: usize) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT n.build_id FROM build_needs n JOIN builds b ON b.id = n.build_id
+         WHERE n.needs_id = ?1 AND n.build_id > ?2 AND b.status = 'created' ORDER BY n.build_id LIMIT ?3",
+    )?;
+    let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let rows = statement.query_map([id.0, after.0, count_max], |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The builds in state `created` among those with ids above `after`, up to `last`.
+///
+/// # Errors
+/// The database's.
+pub fn created_between(c: &Connection, after: BuildId, last: BuildId) -> Result<Vec<BuildId>> {
+    let mut statement =
+        c.prepare_cached("SELECT id FROM builds WHERE id > ?1 AND id <= ?2 AND status = 'created' ORDER BY id")?;
+    let rows = statement.query_map([after.0, last.0], |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The newest build there ever was.
+///
+/// # Errors
+/// The database's.
+pub fn newest(c: &Connection) -> Result<BuildId> {
+    Ok(BuildId(c.prepare_cached("SELECT coalesce(max(id), 0) FROM builds")?.query_row([], |row| row.get(0))?))
+}
+
+/// Builds that have ended, of which those that need them are not all decided yet: each with the last that is. Known to
+/// the connection that writes, and to no other process.
+///
+/// # Errors
+/// The database's.
+pub fn leave(c: &Connection, ended: &[(BuildId, BuildId)]) -> Result<()> {
+    let mut statement = c.prepare_cached("INSERT INTO temp.undecided (needs_id, after_id) VALUES (?1, ?2)")?;
+    for (id, after) in ended {
+        statement.execute([id.0, after.0])?;
+    }
+    Ok(())
+}
+
+/// Takes the newest of what [`leave`] left.
+///
+/// # Errors
+/// The database's.
+pub fn take(c: &Connection, count_max: usize) -> Result<Vec<(BuildId, BuildId)>> {
+    let mut statement = c.prepare_cached(
+        "DELETE FROM temp.undecided WHERE rowid IN (SELECT rowid FROM temp.undecided ORDER BY rowid DESC LIMIT ?1)
+         RETURNING needs_id, after_id",
+    )?;
+    let rows = statement.query_map([i64::try_from(count_max).unwrap_or(i64::MAX)], |row| {
+        Ok((BuildId(row.get(0)?), BuildId(row.get(1)?)))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
