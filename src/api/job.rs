@@ -7,6 +7,7 @@ use crate::coordinator::{Assigned, Dependency};
 use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Status, Variable};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// All fields of protocol 1.9.
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ pub struct Job<'a> {
     stage: &'a str,
     project_id: ProjectId,
     project_name: &'a str,
-    commands: &'a str,
+    commands: Cow<'a, str>,
     repo_url: String,
     before_sha: &'a str,
     allow_git_fetch: bool,
@@ -77,19 +78,24 @@ impl<'a> Job<'a> {
             stage: &build.stage,
             project_id: build.project_id,
             project_name: &build.project,
-            commands: &spec.commands,
+            commands: assigned.commands(),
             repo_url: assigned.repo_url(),
             before_sha: assigned.before_sha(),
             allow_git_fetch: spec.allow_git_fetch,
             timeout: spec.timeout_s,
             options: &spec.options,
-            variables: assigned.variables(),
+            variables: assigned.variables().into_iter().map(unexpanded).collect(),
             depends_on_builds: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
             credentials: [],
             artifacts_file: assigned.artifacts().map(File::of),
             artifacts_expire_at: assigned.artifacts().map(|file| file.expire_at.map(|at| at.to_string())),
         }
     }
+}
+
+/// Runners 1.x replace `$NAME` in values by other variables, and `$$` by `$`.
+fn unexpanded(variable: Variable) -> Variable {
+    Variable { value: variable.value.replace('$', "$$"), ..variable }
 }
 
 impl<'a> Needed<'a> {

@@ -1,9 +1,10 @@
 //! `baton build add`, and the options that it shares with `baton run`.
 
-use super::secrets::read_secret;
-use super::{Done, Stop, build, build_file, build_id, duration, keeping_text, tags};
+use super::secrets::{read_secret, warn_of_short};
+use super::{Done, Stop, build, build_file, build_id, duration, keeping_text, print, tags};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
+use crate::domain::script;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
@@ -47,12 +48,14 @@ macro_rules! build_options {
             #[argh(option, arg_name = "STAGE", default = "String::from(\"test\")")]
             stage: String,
 
-            /// a variable of the build that everybody may see; may be given several times
+            /// a variable of the build that everybody may see; the value arrives as it is, also with $ in it. May be
+            /// given several times
             #[argh(option, arg_name = "K=V", from_str_fn(variable))]
             variable: Vec<Variable>,
 
-            /// a variable whose value is masked in the log; may be given several times. Other users of this
-            /// machine can see it in the list of processes; --secret-file keeps it out of there
+            /// a variable whose value is masked in the log, each line of it with at least 8 bytes; may be given several
+            /// times. Other users of this machine can see it in the list of processes; --secret-file keeps it out of
+            /// there
             #[argh(option, arg_name = "K=V", from_str_fn(unread))]
             secret: Vec<Secret>,
 
@@ -130,7 +133,8 @@ build_options! {
             A line of --from is a JSON object: the fields project, name, stage, ref, sha, tags and needs as in\n\
             `build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\n\
             lines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); options as the runner\n\
-            gets them; variables, an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones.",
+            gets them; variables, an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones; values\n\
+            arrive as they are.",
         example = "echo '{{\"project\": \"demo\", \"script\": [\"make\", \"make test\"]}}' | {command_name} --from -"
     )]
     pub struct Add {
@@ -138,11 +142,11 @@ build_options! {
         #[argh(option, arg_name = "NAME")]
         project: Option<String>,
 
-        /// a line of shell script; may be given several times
+        /// a line of shell script, or several; may be given several times
         #[argh(option, arg_name = "LINE")]
         script: Vec<String>,
 
-        /// a file with the script; - is standard input
+        /// a file with the script, which the runner's shell runs as it is; - is standard input
         #[argh(option, arg_name = "FILE")]
         script_file: Option<String>,
 
@@ -182,6 +186,7 @@ impl Add {
             let lines = build_file::read(&mut input(file)?, self.project.as_deref())
                 .map_err(|message| Stop::Failed(format!("{message}; nothing was queued")))?;
             let coordinator = open()?;
+            build_file::warn_of_short_secrets(&lines);
             return build::new_builds(&coordinator, &build_file::queue(&coordinator, lines)?, json);
         }
         let project = self.project.take().ok_or_else(|| usage("--project is missing"))?;
@@ -191,6 +196,7 @@ impl Add {
         let commands = script(&self.script, self.script_file.as_deref())?;
         let new = self.new_build(project, commands)?;
         let coordinator = open()?;
+        warn_of_short(&new.variables);
         let ids = coordinator.add_builds(vec![Queued { new, needs_names: Vec::new() }], Timestamp::now())?;
         build::new_builds(&coordinator, &ids, json)
     }
@@ -220,7 +226,15 @@ fn script(lines: &[String], file: Option<&str>) -> Done<String> {
             if bytes.len() as u64 > SCRIPT_BYTES_MAX {
                 return Err(failed(&format!("a script has at most {SCRIPT_BYTES_MAX} bytes")));
             }
-            String::from_utf8(bytes).map_err(|_| failed(&"it is not UTF-8"))
+            let text = String::from_utf8(bytes).map_err(|_| failed(&"it is not UTF-8"))?;
+            let text = script::from_editor(&text).into_owned();
+            if let Some(program) = script::foreign_interpreter(&text) {
+                print::note(&format!(
+                    "the first line of {file} is {program:?}, but the runner's shell runs it; to have that program run a \
+                     file of the sources, call it: --script 'PROGRAM FILE'"
+                ));
+            }
+            Ok(text)
         }
         (_, Some(_)) => Err(usage("--script and --script-file do not go together")),
     }

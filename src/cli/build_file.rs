@@ -3,6 +3,7 @@
 //! What must stay true: every error names its line, none repeats a value, which might be a secret; what
 //! `build show --json` prints can be fed back.
 
+use super::secrets::warn_of_short;
 use super::{Done, Stop};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
@@ -142,6 +143,11 @@ fn parse(line: &[u8], project: Option<&str>) -> Result<Queued, String> {
     fields.check_rest()?;
     new.check()?;
     Ok(Queued { new, needs_names })
+}
+
+/// Says which secrets of the lines are too short to be masked.
+pub fn warn_of_short_secrets(lines: &[Line]) {
+    warn_of_short(lines.iter().flat_map(|line| &line.queued.new.variables));
 }
 
 /// serde's own words would repeat a value that is no object.

@@ -230,6 +230,7 @@ pub fn build(report: &BuildReport) -> Done {
         ("needs", Some(needs.join(", "))),
         ("created", time(Some(build.created_at))),
         ("started", time(build.started_at)),
+        ("last call", time(build.seen_at.filter(|_| tells_last_call(build)))),
         ("finished", time(build.finished_at)),
         ("took", Some(run_time(build)).filter(|took| took != "-")),
         ("erased", time(build.erased_at)),
@@ -242,6 +243,11 @@ pub fn build(report: &BuildReport) -> Done {
         .filter_map(|(name, value)| Some([name.to_owned(), value.filter(|value| !value.is_empty())?]))
         .collect();
     out(&aligned(&rows))
+}
+
+/// Whether the last sign of life of the build's runner is of use: while nobody knows whether it lives, and if it did not.
+fn tells_last_call(build: &Build) -> bool {
+    build.status == Status::Running || build.failure_reason == Some(FailureReason::RunnerLost)
 }
 
 fn run_time(build: &Build) -> String {
@@ -273,6 +279,7 @@ mod tests {
                 created_at: Timestamp(1_000_000_000_123),
                 started_at: None,
                 finished_at: None,
+                seen_at: None,
                 erased_at: None,
                 runner: None,
                 trace_size: 0,

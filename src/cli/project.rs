@@ -4,9 +4,11 @@ use super::{Done, duration, print};
 use crate::coordinator::Coordinator;
 use crate::domain::build::ProjectId;
 use crate::domain::duration::format_duration;
+use crate::domain::repo_url::shown;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Make and list projects: where builds come from.
@@ -80,7 +82,7 @@ struct Token {
 struct Added<'a> {
     id: ProjectId,
     name: &'a str,
-    repo_url: Option<&'a str>,
+    repo_url: Option<Cow<'a, str>>,
     ci_token: &'a str,
 }
 
@@ -128,7 +130,12 @@ impl Add {
         let project = coordinator.add_project(&self.name, self.repo_url.as_deref(), self.timeout, Timestamp::now())?;
         let (name, ci_token) = (project.name.as_str(), project.ci_token.as_str());
         if self.json {
-            return print::json(&Added { id: project.id, name, repo_url: project.repo_url.as_deref(), ci_token });
+            return print::json(&Added {
+                id: project.id,
+                name,
+                repo_url: project.repo_url.as_deref().map(shown),
+                ci_token,
+            });
         }
         print::out(&format!("project {} {name}, CI token {ci_token}\n", project.id.0))
     }
@@ -141,7 +148,7 @@ impl List {
             return print::json_lines(projects.into_iter().map(|project| Listed {
                 id: project.id,
                 name: project.name,
-                repo_url: project.repo_url,
+                repo_url: project.repo_url.map(|url| shown(&url).into_owned()),
                 timeout: project.timeout_s,
                 created_at: project.created_at.to_string(),
             }));
@@ -153,7 +160,7 @@ impl List {
                 project.name,
                 format_duration(timeout),
                 print::short_time(Some(project.created_at)),
-                project.repo_url.unwrap_or_else(print::dash),
+                project.repo_url.map_or_else(print::dash, |url| shown(&url).into_owned()),
             ]
         });
         print::table(

@@ -5,6 +5,7 @@ use super::build_add::{Secret, build_options, options, seconds, unread, variable
 use super::guard::check_place;
 use super::interrupt::Interrupt;
 use super::patience::Patience;
+use super::secrets::warn_of_short;
 use super::shell::quoted;
 use super::unpack::unpack;
 use super::{Done, Stop, artifacts, build_id, duration, keeping_text, print, sources, tags, trace};
@@ -107,6 +108,7 @@ impl Run {
         new.project = project.name;
         let (words, below) = sources.map_or_else(Default::default, |sources| (sources.words, sources.below));
         artifacts_of(&mut new.options, &below)?;
+        warn_of_short(&new.variables);
         let id = interrupt.queue(&coordinator, || {
             let ids = coordinator.add_builds(vec![new.into()], Timestamp::now())?;
             ids.first().copied().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))

@@ -3,8 +3,31 @@
 //! What must stay true: no message repeats what a file holds, nor its name, in whose place somebody may have written
 //! the secret itself.
 
+use super::print;
+use crate::domain::build::Variable;
+use crate::domain::secret;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
+
+/// Most names in a message.
+const NAMES_MAX: usize = 10;
+
+/// Says on standard error which secret variables are too short to be masked.
+pub fn warn_of_short<'a>(variables: impl IntoIterator<Item = &'a Variable>) {
+    let is_readable = |variable: &&Variable| !variable.public && secret::is_short(&variable.value);
+    let names: BTreeSet<&str> =
+        variables.into_iter().filter(is_readable).map(|variable| variable.key.as_str()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let more = if names.len() > NAMES_MAX { ", ..." } else { "" };
+    let shown = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
+    print::note(&format!(
+        "not masked in the log, since shorter than {} bytes: the secret {shown}{more}",
+        secret::BYTES_MIN
+    ));
+}
 
 /// The text of `file`, `-` for standard input, without one line end at its end. An error's sentence begins after the
 /// name of what the secret is for.

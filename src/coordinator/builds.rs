@@ -3,10 +3,9 @@
 use super::Coordinator;
 use super::runners::at_work;
 use super::serving::is_served;
-use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, ProjectId, Status, after_needs};
-use crate::domain::pending::{UNSERVED, needs_reason, pending_reason};
+use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, Status, after_needs};
+use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason};
 use crate::domain::runner::RunnerAtWork;
-use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::builds::{BuildState, Filter};
@@ -221,7 +220,7 @@ pub struct Reasons {
     is_served: bool,
     now: Timestamp,
     runners: Option<Vec<RunnerAtWork>>,
-    known: HashMap<(ProjectId, Tags), String>,
+    known: HashMap<Asked, String>,
 }
 
 impl Reasons {
@@ -243,7 +242,8 @@ impl Reasons {
         if !self.is_served {
             return Ok(UNSERVED.to_owned());
         }
-        let asked = (build.project_id, build.tags.clone());
+        let has_sources = builds::has_sources(c, build.id)?;
+        let asked = Asked { project: build.project_id, tags: build.tags.clone(), has_sources };
         if let Some(reason) = self.known.get(&asked) {
             return Ok(reason.clone());
         }
@@ -251,7 +251,7 @@ impl Reasons {
             Some(runners) => runners,
             None => at_work(c)?,
         };
-        let reason = pending_reason(asked.0, &asked.1, self.runners.insert(runners), self.now);
+        let reason = pending_reason(&asked, self.runners.insert(runners), self.now);
         self.known.insert(asked, reason.clone());
         Ok(reason)
     }

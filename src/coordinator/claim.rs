@@ -7,11 +7,13 @@ use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
+use crate::domain::{repo_url, script};
 use crate::error::{Error, Result};
 use crate::store::builds::Spec;
 use crate::store::queue::QueueKey;
 use crate::store::{builds, projects, queue, runners};
 use rusqlite::Connection;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -106,7 +108,11 @@ impl Profiles {
             return Ok(None);
         }
         let sets = self.matching(c, runner, seen)?;
-        builds::oldest_pending(c, &sets, runner.project.as_ref().map(|(id, _)| *id))
+        let project = runner.project.as_ref().map(|(id, _)| *id);
+        if runner.info.needs_sources() {
+            return builds::oldest_pending_with_sources(c, &sets, project);
+        }
+        builds::oldest_pending(c, &sets, project)
     }
 }
 
@@ -250,6 +256,16 @@ impl Assigned {
         self.spec.before_sha.as_deref().unwrap_or(NO_COMMIT)
     }
 
+    /// The script for a runner 1.x. On Windows its shell is none of POSIX, unless it works in containers.
+    #[must_use]
+    pub fn commands(&self) -> Cow<'_, str> {
+        let says = |field| self.runner.as_ref().and_then(|runner| runner.info.get(field)).unwrap_or_default();
+        if says("platform") == "windows" && matches!(says("executor"), "" | "shell") {
+            return Cow::Borrowed(&self.spec.commands);
+        }
+        script::for_lines(&self.spec.commands)
+    }
+
     /// Where the runner fetches from. Without sources: a URL that no runner asks, since the variables then
     /// switch fetching off.
     #[must_use]
@@ -257,13 +273,16 @@ impl Assigned {
         self.repo_url.clone().unwrap_or_else(|| format!("http://baton.invalid/{}.git", slug(&self.build.project)))
     }
 
-    /// The variables that GitLab sends, in its order, then the operator's (protocol 1.9): later ones win.
+    /// The variables that GitLab sends, in its order, then the operator's (protocol 1.9): later ones win. Values are as
+    /// the build is to get them.
     #[must_use]
     pub fn variables(&self) -> Vec<Variable> {
         let (build, sha, repo_url) = (&self.build, self.sha(), self.repo_url());
         let id = build.id.to_string();
         let ref_slug = slug(&build.ref_);
         let public = |key: &str, value: &str| Variable::public(key, value);
+        let repository =
+            |key: &str| Variable { public: repo_url::secrets(&repo_url).is_empty(), ..public(key, &repo_url) };
         let mut all = vec![
             public("CI", "true"),
             public("GITLAB_CI", "true"),
@@ -277,7 +296,7 @@ impl Assigned {
             public("CI_COMMIT_SHA", &sha),
             public("CI_COMMIT_REF_NAME", &build.ref_),
             public("CI_COMMIT_REF_SLUG", &ref_slug),
-            public("CI_REPOSITORY_URL", &repo_url),
+            repository("CI_REPOSITORY_URL"),
         ];
         if self.spec.is_tag {
             all.push(public("CI_COMMIT_TAG", &build.ref_));
@@ -291,7 +310,7 @@ impl Assigned {
             public("CI_BUILD_NAME", &build.name),
             public("CI_BUILD_STAGE", &build.stage),
             Variable::secret("CI_BUILD_TOKEN", self.token.reveal()),
-            public("CI_BUILD_REPO", &repo_url),
+            repository("CI_BUILD_REPO"),
         ]);
         if self.spec.is_tag {
             all.push(public("CI_BUILD_TAG", &build.ref_));

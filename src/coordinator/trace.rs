@@ -2,12 +2,14 @@
 
 use super::auth::{Purpose, build_for, build_for_put};
 use super::builds::finish;
+use super::maskers::Maskers;
 use super::whole_trace::{Continuation, PIECE_BYTES_MAX, Ready};
 use super::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::content_range::ContentRange;
-use crate::domain::masking::Carry;
+use crate::domain::masking::{Carry, Masker};
 use crate::domain::runner::RunnerId;
+use crate::domain::size::format_size;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
@@ -90,7 +92,7 @@ impl Coordinator {
         let mut start = fitting(range, data.len() as u64).map(|range| range.start);
         loop {
             let rest = data.split_off(data.len().min(PIECE_BYTES_MAX));
-            let piece = Piece { start, data, follow: rest.len() as u64 };
+            let piece = Piece { start, data };
             let deed = self.append_piece(id, token.clone(), piece, self.check_room(), now);
             if rest.is_empty() {
                 return Ok(deed);
@@ -133,16 +135,23 @@ impl Coordinator {
                 return Ok(Patched::Elsewhere { size: trace.size });
             }
             let size = trace.size + piece.data.len() as u64;
-            if size + piece.follow > bytes_max {
+            let mut data = piece.data;
+            if size > bytes_max {
+                if room.is_ok() {
+                    let fitting = usize::try_from(bytes_max.saturating_sub(trace.size)).unwrap_or(data.len());
+                    data.truncate(fitting);
+                    append(c, id, &*maskers.of_build(c, id)?, data)?;
+                    append(c, id, &*maskers.of_build(c, id)?, cut_line(bytes_max))?;
+                }
                 finish(c, &build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
                 return Ok(Patched::NotRunning { status: Status::Failed, runner: build.runner_id });
             }
-            if !piece.data.is_empty() {
+            if !data.is_empty() {
                 if let Err(error) = room {
                     return Ok(Patched::Refused(error));
                 }
                 let masker = maskers.of_build(c, id)?;
-                Continuation::new(&masker, &carry(&trace)?, trace.size, piece.data).write(c, id, &trace)?;
+                Continuation::new(&masker, &carry(&trace)?, trace.size, data).write(c, id, &trace)?;
             }
             Ok(Patched::Stored { status: Status::Running, size, runner: build.runner_id })
         })
@@ -196,17 +205,22 @@ impl Coordinator {
     pub fn try_update(&self, report: &Report) -> Result<Deed<Option<Updated>>> {
         let Report { id, now, .. } = *report;
         let end = report.state.as_deref().and_then(end_of);
-        let too_large = report.trace.as_ref().is_some_and(|trace| trace.len() as u64 > self.limits().trace_bytes_max);
+        let bytes_max = self.limits().trace_bytes_max;
+        let too_large = report.trace.as_ref().is_some_and(|trace| trace.len() as u64 > bytes_max);
         let room = self.check_room();
         // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
         let has_room = room.is_ok() || end.is_some();
         let trace = match &report.trace {
             None => None,
-            Some(_) if too_large => Some(Ready::Not),
-            Some(data) => Some(self.ready(id, report.token.as_ref(), data, has_room, now)?),
+            Some(data) => {
+                let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+                let data = data.get(..most).unwrap_or(data);
+                Some(self.ready(id, report.token.as_ref(), data, has_room, now)?)
+            }
         };
         let room = if has_room { Ok(()) } else { room };
-        let update = Update { id, end, trace, too_large, room, step: self.limits().seen_step(), now };
+        let cut = too_large.then(|| Cut { bytes_max, maskers: Arc::clone(&self.maskers) });
+        let update = Update { id, end, trace, cut, room, step: self.limits().seen_step(), now };
         let token = report.token.clone();
         Ok(Deed::write(&self.store, move |c| update.run(c, &build_for_put(c, id, token.as_ref())?)))
     }
@@ -248,8 +262,18 @@ pub struct Piece {
     pub start: Result<u64>,
     /// Its bytes.
     pub data: Vec<u8>,
-    /// How many more bytes the patch has.
-    pub follow: u64,
+}
+
+/// Appends to the trace, whatever its length.
+fn append(c: &Connection, id: BuildId, masker: &Masker, data: Vec<u8>) -> Result<()> {
+    let trace = traces::of_build(c, id)?;
+    Continuation::new(masker, &carry(&trace)?, trace.size, data).write(c, id, &trace)
+}
+
+/// The last line of a log of which no more is kept.
+fn cut_line(bytes_max: u64) -> Vec<u8> {
+    format!("\nbaton: the log is cut here, at {}, the most that the server keeps of one\n", format_size(bytes_max))
+        .into_bytes()
 }
 
 /// A report, with all that was found out beforehand.
@@ -257,10 +281,17 @@ struct Update {
     id: BuildId,
     end: Option<(Status, Option<FailureReason>)>,
     trace: Option<Ready>,
-    too_large: bool,
+    /// Set when the trace is only what fits of the one that was sent.
+    cut: Option<Cut>,
     room: Result<()>,
     step: Duration,
     now: Timestamp,
+}
+
+/// What it takes to say that a trace is cut.
+struct Cut {
+    bytes_max: u64,
+    maskers: Arc<Maskers>,
 }
 
 impl Update {
@@ -269,9 +300,12 @@ impl Update {
         let Update { id, end, now, .. } = self;
         if build.has_last_words() {
             // The runner has not heard of it yet: its last words are kept, and it is told to stop.
-            if let Some(trace) = self.trace.filter(|_| !self.too_large) {
+            if let Some(trace) = self.trace {
                 if !trace.take(c, id)? {
                     return Ok(None);
+                }
+                if let Some(cut) = &self.cut {
+                    cut.say(c, id)?;
                 }
                 traces::finish(c, id)?;
             }
@@ -283,7 +317,13 @@ impl Update {
             let runner = build.runner_id;
             return Ok(Some(if is_repeated { Updated::Accepted(runner) } else { Updated::Gone(runner) }));
         }
-        if self.too_large {
+        if let Some(cut) = self.cut {
+            if let (Some(trace), Ok(())) = (self.trace, &self.room) {
+                if !trace.take(c, id)? {
+                    return Ok(None);
+                }
+                cut.say(c, id)?;
+            }
             finish(c, build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
             return Ok(Some(Updated::TraceTooLarge));
         }
@@ -297,6 +337,9 @@ impl Update {
             }
         }
         if let Some((status, reason)) = end {
+            // Runners 1.x only say that it failed when they end it since its time is over.
+            let is_over = status == Status::Failed && builds::is_time_over(c, id, now)?;
+            let reason = if is_over { Some(FailureReason::TimedOut) } else { reason };
             finish(c, build, status, reason, now)?;
         }
         Ok(Some(Updated::Accepted(build.runner_id)))
@@ -309,6 +352,12 @@ fn end_of(state: &str) -> Option<(Status, Option<FailureReason>)> {
         "success" => Some((Status::Success, None)),
         "failed" => Some((Status::Failed, Some(FailureReason::ScriptFailure))),
         _ => None,
+    }
+}
+
+impl Cut {
+    fn say(&self, c: &Connection, id: BuildId) -> Result<()> {
+        append(c, id, &*self.maskers.of_build(c, id)?, cut_line(self.bytes_max))
     }
 }
 

@@ -179,8 +179,8 @@ impl Coordinator {
         let mut size = stored.size;
         while (data.len() as u64).saturating_sub(size) > PIECE_BYTES_MAX as u64 {
             let rest = after(data, size);
-            let (piece, follow) = rest.split_at(PIECE_BYTES_MAX.min(rest.len()));
-            let piece = Piece { start: Ok(size), data: piece.to_vec(), follow: follow.len() as u64 };
+            let piece = rest.get(..PIECE_BYTES_MAX).unwrap_or(rest);
+            let piece = Piece { start: Ok(size), data: piece.to_vec() };
             match self.append_piece(id, token.cloned(), piece, Ok(()), now).wait()? {
                 Patched::Stored { size: longer, .. } => size = longer,
                 Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_) => return Ok(Ready::Not),

@@ -1,9 +1,9 @@
 //! Builds: their states, which state may follow which, and what an operator asks for.
 
 use super::git_names::{check_ref, check_sha, url_of_short_form};
-use super::options;
 use super::tags::Tags;
 use super::time::Timestamp;
+use super::{options, repo_url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -166,7 +166,7 @@ pub fn after_needs(needs: impl IntoIterator<Item = Status>) -> Option<Status> {
 pub struct Variable {
     /// Its name.
     pub key: String,
-    /// Its value; runners expand `$X` and `${X}` in it.
+    /// Its value, which the build gets as it is.
     #[serde(deserialize_with = "text_or_number")]
     pub value: String,
     /// Whether it may be shown. The values of others are masked in the trace.
@@ -300,6 +300,9 @@ impl NewBuild {
         if self.commands.trim().is_empty() {
             return Err("the build has no commands; give at least one line of script".to_owned());
         }
+        if self.commands.contains('\0') {
+            return Err("the script has a NUL byte, which no shell takes".to_owned());
+        }
         if self.needs.len() > NEEDS_MAX {
             return Err(format!("{} builds needed; at most {NEEDS_MAX} are allowed", self.needs.len()));
         }
@@ -309,6 +312,9 @@ impl NewBuild {
         let mut variables_bytes = 0;
         for variable in &self.variables {
             check_variable_name(&variable.key)?;
+            if variable.value.contains('\0') {
+                return Err(format!("the variable {} has a NUL byte, which no program takes", variable.key));
+            }
             variables_bytes += variable.key.len() + variable.value.len();
         }
         options::check(&mut self.options)?;
@@ -405,6 +411,8 @@ pub struct Build {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When its runner last called for it, to the minute.
+    pub seen_at: Option<Timestamp>,
     /// When its trace and artifacts were erased.
     pub erased_at: Option<Timestamp>,
     /// The runner that took it: id and description.

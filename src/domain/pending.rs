@@ -23,9 +23,21 @@ pub fn needs_reason(open: &[(BuildId, Status)]) -> String {
 /// Why a pending build waits where nobody serves, whatever runners there are.
 pub const UNSERVED: &str = "no server runs; `baton serve` starts it";
 
-/// Why a pending build with `tags` of `project` has no runner yet.
+/// What a build asks of a runner.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Asked {
+    /// Of which project it is.
+    pub project: ProjectId,
+    /// What a runner must offer.
+    pub tags: Tags,
+    /// Whether it has a repository, without which runners older than 1.7 run nothing.
+    pub has_sources: bool,
+}
+
+/// Why a pending build that asks for this has no runner yet.
 #[must_use]
-pub fn pending_reason(project: ProjectId, tags: &Tags, runners: &[RunnerAtWork], now: Timestamp) -> String {
+pub fn pending_reason(asked: &Asked, runners: &[RunnerAtWork], now: Timestamp) -> String {
+    let (project, tags) = (asked.project, &asked.tags);
     let of_project: Vec<&RunnerAtWork> = runners.iter().filter(|it| it.runner.takes_project(project)).collect();
     if of_project.is_empty() {
         return match runners {
@@ -39,7 +51,20 @@ pub fn pending_reason(project: ProjectId, tags: &Tags, runners: &[RunnerAtWork],
         let elsewhere = runners.iter().find(|it| it.runner.takes_tags(tags));
         return unfit(tags, &of_project, elsewhere, now);
     }
-    unavailable(&fitting, now)
+    let able: Vec<&RunnerAtWork> =
+        fitting.iter().copied().filter(|it| asked.has_sources || !it.runner.info.needs_sources()).collect();
+    match (able.as_slice(), fitting.as_slice()) {
+        ([], [one, others @ ..]) => {
+            let version = one.runner.info.get("version").unwrap_or_default();
+            let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+            format!(
+                "a build without sources needs a runner from version 1.7 on; those that could take it are older: {} has \
+                 {version}{others}",
+                name(one)
+            )
+        }
+        _ => unavailable(&able, now),
+    }
 }
 
 /// None of `runners` takes builds with `tags`; `elsewhere`, which is kept to another project, does.
@@ -167,6 +192,7 @@ mod tests {
         let ago = |minutes: &str| Timestamp(NOW.0 - minutes.parse::<i64>().unwrap() * MINUTE_MS);
         for word in words.split_whitespace() {
             match word.split_once('-').unwrap_or((word, "")) {
+                ("version", version) => it.runner.info.set("version", version),
                 ("paused", _) => it.runner.paused = true,
                 ("tagged", _) => it.runner.run_untagged = false,
                 ("of", project) => it.runner.project = Some((ProjectId(project.parse().unwrap()), "p".to_owned())),
@@ -249,23 +275,40 @@ mod tests {
             ("", &["#1 asked-1 runs-7-2"], "could be taken any moment by runner 1, which is online"),
         ] {
             let runners: Vec<RunnerAtWork> = runners.iter().map(|words| at_work(words)).collect();
-            let tags = Tags::from_list(tags).unwrap();
-            assert_eq!(pending_reason(ProjectId(1), &tags, &runners, NOW), reason, "{tags:?} {runners:?}");
+            assert_eq!(pending_reason(&asked(tags), &runners, NOW), reason, "{tags:?} {runners:?}");
         }
+    }
+
+    fn asked(tags: &str) -> Asked {
+        Asked { project: ProjectId(1), tags: Tags::from_list(tags).unwrap(), has_sources: true }
+    }
+
+    #[test]
+    fn runners_that_are_too_old_for_a_build_without_sources_are_named() {
+        let without = Asked { has_sources: false, ..asked("") };
+        let old = [at_work("#1 version-1.6.1 asked-0"), at_work("#2 version-1.0.4 asked-0")];
+        let reason = |runners: &[RunnerAtWork]| pending_reason(&without, runners, NOW);
+        let words = "a build without sources needs a runner from version 1.7 on; those that could take it are older: \
+                     runner 1 has 1.6.1";
+        assert_eq!(reason(&old[..1]), words);
+        assert_eq!(reason(&old), format!("{words} and 1 more"));
+        assert!(pending_reason(&asked(""), &old, NOW).starts_with("could be taken any moment by runner 1"));
+        let mixed = [old[0].clone(), at_work("#3 version-1.7.0")];
+        assert_eq!(reason(&mixed), "runner 3, the only one that could take it, has never asked for work");
     }
 
     #[test]
     fn a_reason_stays_short_whatever_there_is() {
         let words = |n: usize| (0..n).map(|n| format!("t{n:02}")).collect::<Vec<_>>().join(",");
-        let with_tags = |n| pending_reason(ProjectId(1), &Tags::from_list(&words(n)).unwrap(), &[at_work("x")], NOW);
+        let with_tags = |n| pending_reason(&asked(&words(n)), &[at_work("x")], NOW);
         assert!(with_tags(6).contains("t00, t01, t02, t03, t04, t05;"), "{}", with_tags(6));
         assert!(with_tags(64).contains("lacks t00, t01, t02, t03, t04 and 59 more"), "{}", with_tags(64));
         let mut many: Vec<RunnerAtWork> = (0..1000).map(|n| at_work(&format!("asked-9 runs-{n}-9"))).collect();
-        let busy = pending_reason(ProjectId(1), &Tags::default(), &many, NOW);
+        let busy = pending_reason(&asked(""), &many, NOW);
         assert_eq!(busy, "all 1000 runners that could take it are busy with builds 0, 1, 2, 3, 4 and 995 more");
         many.truncate(1);
         many[0].runner.description = "ü".repeat(500);
-        let busy = pending_reason(ProjectId(1), &Tags::default(), &many, NOW);
+        let busy = pending_reason(&asked(""), &many, NOW);
         assert!(busy.starts_with(&format!("runner 3 ({}...), the only", "ü".repeat(40))), "{busy}");
     }
 

@@ -43,6 +43,16 @@ impl RunnerInfo {
         self.0.get(field).map(String::as_str)
     }
 
+    /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`.
+    #[must_use]
+    pub fn needs_sources(&self) -> bool {
+        let mut numbers = self.get("version").unwrap_or_default().split(['.', '~', '-']).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (1, 7),
+            _ => false,
+        }
+    }
+
     /// Whether the runner has sent nothing of itself.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -211,6 +221,25 @@ pub(super) mod tests {
             info: RunnerInfo::default(),
             contacted_at: None,
         }
+    }
+
+    #[test]
+    fn runners_older_than_1_7_need_sources() {
+        for (version, needs) in [
+            ("1.6.9", true),
+            ("0.7.2", true),
+            ("1.6.0~beta.3.gabc", true),
+            ("1.7.0", false),
+            ("1.11.5", false),
+            ("12.1.0", false),
+            ("dev", false),
+            ("", false),
+        ] {
+            let mut info = RunnerInfo::default();
+            info.set("version", version);
+            assert_eq!(info.needs_sources(), needs, "{version:?}");
+        }
+        assert!(!RunnerInfo::default().needs_sources(), "what is not known is no reason");
     }
 
     #[test]

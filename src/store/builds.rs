@@ -8,9 +8,11 @@ use crate::domain::build::{BuildId, FailureReason, NewBuild, ProjectId, Status, 
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
+use crate::domain::{repo_url, secret};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// What every call about one build needs to know of it: the narrow row.
 #[derive(Clone, Debug)]
@@ -179,6 +181,41 @@ pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectI
     Ok(oldest.map(BuildId))
 }
 
+/// The same of builds with sources only: who is behind many without waits for a look at each of them.
+///
+/// # Errors
+/// The database's.
+pub fn oldest_pending_with_sources(
+    c: &Connection,
+    tag_sets: &[i64],
+    project: Option<ProjectId>,
+) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id FROM builds b JOIN build_specs s ON s.build_id = b.id JOIN projects p ON p.id = b.project_id
+         WHERE b.status = 'pending' AND b.tag_set_id = ?1 AND coalesce(b.project_id = ?2, ?2 IS NULL)
+             AND coalesce(s.repo_url, p.repo_url) IS NOT NULL
+         ORDER BY b.id LIMIT 1",
+    )?;
+    let mut oldest: Option<i64> = None;
+    for set in tag_sets {
+        let first = statement.query_row((set, project.map(|id| id.0)), |row| row.get(0)).optional()?;
+        oldest = [oldest, first].into_iter().flatten().min();
+    }
+    Ok(oldest.map(BuildId))
+}
+
+/// Whether a runner fetches something for this build: it or its project names a repository.
+///
+/// # Errors
+/// The database's.
+pub fn has_sources(c: &Connection, id: BuildId) -> Result<bool> {
+    let mut statement = c.prepare_cached(
+        "SELECT coalesce(s.repo_url, p.repo_url) IS NOT NULL FROM builds b
+         JOIN build_specs s ON s.build_id = b.id JOIN projects p ON p.id = b.project_id WHERE b.id = ?1",
+    )?;
+    Ok(statement.query_row([id.0], |row| row.get(0))?)
+}
+
 /// How many pending builds there are with one of these sets of tags, of `project` or of all; at most `max`.
 ///
 /// # Errors
@@ -325,6 +362,16 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Whether a running build has had all the time that it may run.
+///
+/// # Errors
+/// The database's.
+pub fn is_time_over(c: &Connection, id: BuildId, now: Timestamp) -> Result<bool> {
+    let mut statement =
+        c.prepare_cached("SELECT coalesce(?2 - started_at >= timeout_s * 1000, 0) FROM builds WHERE id = ?1")?;
+    Ok(statement.query_row([id.0, now.0], |row| row.get(0))?)
+}
+
 /// Forgets the readable tokens of builds that were canceled before `before`: their runners have gone silent.
 ///
 /// # Errors
@@ -439,6 +486,8 @@ pub struct Tokens {
     build: Option<String>,
     /// Its project's CI token.
     project: String,
+    /// The URL of its project's repository, whose secrets are masked with those of the build.
+    repo_url: Option<String>,
 }
 
 impl Tokens {
@@ -454,22 +503,25 @@ impl Tokens {
 /// The database's.
 pub fn tokens(c: &Connection, id: BuildId) -> Result<Tokens> {
     let mut statement = c.prepare_cached(
-        "SELECT b.token, p.ci_token FROM builds b JOIN projects p ON p.id = b.project_id WHERE b.id = ?1",
+        "SELECT b.token, p.ci_token, p.repo_url FROM builds b JOIN projects p ON p.id = b.project_id WHERE b.id = ?1",
     )?;
-    Ok(statement.query_row([id.0], |row| Ok(Tokens { build: row.get(0)?, project: row.get(1)? }))?)
+    let read = |row: &Row<'_>| Ok(Tokens { build: row.get(0)?, project: row.get(1)?, repo_url: row.get(2)? });
+    Ok(statement.query_row([id.0], read)?)
 }
 
-/// What else must be masked in this build's trace: the values of secret variables of at least 8 bytes; shorter ones
-/// would turn ordinary words into `x`. They never change.
+/// What else must be masked in this build's trace: the values of secret variables, and what is secret in the URLs of
+/// repositories, in all forms in which they can be read. The build's own never change.
 ///
 /// # Errors
 /// The database's.
-pub fn secret_values(c: &Connection, id: BuildId) -> Result<Vec<String>> {
-    let mut statement = c.prepare_cached("SELECT variables FROM build_specs WHERE build_id = ?1")?;
-    let variables: Vec<Variable> = statement.query_row([id.0], |row| super::from_json(row, 0))?;
-    let secret = |v: Variable| (!v.public && v.value.len() >= SECRET_BYTES_MIN).then_some(v.value);
-    Ok(variables.into_iter().filter_map(secret).collect())
+pub fn secret_values(c: &Connection, id: BuildId) -> Result<BTreeSet<String>> {
+    let mut statement = c.prepare_cached(
+        "SELECT s.variables, s.repo_url, p.repo_url FROM build_specs s
+         JOIN builds b ON b.id = s.build_id JOIN projects p ON p.id = b.project_id WHERE s.build_id = ?1",
+    )?;
+    let (variables, urls): (Vec<Variable>, [Option<String>; 2]) =
+        statement.query_row([id.0], |row| Ok((super::from_json(row, 0)?, [row.get(1)?, row.get(2)?])))?;
+    let values = variables.into_iter().filter(|variable| !variable.public).map(|variable| variable.value);
+    let of_urls = urls.into_iter().flatten().flat_map(|url| repo_url::secrets(&url));
+    Ok(values.chain(of_urls).flat_map(|value| secret::forms(&value)).collect())
 }
-
-/// Shortest secret variable that is masked, in bytes.
-const SECRET_BYTES_MIN: usize = 8;

@@ -57,6 +57,7 @@ mod recovery;
 mod register;
 mod retention;
 mod runners;
+mod scripts;
 mod secrets;
 mod settings;
 mod space;

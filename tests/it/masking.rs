@@ -203,3 +203,25 @@ fn a_secret_cut_by_patches_is_not_in_the_file_in_one_piece() {
     let carry: Vec<u8> = database.query_row("SELECT carry FROM traces", [], |row| row.get(0)).unwrap();
     assert!(carry.is_empty(), "nothing is held back once the build has ended");
 }
+
+#[test]
+fn each_line_of_a_secret_and_the_password_of_a_repository_are_masked() {
+    let baton = Baton::start();
+    baton.project("demo");
+    let runner = baton.runner();
+    for end in ["\n", "\r\n"] {
+        let secret = ["-----BEGIN KEY-----", "  first-line-of-it  ", "short", "last-line-of-it", ""].join(end);
+        let url = "https://ann:pass%40word@git.test/demo.git";
+        let variables = vec![Variable::secret("KEY", secret)];
+        baton.queue(NewBuild { variables, repo_url: Some(url.to_owned()), ..new_build("demo") });
+        let build = baton.claim(&runner);
+        assert_eq!(build.json["repo_url"], url, "the runner clones with it");
+        let log = format!("[first-line-of-it] last-line-of-it\nshort pass@word {url} pass%40word\n");
+        baton.send(patch(&build, 0, log.as_bytes())).expect(202);
+        let shown = String::from_utf8(baton.shown_trace(build.id)).unwrap();
+        for readable in ["first-line", "last-line", "pass@word", "pass%40word", "ann:"] {
+            assert!(!shown.contains(readable), "{readable}: {shown}");
+        }
+        assert!(shown.contains("short") && shown.contains("git.test/demo.git"), "{shown}");
+    }
+}

@@ -21,7 +21,7 @@ pub struct Filter {
 const SELECT: &str =
     "SELECT b.id, b.project_id, p.name, s.name, s.stage, s.ref, s.sha, b.status, b.failure_reason, t.tags,
          b.created_at, b.started_at, b.finished_at, b.erased_at, r.id, r.description, coalesce(tr.size, 0),
-         a.path, a.filename, a.size, a.sha256, a.expire_at
+         a.path, a.filename, a.size, a.sha256, a.expire_at, b.seen_at
      FROM builds b
      JOIN projects p ON p.id = b.project_id
      JOIN build_specs s ON s.build_id = b.id
@@ -92,6 +92,7 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         created_at: Timestamp(row.get(10)?),
         started_at: time(11)?,
         finished_at: time(12)?,
+        seen_at: row.get::<_, Option<i64>>(22)?.map(Timestamp),
         erased_at: time(13)?,
         runner: runner.map(|id| row.get(15).map(|description| (id, description))).transpose()?,
         trace_size: row.get(16)?,
