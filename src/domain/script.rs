@@ -11,10 +11,12 @@
 
 use std::borrow::Cow;
 
-/// The `commands` that make a runner 1.x with a POSIX shell run `script`.
+/// The `commands` that make a runner 1.x with a POSIX shell run `script`. Empty lines at the end are left out: an `echo`
+/// of one would hide how the last command ended.
 #[must_use]
 pub fn for_lines(script: &str) -> Cow<'_, str> {
-    if lines_stand_alone(script) { Cow::Borrowed(script) } else { Cow::Owned(in_one_line(script)) }
+    let text = script.trim_end_matches([' ', '\t', '\n']);
+    if lines_stand_alone(text) { Cow::Borrowed(text) } else { Cow::Owned(in_one_line(script)) }
 }
 
 /// `text` as it can be read in the one line that stands for a script.
@@ -64,24 +66,17 @@ pub fn foreign_interpreter(script: &str) -> Option<&str> {
 fn in_one_line(script: &str) -> String {
     let text = script.trim_end_matches('\n');
     let backslashes = text.len() - text.trim_end_matches('\\').len();
-    let end = if backslashes % 2 == 1 && text.len() < script.len() { "\n\n#" } else { "" };
+    let end = if backslashes % 2 == 1 { "\n\n#" } else { "" };
     // `eval` takes a minus for an option.
     let start = if text.starts_with('-') { " " } else { "" };
     format!("eval \"$(printf %b '{start}{}{}')\"", escaped(text), escaped(end))
 }
 
-/// Whether the runner may take the script apart.
-fn lines_stand_alone(script: &str) -> bool {
-    let mut lines = script.trim_end_matches('\n').split('\n');
-    let survives_trim = |line: &str| {
-        let blanks: &[char] = &[' ', '\t'];
-        let inner = line.trim_matches(blanks);
-        inner == line.trim() && !(inner.ends_with('\\') && line.trim_start_matches(blanks) != inner)
-    };
-    match (lines.next(), lines.next()) {
-        (Some(only), None) => survives_trim(only),
-        _ => script.split('\n').all(|line| survives_trim(line) && Line::stands_alone(line)),
-    }
+/// Whether the runner may take the script apart. One line, behind which nothing comes, may be anything.
+fn lines_stand_alone(text: &str) -> bool {
+    let mut lines = text.split('\n').map(|line| (line, line.trim_matches([' ', '\t'])));
+    let is_only = !text.contains('\n');
+    !text.ends_with('\\') && lines.all(|(line, inner)| inner == line.trim() && (is_only || Line::stands_alone(inner)))
 }
 
 /// What a runner's `echo` between two lines changes, or would be changed by.
@@ -341,7 +336,7 @@ mod tests {
             "export A=1 B='2'\n. venv/bin/activate\nA=2 make &\nwait",
             "echo größe 日本\nls",
         ] {
-            assert_eq!(for_lines(script), script);
+            assert_eq!(for_lines(script), script.trim_end());
         }
     }
 

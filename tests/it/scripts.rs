@@ -25,7 +25,7 @@ fn as_a_runner(commands: &str) -> String {
 }
 
 /// What the shell prints, without what the runner's lines print, and whether it ends well.
-fn run(shell: &str, script: &str) -> (String, Option<i32>) {
+fn run(shell: &str, script: &str) -> (String, bool) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("script");
     std::fs::write(&file, script).unwrap();
@@ -40,7 +40,7 @@ fn run(shell: &str, script: &str) -> (String, Option<i32>) {
         let end = text[start..].find('\n').map_or(text.len(), |at| start + at + 1);
         text.replace_range(start..end, "");
     }
-    (text, output.status.code())
+    (text, output.status.success())
 }
 
 fn shells() -> Vec<&'static str> {

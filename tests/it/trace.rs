@@ -2,7 +2,7 @@
 //! otherwise: a build that does not run is 403, and the range must agree with the body.
 
 use crate::harness::*;
-use baton::domain::build::{FailureReason, Status};
+use baton::domain::build::{BuildId, FailureReason, Status};
 use baton::limits::Limits;
 use std::time::Duration;
 
@@ -251,7 +251,7 @@ fn a_patch_of_many_mebibytes_is_taken() {
 
 /// It is stored like several patches.
 #[test]
-fn a_long_patch_is_stored_whole_or_if_it_passes_the_limit_not_at_all() {
+fn a_long_patch_is_stored_whole_or_as_far_as_it_fits() {
     let baton = Baton::with_limits(Limits { trace_bytes_max: 5 << 20, ..Limits::default() });
     baton.project("demo");
     let (_, build) = baton.running();
@@ -263,7 +263,15 @@ fn a_long_patch_is_stored_whole_or_if_it_passes_the_limit_not_at_all() {
     baton.send(patch(&build, log.len(), log.as_bytes())).expect_error(403);
     let shown = baton.show(build.id);
     assert_eq!((shown.status, shown.failure_reason), (Status::Failed, Some(FailureReason::TraceTooLarge)));
-    assert_eq!(shown.trace_size, log.len() as u64);
+    assert_cut(&baton, build.id, &log.repeat(2), 5 << 20);
+}
+
+/// The stored trace is the log up to the limit, and a line that says so.
+fn assert_cut(baton: &Baton, id: BuildId, log: &str, bytes_max: usize) {
+    let stored = baton.trace_text(id);
+    let (kept, last) = stored.split_at(bytes_max);
+    assert!(kept == &log[..bytes_max], "what fits is kept");
+    assert!(last.starts_with("\nbaton: the log is cut here, at ") && last.lines().count() == 2, "{last:?}");
 }
 
 #[test]
@@ -276,7 +284,10 @@ fn a_trace_over_the_limit_fails_the_build_and_the_runner_is_told() {
     assert_eq!(response.header("Build-Status"), Some("failed"));
     let shown = baton.show(build.id);
     assert_eq!((shown.status, shown.failure_reason), (Status::Failed, Some(FailureReason::TraceTooLarge)));
-    assert_eq!(shown.trace_size, 1000);
+    assert_cut(&baton, build.id, &"x".repeat(1000), 1000);
+    let (_, build) = baton.running();
+    baton.send(patch(&build, 0, "one patch ".repeat(200).as_bytes())).expect(403);
+    assert_cut(&baton, build.id, &"one patch ".repeat(200), 1000);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! 200, and a canceled build's last trace is kept.
 
 use crate::harness::*;
-use baton::domain::build::{BuildId, FailureReason, Status};
+use baton::domain::build::{BuildId, FailureReason, NewBuild, Status};
 use baton::limits::Limits;
 use serde_json::{Value, json};
 
@@ -202,7 +202,23 @@ fn a_trace_over_the_limit_fails_the_build_and_ends_the_report() {
     assert!(matches!(status, 403 | 404), "{status}");
     let shown = baton.show(build.id);
     assert_eq!((shown.status, shown.failure_reason), (Status::Failed, Some(FailureReason::TraceTooLarge)));
-    assert_eq!(shown.trace_size, 1000);
+    let stored = baton.trace_text(build.id);
+    assert!(stored.starts_with(&"x".repeat(1000)) && stored[1000..].starts_with("\nbaton: the log is cut here"));
+}
+
+#[test]
+fn a_build_that_fails_after_its_timeout_has_timed_out() {
+    let baton = Baton::with_project();
+    for (timeout_s, reason) in [(1, FailureReason::TimedOut), (3600, FailureReason::ScriptFailure)] {
+        let id = baton.queue(NewBuild { timeout_s: Some(timeout_s), ..new_build("demo") });
+        let runner = baton.runner();
+        let build = baton.claim(&runner);
+        assert_eq!(build.id, id);
+        let set_back = "UPDATE builds SET started_at = started_at - 2000 WHERE id = ?1";
+        baton.database().execute(set_back, [id.0]).unwrap();
+        baton.send(put(id, &json!({"token": runner.token, "state": "failed"}))).expect(200);
+        assert_eq!(baton.show(id).failure_reason, Some(reason));
+    }
 }
 
 /// Runners write control characters and `<>&` with six characters each.
