@@ -114,7 +114,7 @@ fn the_operators_variables_come_last_and_in_order() {
     let got = variables(&build);
     let expected: Vec<_> = own.iter().map(|v| (v.key.clone(), v.value.clone(), v.public)).collect();
     assert_eq!(got[got.len() - own.len()..], expected);
-    check(&build, &[("CI_JOB_NAME", "mine"), ("A", "$CI_JOB_NAME ${B}"), ("CI_BUILD_NAME", "spinach")]);
+    check(&build, &[("CI_JOB_NAME", "mine"), ("A", "$$CI_JOB_NAME $${B}"), ("CI_BUILD_NAME", "spinach")]);
 }
 
 /// Runner 1.9 and later read `file`; for others the key must not be in the way.
