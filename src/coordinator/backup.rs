@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::store::artifacts::{self, Stored};
 use crate::store::builds;
 use crate::store::inspect::{self, inspect};
-use crate::store::invariants::examine;
+use crate::store::invariants::{drop_litestream, examine};
 use nix::sys::statvfs::statvfs;
 use rusqlite::Connection;
 use std::cell::Cell;
@@ -61,6 +61,7 @@ pub fn backup(data: &Path, dir: &Path, copied: &dyn Fn(u64, u64)) -> Result<Back
     inspect(&database, |live| inspect::copy(live, &target.part()))?;
     let copy = inspect::open_copy(&target.part())?;
     check_sound(data, &copy)?;
+    drop_litestream(&copy)?;
     let artifacts_bytes = artifacts::total(&copy)?.1;
     target.check_room(data, artifacts_bytes)?;
     target.total = size + artifacts_bytes;

@@ -59,6 +59,17 @@ const RETRY: &str =
 const MISCOUNTED: &str =
     "nothing is lost, but the metrics are wrong, and Baton does not do that: see what else has written to the file";
 
+/// Tables that Litestream makes for itself in the databases that it replicates.
+const LITESTREAM: [&str; 2] = ["_litestream_seq", "_litestream_lock"];
+
+/// Takes Litestream's tables out of a copy: where it does not look after the file, nobody needs them.
+///
+/// # Errors
+/// The database's.
+pub fn drop_litestream(c: &Connection) -> Result<()> {
+    LITESTREAM.iter().try_for_each(|table| Ok(c.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?))
+}
+
 struct Rule {
     kind: &'static str,
     advice: &'static str,
@@ -215,7 +226,8 @@ fn examine_into(c: &Connection, problems: &mut Vec<Problem>) -> Result<()> {
     for name in expected.difference(&found) {
         problems.push(Problem::new("schema", format!("the {name} is missing"), RESTORE));
     }
-    for name in found.difference(&expected) {
+    let is_litestreams = |name: &&String| LITESTREAM.iter().any(|table| name.strip_prefix("table ") == Some(table));
+    for name in found.difference(&expected).filter(|name| !is_litestreams(name)) {
         let advice = "remove it if you made it; Baton did not";
         problems.push(Problem::new("schema", format!("the {name} is not Baton's"), advice));
     }

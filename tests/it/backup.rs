@@ -426,7 +426,7 @@ fn an_upload_under_way_is_no_orphan() {
     let wire = upload(&build, "a.zip", &vec![7; 2_000_000]).bytes();
     let mut connection = Connection::open(server.address());
     connection.send_raw(&wire[..1_900_000]);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while server.files().is_empty() && Instant::now() < deadline {
         std::thread::yield_now();
     }
@@ -435,4 +435,32 @@ fn an_upload_under_way_is_no_orphan() {
     connection.send_raw(&wire[1_900_000..]);
     connection.read("POST").expect(201);
     done(&baton(server.data(), &["check"]));
+}
+
+/// Litestream keeps two tables in the database that it replicates.
+#[test]
+fn litestreams_tables_are_no_problem_and_not_in_a_backup() {
+    let server = busy_server();
+    server
+        .database()
+        .execute_batch(
+            "CREATE TABLE IF NOT EXISTS _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
+             CREATE TABLE IF NOT EXISTS _litestream_lock (id INTEGER);
+             INSERT INTO _litestream_seq (id, seq) VALUES (1, 1);",
+        )
+        .unwrap();
+    assert!(done(&baton(server.data(), &["check"])).contains("all is well"));
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("backup");
+    done(&baton(server.data(), &["backup", to.to_str().unwrap()]));
+    assert_eq!(expect_well(&to).builds, 5);
+    let tables = |data: &Path| -> i64 {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_litestream%' ESCAPE '\\'";
+        open_database(data).query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((tables(server.data()), tables(&to)), (2, 0));
+    // Others' tables still are one.
+    server.database().execute_batch("CREATE TABLE _litestream_other (id INTEGER)").unwrap();
+    let checked = baton(server.data(), &["check"]);
+    assert!(!checked.status.success() && text(&checked.stdout).contains("_litestream_other"), "{checked:?}");
 }
