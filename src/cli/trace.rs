@@ -1,13 +1,17 @@
 //! `baton build log`, and how a log is followed.
+//!
+//! What must stay true: who follows a log gets each of its bytes once, also when the runner sends the whole log again;
+//! if that is another log, it says so and begins anew, and goes on in the middle of neither.
 
 use super::build::outcome;
 use super::patience::Patience;
 use super::plain::Plain;
 use super::{Done, build_id, print};
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, NumberedPiece};
 use crate::domain::build::{BuildId, Status};
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
+use sha2::{Digest, Sha256};
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -159,16 +163,56 @@ pub fn follow(
     mut print: impl FnMut(&[u8]) -> Done,
     mut wait: impl FnMut(Status, Duration) -> Done,
 ) -> Done {
-    let mut offset = 0;
+    let mut printed = Printed::default();
+    let mut number = 0;
     loop {
-        let (piece, status) = coordinator.read_trace(id, offset, PIECE_BYTES)?;
-        if piece.is_empty() && status.is_finished() {
+        let piece = coordinator.read_numbered_trace(id, printed.bytes, PIECE_BYTES)?;
+        if piece.number != number {
+            let is_other = !printed.begin(|offset| coordinator.read_numbered_trace(id, offset, PIECE_BYTES), &piece)?;
+            if is_other {
+                print::note(&format!("the runner has replaced the log of build {id}; it follows from its begin"));
+                printed = Printed::default();
+            }
+            number = piece.number;
+            // What was read may be the middle of another log.
+            continue;
+        }
+        if piece.bytes.is_empty() && piece.status.is_finished() {
             return Ok(());
         }
-        let pause = if piece.is_empty() { POLL } else { Duration::ZERO };
-        offset += piece.len() as u64;
-        print(&piece)?;
-        wait(status, pause)?;
+        let pause = if piece.bytes.is_empty() { POLL } else { Duration::ZERO };
+        printed.add(&piece.bytes);
+        print(&piece.bytes)?;
+        wait(piece.status, pause)?;
+    }
+}
+
+/// What was printed of a log that is followed: how much, and a checksum, by which it is known again.
+#[derive(Default)]
+struct Printed {
+    bytes: u64,
+    checksum: Sha256,
+}
+
+impl Printed {
+    fn add(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        self.checksum.update(piece);
+    }
+
+    /// Whether the log of which `of` is a piece begins with what was printed; `read` reads from an offset on.
+    fn begin(&self, read: impl Fn(u64) -> Result<NumberedPiece>, of: &NumberedPiece) -> Result<bool> {
+        let mut begin = Printed::default();
+        while begin.bytes < self.bytes {
+            let piece = read(begin.bytes)?;
+            let left = usize::try_from(self.bytes - begin.bytes).unwrap_or(usize::MAX);
+            let known = piece.bytes.get(..left.min(piece.bytes.len())).unwrap_or_default();
+            if known.is_empty() || piece.number != of.number {
+                return Ok(false);
+            }
+            begin.add(known);
+        }
+        Ok(begin.checksum.finalize() == self.checksum.clone().finalize())
     }
 }
 
@@ -177,6 +221,9 @@ pub fn follow(
 mod tests {
     use super::*;
     use crate::cli::Stop;
+    use crate::domain::build::NewBuild;
+    use crate::domain::time::Timestamp;
+    use crate::limits::Limits;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     const PIECE: usize = PIECE_BYTES as usize;
@@ -208,6 +255,24 @@ mod tests {
                 assert!(printed == log, "{} of {} bytes", printed.len(), log.len());
             }
         }
+    }
+
+    /// The pause is what a line waits for at most, whatever else the machine does.
+    #[test]
+    fn a_follower_looks_ten_times_a_second_and_at_once_while_there_is_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Timestamp::now();
+        let coordinator = Coordinator::open(dir.path(), Limits::default()).unwrap();
+        coordinator.add_project("p", None, Duration::from_secs(60), now).unwrap();
+        let id = coordinator.add_builds(vec![NewBuild::new("p", "true").into()], now).unwrap()[0];
+        let mut looks = 0;
+        let wait = |_, pause| {
+            assert!(pause <= Duration::from_millis(100), "{pause:?}");
+            looks += 1;
+            if looks == 3 { Ok(coordinator.cancel_build(id, now)?) } else { Ok(()) }
+        };
+        follow(&coordinator, id, |_| Ok(()), wait).unwrap();
+        assert_eq!(looks, 3);
     }
 
     #[test]

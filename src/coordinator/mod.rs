@@ -15,6 +15,7 @@ mod health;
 mod idle;
 mod maskers;
 mod projects;
+mod replaced;
 mod retention;
 mod runners;
 mod serving;
@@ -40,7 +41,7 @@ pub use runners::Registration;
 pub use serving::{Serving, is_served};
 pub use standing::{Running, Standing};
 pub use sweep::Swept;
-pub use trace::{Patched, Report, Updated};
+pub use trace::{NumberedPiece, Patched, Report, Updated};
 pub use usage::{Taken, Usage};
 pub use waiting::Waiting;
 

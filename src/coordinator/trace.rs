@@ -234,6 +234,19 @@ impl Coordinator {
         self.read_trace_into(id, offset, bytes_max, Vec::new())
     }
 
+    /// The same, with the trace's number: if it is another one than before, another trace has taken the place of the
+    /// one that was read, and `offset` means nothing in it. 0: none is stored yet.
+    ///
+    /// # Errors
+    /// As [`Coordinator::read_trace`].
+    pub fn read_numbered_trace(&self, id: BuildId, offset: u64, bytes_max: u64) -> Result<NumberedPiece> {
+        self.store.read(|c| {
+            let (trace, status) = shown(c, id)?;
+            let bytes = traces::read(c, &trace, offset, bytes_max)?;
+            Ok(NumberedPiece { bytes, status, number: trace.number() })
+        })
+    }
+
     /// The same in memory that was used before. With new memory for each piece, a long log takes a seventh longer.
     ///
     /// # Errors
@@ -246,14 +259,31 @@ impl Coordinator {
         memory: Vec<u8>,
     ) -> Result<(Vec<u8>, Status)> {
         self.store.read(|c| {
-            let build = builds::state(c, id)?.ok_or_else(|| super::builds::no_such(id))?;
-            let mut trace = traces::of_build(c, id)?;
-            if !build.status.is_finished() {
-                trace.size = trace.size.saturating_sub(carry(&trace)?.len() as u64);
-            }
-            Ok((traces::read_into(c, &trace, offset, bytes_max, memory)?, build.status))
+            let (trace, status) = shown(c, id)?;
+            Ok((traces::read_into(c, &trace, offset, bytes_max, memory)?, status))
         })
     }
+}
+
+/// A build's trace up to where it may be shown, and the build's state.
+fn shown(c: &Connection, id: BuildId) -> Result<(TraceRow, Status)> {
+    let build = builds::state(c, id)?.ok_or_else(|| super::builds::no_such(id))?;
+    let mut trace = traces::of_build(c, id)?;
+    if !build.status.is_finished() {
+        trace.size = trace.size.saturating_sub(carry(&trace)?.len() as u64);
+    }
+    Ok((trace, build.status))
+}
+
+/// A piece of a trace, and which trace that is.
+#[derive(Debug)]
+pub struct NumberedPiece {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The build's state at that moment.
+    pub status: Status,
+    /// The trace's number.
+    pub number: i64,
 }
 
 /// A part of a patch.

@@ -2,12 +2,13 @@
 //! short, however long the trace.
 //!
 //! What must stay true: what is stored already is not written again (runners repeat the whole log with their last
-//! report, protocol 5). What must be written and is long is written a piece at a time: a continuation like the patches
+//! report, protocol 5), and stays what it was if the repetition differs by replacement characters only. What must be written and is long is written a piece at a time: a continuation like the patches
 //! that it could have come in, anything else under a detached number, so that readers see all of it or nothing. Whoever
 //! takes a trace decides anew whether it may be; what was made ready and is not taken goes.
 
 use super::Coordinator;
 use super::auth::build_for_put;
+use super::replaced::{align, whole_letters};
 use super::trace::{Patched, Piece, carry};
 use crate::domain::build::{BuildId, Status};
 use crate::domain::masking::{Carry, Masker};
@@ -126,63 +127,72 @@ impl Coordinator {
             Ok(Some((build.status, self.maskers.of_build(c, id)?, traces::of_build(c, id)?)))
         })?;
         let Some((status, masker, stored)) = found else { return Ok(Ready::Not) };
-        let Some(carry) = self.common(id, &stored, data, &masker)? else { return self.written(data, &masker) };
-        let rest = data.len() - usize::try_from(stored.size).unwrap_or(data.len());
-        if rest > PIECE_BYTES_MAX {
+        let Some(Common { carry, bytes }) = self.common(id, &stored, data, &masker)? else {
+            return self.written(data, &masker);
+        };
+        let rest = data.get(bytes..).unwrap_or_default();
+        if rest.len() > PIECE_BYTES_MAX {
             // The carry of a running build is stored, so that patches can go on from there.
             if status != Status::Running || stored.size == 0 || stored.carry != carry.to_bytes() {
                 return self.written(data, &masker);
             }
-            return self.continued(id, token, &stored, data, &masker, now);
+            return self.continued(id, token, &stored, rest, &masker, now);
         }
-        let rest = Continuation::new(&masker, &carry, stored.size, after(data, stored.size).to_vec());
+        let rest = Continuation::new(&masker, &carry, stored.size, rest.to_vec());
         Ok(Ready::Longer { stored, rest })
     }
 
-    /// If `data` begins with what is stored: what must be carried on from there.
-    fn common(&self, id: BuildId, stored: &TraceRow, data: &[u8], masker: &Masker) -> Result<Option<Carry>> {
-        let Some(data) = usize::try_from(stored.size).ok().and_then(|size| data.get(..size)) else { return Ok(None) };
+    /// If `data` begins with what is stored, but for what its sender could not say in UTF-8: where that ends.
+    fn common(&self, id: BuildId, stored: &TraceRow, data: &[u8], masker: &Masker) -> Result<Option<Common>> {
         let mut carry = Carry::default();
-        // Masked bytes that a longer trace may mask further.
-        let mut open: Vec<u8> = Vec::new();
-        let mut at = 0;
-        for piece in data.chunks(PIECE_BYTES_MAX) {
-            let next = Continuation::new(masker, &carry, open.len() as u64, piece.to_vec());
+        // Masked bytes that a longer trace may mask further, and what is stored in their place.
+        let (mut open, mut expected) = (Vec::new(), Vec::new());
+        let (mut at, mut bytes) = (0, 0);
+        while at < stored.size {
+            let known = self.store.read(|c| {
+                // Who replaced it meanwhile may have collected it, too.
+                if traces::of_build(c, id)? != *stored {
+                    return Ok(Vec::new());
+                }
+                traces::read(c, stored, at, PIECE_BYTES_MAX as u64)
+            })?;
+            if known.is_empty() {
+                return Ok(None);
+            }
+            let is_last = at + known.len() as u64 == stored.size;
+            let known = if is_last { known.as_slice() } else { whole_letters(&known) };
+            let Some(aligned) = align(data.get(bytes..).unwrap_or_default(), known) else { return Ok(None) };
+            at += known.len() as u64;
+            bytes += aligned.taken;
+            expected.extend_from_slice(known);
+            let next = Continuation::new(masker, &carry, open.len() as u64, aligned.bytes);
             open.truncate(usize::try_from(next.offset).unwrap_or(usize::MAX));
             open.extend(next.bytes);
             carry = next.carry;
-            let is_last = at + open.len() as u64 == stored.size;
             let done = if is_last { open.len() } else { open.len() - carry.len() };
-            let known: Vec<u8> = open.drain(..done).collect();
-            let is_same = self.store.read(|c| {
-                // Who replaced it meanwhile may have collected it, too.
-                Ok(traces::of_build(c, id)? == *stored && traces::read(c, stored, at, known.len() as u64)? == known)
-            })?;
-            if !is_same {
+            if !open.drain(..done).eq(expected.drain(..done)) {
                 return Ok(None);
             }
-            at += known.len() as u64;
         }
-        Ok(Some(carry))
+        Ok(Some(Common { carry, bytes }))
     }
 
-    /// Continues what is stored, all but the last piece, as patches do.
+    /// Continues what is stored with `rest`, all but the last piece, as patches do.
     fn continued(
         &self,
         id: BuildId,
         token: Option<&Token>,
         stored: &TraceRow,
-        data: &[u8],
+        mut rest: &[u8],
         masker: &Masker,
         now: Timestamp,
     ) -> Result<Ready> {
         let mut size = stored.size;
-        while (data.len() as u64).saturating_sub(size) > PIECE_BYTES_MAX as u64 {
-            let rest = after(data, size);
-            let piece = rest.get(..PIECE_BYTES_MAX).unwrap_or(rest);
+        while rest.len() > PIECE_BYTES_MAX {
+            let (piece, follow) = rest.split_at(PIECE_BYTES_MAX);
             let piece = Piece { start: Ok(size), data: piece.to_vec() };
             match self.append_piece(id, token.cloned(), piece, Ok(()), now).wait()? {
-                Patched::Stored { size: longer, .. } => size = longer,
+                Patched::Stored { size: longer, .. } => (size, rest) = (longer, follow),
                 Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_) => return Ok(Ready::Not),
             }
         }
@@ -190,7 +200,7 @@ impl Coordinator {
         if !longer.continues(stored) || longer.size != size {
             return Ok(Ready::Not);
         }
-        let rest = Continuation::new(masker, &carry(&longer)?, size, after(data, size).to_vec());
+        let rest = Continuation::new(masker, &carry(&longer)?, size, rest.to_vec());
         Ok(Ready::Longer { stored: longer, rest })
     }
 
@@ -215,9 +225,12 @@ impl Coordinator {
     }
 }
 
-/// The bytes from `size` on.
-fn after(data: &[u8], size: u64) -> &[u8] {
-    usize::try_from(size).ok().and_then(|size| data.get(size..)).unwrap_or_default()
+/// Where a report's trace goes beyond what is stored.
+struct Common {
+    /// What must be carried on from there.
+    carry: Carry,
+    /// Bytes of the report that repeat what is stored.
+    bytes: usize,
 }
 
 /// Numbers of detached traces that are being written, and so not to be collected.

@@ -34,6 +34,12 @@ pub struct TraceRow {
 }
 
 impl TraceRow {
+    /// Which of all traces this is: one that takes another's place has another number.
+    #[must_use]
+    pub fn number(&self) -> i64 {
+        self.number
+    }
+
     /// Whether this is what `earlier` may have grown to.
     #[must_use]
     pub fn continues(&self, earlier: &TraceRow) -> bool {

@@ -2,7 +2,7 @@
 //! 200, and a canceled build's last trace is kept.
 
 use crate::harness::*;
-use baton::domain::build::{BuildId, FailureReason, NewBuild, Status};
+use baton::domain::build::{BuildId, FailureReason, NewBuild, Status, Variable};
 use baton::limits::Limits;
 use serde_json::{Value, json};
 
@@ -274,4 +274,40 @@ fn a_removed_runners_build_fails_and_its_reports_are_403() {
     baton.send(put(build.id, &report(&runner, "success"))).expect_error(403);
     let shown = baton.show(build.id);
     assert_eq!((shown.status, shown.failure_reason), (Status::Failed, Some(FailureReason::RunnerLost)));
+}
+
+/// A report is JSON: where the log is no UTF-8, it says replacement characters, and can say nothing better.
+#[test]
+fn a_report_that_differs_from_the_log_only_by_replacement_characters_changes_nothing() {
+    let baton = Baton::with_project();
+    let (runner, build) = baton.running();
+    let log = [&b"caf\xe9\n"[..], "gr\u{f6}\u{df}e\n".as_bytes(), b"\xff\xfe and \xe2\x82 cut\n"].concat();
+    baton.send(patch(&build, 0, &log)).expect(202);
+    let said = String::from_utf8_lossy(&log).into_owned();
+    let more = format!("{said}\u{fffd} more\n");
+    let all = [&log, "\u{fffd} more\n".as_bytes()].concat();
+    for (state, trace, stored) in [("running", &said, &log), ("running", &more, &all), ("success", &more, &all)] {
+        let body = json!({"token": runner.token, "state": state, "trace": trace});
+        baton.send(put(build.id, &body)).expect(200);
+        assert_eq!(baton.trace(build.id), *stored, "{state}");
+    }
+}
+
+/// Longer than what is compared at a time, with a secret, which makes a difference of its own.
+#[test]
+fn a_long_report_is_compared_with_the_log_piece_by_piece() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    let variables = vec![Variable::secret("KEY", "correct horse")];
+    baton.queue(NewBuild { variables, ..new_build("demo") });
+    let build = baton.claim(&runner);
+    let line = |number: usize| [format!("{number} correct horse \u{20ac} ").as_bytes(), b"\xe9\xe8\n"].concat();
+    let log: Vec<u8> = (0..100_000).flat_map(line).collect();
+    assert!(log.len() > 2 << 20);
+    baton.send(patch(&build, 0, &log)).expect(202);
+    let masked = baton.trace(build.id);
+    assert!(masked.len() == log.len() && masked != log);
+    let body = json!({"token": runner.token, "state": "success", "trace": String::from_utf8_lossy(&log)});
+    baton.send(put(build.id, &body)).expect(200);
+    assert!(baton.trace(build.id) == masked, "the log has changed");
 }
