@@ -189,6 +189,7 @@ fn lowered(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Baton;
+    use super::super::skip::skipped;
     use super::*;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
@@ -246,8 +247,7 @@ mod tests {
             let mut groff = Command::new("groff");
             let groff = groff.args(["-man", "-Tascii", "-P-cbou", "-ww"]).stdin(Stdio::piped()).stdout(Stdio::piped());
             let Ok(mut groff) = groff.stderr(Stdio::piped()).spawn() else {
-                println!("skipped: no groff here");
-                return;
+                return skipped("there is no groff on this machine");
             };
             groff.stdin.take().unwrap().write_all(page(node, &nodes).as_bytes()).unwrap();
             let output = groff.wait_with_output().unwrap();

@@ -43,6 +43,11 @@ mod unpack;
 mod welcome;
 mod words;
 
+/// The tests beside the code and those of the whole program say in the same way that they are skipped.
+#[cfg(test)]
+#[path = "../../tests/it/harness/skip.rs"]
+mod skip;
+
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
 use crate::domain::duration::{parse_duration, parse_keeping};

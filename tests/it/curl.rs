@@ -11,7 +11,7 @@ use std::process::Command;
 fn curl_is_missing() -> bool {
     let missing = Command::new("curl").arg("--version").output().is_err();
     if missing {
-        eprintln!("SKIPPED: there is no curl on this machine");
+        skipped("there is no curl on this machine");
     }
     missing
 }

@@ -18,6 +18,7 @@ mod runner;
 mod shell;
 mod usage;
 
+use crate::harness::skipped;
 use page::{Block, Page};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ fn run(name: &str, commands_min: usize) {
             println!("{name}: {played} commands");
             assert!(played >= commands_min, "{name}: only {played} commands");
         }
-        Err(shell::Stopped::Lacking(tool)) => eprintln!("SKIPPED: {name} needs {tool}, which this machine lacks"),
+        Err(shell::Stopped::Lacking(tool)) => skipped(&format!("{name} needs {tool}, which this machine lacks")),
         Err(shell::Stopped::Wrong(why)) => panic!("{why}"),
     }
 }
@@ -192,7 +193,7 @@ mod what_is_wrong_is_noticed {
         let text = format!("# A page\n\n```sh\n{lines}\n```\n");
         let why = match Page::parse("page.md", &text).map(|page| shell::play(&page)) {
             Err(why) | Ok(Err(shell::Stopped::Wrong(why))) => why,
-            Ok(Err(shell::Stopped::Lacking(tool))) => return eprintln!("SKIPPED: this machine lacks {tool}"),
+            Ok(Err(shell::Stopped::Lacking(tool))) => return skipped(&format!("this machine lacks {tool}")),
             Ok(Ok(count)) => panic!("{count} commands passed:\n{lines}"),
         };
         for word in words {

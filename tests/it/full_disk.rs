@@ -33,8 +33,7 @@ fn on_a_small_disk(name: &str, mib: u64, test: fn(&Path)) {
     };
     let possible = unshare(&mount).output();
     if !possible.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED {name}: no file system can be mounted: {possible:?}");
-        return;
+        return skipped(&format!("no file system can be mounted: {possible:?}"));
     }
     let output = unshare(&format!("{mount} && exec \"$@\""))
         .arg(std::env::current_exe().unwrap())

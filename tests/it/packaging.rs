@@ -1,5 +1,6 @@
 //! The files for those who package Baton say what the program does.
 
+use crate::harness::skipped;
 use baton::limits::Limits;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,8 +43,7 @@ fn the_units_fit_the_server() {
 fn systemd_accepts_the_units_and_finds_little_to_blame() {
     let analyze = || Command::new("systemd-analyze");
     if analyze().arg("--version").output().is_err() {
-        println!("skipped: no systemd-analyze here");
-        return;
+        return skipped("there is no systemd-analyze on this machine");
     }
     let dir = tempfile::tempdir().unwrap();
     let (service, socket) = (dir.path().join("baton.service"), dir.path().join("baton.socket"));
@@ -58,8 +58,7 @@ fn systemd_accepts_the_units_and_finds_little_to_blame() {
     let secured = analyze().args(["security", "--offline=true", "--threshold=15"]).arg(&service).output().unwrap();
     let words = String::from_utf8_lossy(&secured.stderr).into_owned();
     if words.contains("unrecognized option") {
-        println!("skipped: systemd-analyze is too old for security --offline");
-        return;
+        return skipped("systemd-analyze is too old for security --offline");
     }
     assert!(secured.status.success(), "{}{words}", String::from_utf8_lossy(&secured.stdout));
 }

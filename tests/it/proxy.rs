@@ -57,7 +57,7 @@ fn with(file: &str, changes: &[(&str, &str)]) -> String {
 fn is_missing(program: &str, version: &str) -> bool {
     let missing = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err();
     if missing {
-        eprintln!("SKIPPED: there is no {program} on this machine");
+        skipped(&format!("there is no {program} on this machine"));
     }
     missing
 }

@@ -1,6 +1,7 @@
 //! What the shells offer, asked from the shells themselves where they are installed.
 
 use super::super::Baton;
+use super::super::skip::skipped;
 use super::super::tests::parsed_with;
 use super::super::tree::Node;
 use super::*;
@@ -16,7 +17,7 @@ fn shell(program: &str, args: &[&str], input: &str) -> Option<Output> {
     let mut command = Command::new(program);
     let command = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut process) = command.spawn() else {
-        println!("skipped: no {program} here");
+        skipped(&format!("there is no {program} on this machine"));
         return None;
     };
     process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -36,10 +36,10 @@ struct Traced {
 
 impl Traced {
     /// `None`, said aloud, where it cannot be.
-    fn start(test: &str) -> Option<Traced> {
+    fn start() -> Option<Traced> {
         let probe = Command::new("strace").args(["-f", "-y", "-D", "true"]).output();
         if !probe.as_ref().is_ok_and(|output| output.status.success()) {
-            eprintln!("SKIPPED {test}: no strace: {probe:?}");
+            skipped(&format!("no strace: {probe:?}"));
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -128,7 +128,7 @@ fn calls(record: &Path) -> Vec<String> {
 
 #[test]
 fn an_upload_is_synced_then_named_then_its_row_is_synced_then_it_is_answered() {
-    let Some(traced) = Traced::start("an_upload_is_synced_then_named") else { return };
+    let Some(traced) = Traced::start() else { return };
     let build = traced.running();
     let steps: [Step; 7] = [
         (&["openat("], "/incoming-"),
@@ -144,7 +144,7 @@ fn an_upload_is_synced_then_named_then_its_row_is_synced_then_it_is_answered() {
 
 #[test]
 fn the_row_of_removed_artifacts_is_gone_for_good_before_their_file_is() {
-    let Some(traced) = Traced::start("the_row_of_removed_artifacts_is_gone") else { return };
+    let Some(traced) = Traced::start() else { return };
     let build = traced.running();
     http::send(traced.address, &upload(&build, "x.zip", b"content")).expect(201);
     let request = Request::delete(&format!("builds/{}/artifacts", build.id)).build_token(&build.token);
@@ -153,14 +153,14 @@ fn the_row_of_removed_artifacts_is_gone_for_good_before_their_file_is() {
 
 #[test]
 fn a_patch_is_synced_before_it_is_answered() {
-    let Some(traced) = Traced::start("a_patch_is_synced_before_it_is_answered") else { return };
+    let Some(traced) = Traced::start() else { return };
     let build = traced.running();
     traced.expect_order(&patch(&build, 0, b"log"), 202, &[LOG_WRITTEN, LOG_SYNCED]);
 }
 
 #[test]
 fn the_names_of_a_new_data_directory_are_synced_before_anything_is_acknowledged() {
-    let Some(traced) = Traced::start("the_names_of_a_new_data_directory_are_synced") else { return };
+    let Some(traced) = Traced::start() else { return };
     let calls = traced.calls();
     let made = calls.iter().position(|call| is(call, (&["mkdir(", "mkdirat("], "/data/artifacts\""))).unwrap();
     let is_synced = calls[made..].iter().any(|call| is(call, (SYNC, "/data>")));

@@ -3,9 +3,11 @@
 pub mod http;
 pub mod metrics;
 pub mod random;
+mod skip;
 pub mod terminal;
 
 pub use http::{Connection, Part, Request, Response};
+pub use skip::skipped;
 
 use baton::coordinator::{Coordinator, Queued};
 use baton::domain::build::{Build, BuildId, NewBuild, Status, Variable};
