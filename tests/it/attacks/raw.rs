@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// A server that says nothing for so long fails the test.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A whole request without a body, which is answered with `{"status":"ok"}`.
 pub const HEALTH: &[u8] = b"GET /-/health HTTP/1.1\r\nHost: baton.test\r\n\r\n";
@@ -171,7 +171,7 @@ impl Raw {
 
     #[track_caller]
     pub fn expect_closed(&mut self) {
-        self.expect_closed_within(Duration::from_secs(10));
+        self.expect_closed_within(PATIENCE);
     }
 }
 

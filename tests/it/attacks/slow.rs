@@ -20,11 +20,15 @@ fn impatient() -> Limits {
     }
 }
 
-/// What may come on top of a limit: looks at the clock, other tests.
-const SLACK: Duration = Duration::from_secs(8);
+/// What may come on top of a limit, on a machine that is busy: what goes on for longer has no end.
+const SLACK: Duration = Duration::from_secs(90);
 
 fn with_healthy(attack: &str, run: impl FnOnce(&Baton)) {
-    let baton = Baton::with_limits(impatient());
+    with_healthy_at(impatient(), attack, run);
+}
+
+fn with_healthy_at(limits: Limits, attack: &str, run: impl FnOnce(&Baton)) {
+    let baton = Baton::with_limits(limits);
     let healthy = Healthy::beside(baton.operator(), baton.address());
     healthy.work(5);
     run(&baton);
@@ -34,9 +38,9 @@ fn with_healthy(attack: &str, run: impl FnOnce(&Baton)) {
 
 /// Sends `bytes` one by one, each half second, until the server has answered or cut; the status, if any.
 fn trickle(raw: &mut Raw, bytes: &[u8]) -> (Option<u16>, Duration) {
-    let started = Instant::now();
+    let (started, deadline) = (Instant::now(), Instant::now() + Duration::from_secs(2) + SLACK);
     for byte in bytes.iter().cycle() {
-        assert!(started.elapsed() < Duration::from_secs(2) + SLACK, "a trickle goes on and on");
+        assert!(Instant::now() < deadline, "a trickle goes on and on");
         if !raw.send(&[*byte]) || raw.has_answer(Duration::from_millis(500)) {
             break;
         }
@@ -101,7 +105,7 @@ fn connections_on_which_nothing_happens_are_let_go() {
             raw.send(begin.as_bytes());
             raw
         };
-        let started = Instant::now();
+        let deadline = Instant::now() + Duration::from_secs(3) + SLACK;
         let silent: Vec<Raw> = begins.iter().map(open).collect();
         for (mut raw, begin) in silent.into_iter().zip(&begins) {
             if begin.is_empty() {
@@ -114,7 +118,7 @@ fn connections_on_which_nothing_happens_are_let_go() {
                 assert!([400, 408].contains(&status), "{status}");
                 raw.expect_closed();
             }
-            assert!(started.elapsed() < Duration::from_secs(3) + SLACK, "{begin:?}");
+            assert!(Instant::now() < deadline, "{begin:?}");
         }
     });
 }
@@ -143,10 +147,11 @@ fn a_download_that_nobody_reads_is_given_up() {
     });
 }
 
-/// As slow as allowed is not too slow.
+/// As slow as allowed is not too slow. Only its pace counts here: between two pieces the machine may be busy elsewhere.
 #[test]
 fn a_steady_sender_is_served_however_long_it_takes() {
-    with_healthy("a slow but steady sender", |baton| {
+    let limits = Limits { stall_time_max: SLACK, transfer_bytes_per_second_min: 256, ..impatient() };
+    with_healthy_at(limits, "a slow but steady sender", |baton| {
         let (_, build) = working_runner(baton.operator(), baton.address(), "demo");
         let data = vec![b'x'; 40_000];
         let mut raw = Raw::open(baton.address()).unwrap();
