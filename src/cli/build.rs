@@ -128,7 +128,7 @@ impl Build {
             Command::Show(show) => show.run(&open()?),
             Command::Log(log) => log.run(&open()?),
             Command::Artifacts(artifacts) => artifacts.run(&open()?),
-            Command::Cancel(cancel) => Ok(open()?.cancel_build(cancel.id, Timestamp::now())?),
+            Command::Cancel(cancel) => cancel.run(&open()?),
             Command::Retry(retry) => retry.run(&open()?),
             Command::Erase(erase) => erase.run(&open()?),
         }
@@ -148,7 +148,7 @@ impl List {
         if self.json {
             return print::json_lines(list.iter().map(print::BuildDocument::new));
         }
-        print::builds(&list)?;
+        print::builds(&list, self.project.is_none() && self.status.is_none())?;
         if u32::try_from(list.len()).is_ok_and(|count| count == self.limit) {
             print::note(&format!("these are the newest {}; `--limit N` shows more", self.limit));
         }
@@ -170,10 +170,18 @@ impl Retry {
     }
 }
 
+impl Cancel {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        coordinator.cancel_build(self.id, Timestamp::now())?;
+        print::out(&format!("build {} is canceled\n", self.id))
+    }
+}
+
 impl Erase {
     fn run(self, coordinator: &Coordinator) -> Done {
         coordinator.erase_build(self.id, Timestamp::now())?;
-        Ok(coordinator.reclaim_unserved()?)
+        coordinator.reclaim_unserved()?;
+        print::out(&format!("build {} is erased: its log and its artifacts are gone\n", self.id))
     }
 }
 

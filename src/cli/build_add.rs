@@ -4,6 +4,7 @@ use super::secrets::{read_secret, warn_of_short};
 use super::{Done, Stop, build, build_file, build_id, duration, keeping_text, print, tags};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
+use crate::domain::reserved;
 use crate::domain::script;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
@@ -32,7 +33,8 @@ macro_rules! build_options {
             #[argh(option, long = "ref", arg_name = "REF")]
             ref_name: Option<String>,
 
-            /// commit, at least 8 characters; default: what the ref points to when a runner fetches it
+            /// commit, at least 8 characters; default: what the ref points to when a runner fetches it, whose log
+            /// then names no commit (`Checking out refs/rem`)
             #[argh(option, arg_name = "SHA")]
             sha: Option<String>,
 
@@ -96,7 +98,7 @@ macro_rules! build_options {
         impl $name {
             /// The build of `commands` that the options ask for.
             fn new_build(self, project: String, commands: String) -> Done<NewBuild> {
-                Ok(NewBuild {
+                super::build_add::checked(NewBuild {
                     project,
                     name: self.name,
                     stage: self.stage,
@@ -132,9 +134,10 @@ build_options! {
         note = "\
             A line of --from is a JSON object: the fields project, name, stage, ref, sha, tags and needs as in\n\
             `build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\n\
-            lines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); options as the runner\n\
-            gets them; variables, an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones; values\n\
-            arrive as they are.",
+            lines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); image; services and\n\
+            artifacts, arrays of what the options take; expire_in; or options as the runner gets them; variables,\n\
+            an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones; secrets, an object. It names no\n\
+            files of this machine, as --script-file does: such a file may come from others.",
         example = "echo '{{\"project\": \"demo\", \"script\": [\"make\", \"make test\"]}}' | {command_name} --from -"
     )]
     pub struct Add {
@@ -268,6 +271,30 @@ pub(super) fn options(
     Ok(options)
 }
 
+/// A build that may be queued. What is wrong with it is wrong usage, whichever option it comes from.
+pub(super) fn checked(mut new: NewBuild) -> Done<NewBuild> {
+    check(&mut new).map_err(|message| usage(&message))?;
+    Ok(new)
+}
+
+/// What is asked of a build that a person describes: more than of one that is repeated.
+///
+/// # Errors
+/// Says what is wrong.
+pub(super) fn check(new: &mut NewBuild) -> Result<(), String> {
+    new.check()?;
+    reserved::check(&new.variables)?;
+    let services = new.options.get("services").and_then(Value::as_array).into_iter().flatten();
+    for image in new.options.get("image").into_iter().chain(services).filter_map(Value::as_str) {
+        if image.is_empty() || image.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            return Err(format!(
+                "{image:?} cannot be an image's name, which is a word without blanks, as in alpine:3.5"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Public variables, then secret ones: the later of two with the same name wins in the runner.
 pub(super) fn variables(public: Vec<Variable>, secrets: Vec<Secret>, files: Vec<Secret>) -> Done<Vec<Variable>> {
     let mut all = public;
@@ -357,6 +384,13 @@ mod tests {
             (&["--script", "x", "--script-file", "y"], "together"),
             (&["--script", "x", "--expire-in", "1d"], "--artifacts"),
             (&["--script", "x", "--secret", "hunter2"], "NAME=VALUE"),
+            (&["--script", " "], "no commands"),
+            (&["--script", "x", "--image", "foo bar"], "\"foo bar\" cannot be an image's name"),
+            (&["--script", "x", "--image", ""], "\"\" cannot be"),
+            (&["--script", "x", "--service", "a\tb"], "cannot be an image's name"),
+            (&["--script", "x", "--variable", "CI_BUILD_ID=5"], "CI_BUILD_ID is set for every build"),
+            (&["--script", "x", "--secret", "CI_JOB_TOKEN=hunter2"], "CI_JOB_TOKEN is set for every build"),
+            (&["--script", "x", "--name", ""], "name has 0 bytes"),
             (&["--script", "x", "--secret-file", "hunter2"], "NAME=FILE"),
             (&["--script", "x", "--secret-file", "A=-", "--secret-file", "B=-"], "standard input"),
         ] {

@@ -12,7 +12,7 @@ use crate::domain::near::nearest;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::io::{BufRead, Read};
 
 /// Longest line, in bytes.
@@ -23,7 +23,7 @@ const BUILDS_MAX: usize = 100_000;
 const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// The fields of a line.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 21] = [
     "project",
     "name",
     "stage",
@@ -35,7 +35,12 @@ const FIELDS: [&str; 16] = [
     "script",
     "commands",
     "options",
+    "image",
+    "services",
+    "artifacts",
+    "expire_in",
     "variables",
+    "secrets",
     "tags",
     "needs",
     "timeout",
@@ -134,14 +139,14 @@ fn parse(line: &[u8], project: Option<&str>) -> Result<Queued, String> {
         repo_url: fields.text("repo_url")?,
         commands: fields.script()?,
         allow_git_fetch: fields.flag("allow_git_fetch")?.unwrap_or(true),
-        options: fields.object("options")?.unwrap_or_default(),
+        options: fields.options()?,
         variables: fields.variables()?,
         tags: Tags::new(fields.texts("tags")?.unwrap_or_default())?,
         needs,
         timeout_s: fields.timeout()?,
     };
     fields.check_rest()?;
-    new.check()?;
+    super::build_add::check(&mut new)?;
     Ok(Queued { new, needs_names })
 }
 
@@ -245,7 +250,38 @@ impl Fields {
         }
     }
 
+    /// `options`, and what `build add` has options for and runners look for in there.
+    fn options(&mut self) -> Result<Map<String, Value>, String> {
+        let mut options = self.object("options")?.unwrap_or_default();
+        for key in ["image", "services"] {
+            if let Some(value) = self.take(key) {
+                insert_new(&mut options, "options", key, value)?;
+            }
+        }
+        if let Some(paths) = self.texts("artifacts")? {
+            insert_new(&mut options, "options", "artifacts", json!({"paths": paths}))?;
+        }
+        if let Some(expire_in) = self.text("expire_in")? {
+            let Some(Value::Object(artifacts)) = options.get_mut("artifacts") else {
+                let message = "\"expire_in\" says how long to keep the files of \"artifacts\", which is missing";
+                return Err(message.to_owned());
+            };
+            insert_new(artifacts, "options.artifacts", "expire_in", expire_in.into())?;
+        }
+        Ok(options)
+    }
+
+    /// Public ones and others, then `secrets`: the later of two with the same name wins in the runner.
     fn variables(&mut self) -> Result<Vec<Variable>, String> {
+        let mut all = self.listed_variables()?;
+        for (key, value) in self.object("secrets")?.unwrap_or_default() {
+            let value = plain(value).ok_or_else(|| format!("the secret {key:?} must be a string or a number"))?;
+            all.push(Variable::secret(key, value));
+        }
+        Ok(all)
+    }
+
+    fn listed_variables(&mut self) -> Result<Vec<Variable>, String> {
         match self.take("variables") {
             None => Ok(Vec::new()),
             Some(Value::Object(object)) => object
@@ -272,6 +308,14 @@ impl Fields {
             None => Ok(()),
             Some(key) => Err(unknown(key, &FIELDS)),
         }
+    }
+}
+
+/// Puts a value where nothing may be yet.
+fn insert_new(into: &mut Map<String, Value>, name: &str, key: &str, value: Value) -> Result<(), String> {
+    match into.insert(key.to_owned(), value).filter(|old| !old.is_null()) {
+        None => Ok(()),
+        Some(_) => Err(format!("{key:?} and {name}.{key} are the same; give one")),
     }
 }
 
@@ -325,7 +369,6 @@ fn variable(item: Value) -> Result<Variable, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn one(line: &Value) -> Result<Queued, String> {
         read(&mut line.to_string().as_bytes(), None).map(|mut lines| lines.remove(0).queued)
@@ -372,6 +415,43 @@ mod tests {
     }
 
     #[test]
+    fn what_build_add_has_options_for_has_the_same_words_here() {
+        let new = one(&json!({
+            "project": "p", "script": "x", "image": "alpine:3.5", "services": ["mysql", {"name": "redis"}],
+            "artifacts": ["out/", "*.log"], "expire_in": "7d", "options": {"cache": {"key": "k"}},
+            "variables": {"A": "1"}, "secrets": {"S": "s", "PIN": 1234},
+        }))
+        .unwrap()
+        .new;
+        let expected = json!({
+            "image": "alpine:3.5", "services": ["mysql", "redis"], "cache": {"key": "k"},
+            "artifacts": {"paths": ["out/", "*.log"], "expire_in": "7d"},
+        });
+        assert_eq!(Value::Object(new.options), expected);
+        let variables = [Variable::public("A", "1"), Variable::secret("S", "s"), Variable::secret("PIN", "1234")];
+        for variable in variables {
+            assert!(new.variables.contains(&variable), "{variable:?}");
+        }
+        let kept = one(&minimal("expire_in", json!("7d"))).err().unwrap();
+        assert!(kept.contains("\"artifacts\", which is missing"), "{kept}");
+        let mut line = minimal("options", json!({"artifacts": {"paths": ["a"]}}));
+        line["expire_in"] = json!("7d");
+        assert_eq!(one(&line).unwrap().new.options["artifacts"], json!({"paths": ["a"], "expire_in": "7d"}));
+    }
+
+    /// Each option of `build add` is a word here, but for those that name files of this machine.
+    #[test]
+    fn no_option_of_build_add_lacks_its_word() {
+        use argh::ArgsInfo as _;
+        let others = ["--help", "--from", "--json", "--script-file", "--secret-file"];
+        for flag in super::super::build_add::Add::get_args_info().flags {
+            let word = flag.long.trim_start_matches('-').replace('-', "_");
+            let is_there = FIELDS.contains(&word.as_str()) || FIELDS.contains(&format!("{word}s").as_str());
+            assert!(is_there != others.contains(&flag.long), "{}", flag.long);
+        }
+    }
+
+    #[test]
     fn a_shown_build_with_a_script_can_be_fed_back() {
         let new = one(&json!({
             "id": 7, "project": "p", "name": "n", "stage": "s", "ref": "r", "sha": null, "status": "failed",
@@ -406,6 +486,17 @@ mod tests {
             (minimal("options", json!([])), "\"options\" must be an object"),
             (minimal("options", json!({"artifacts": {"paths": "x"}})), "options.artifacts.paths"),
             (minimal("sha", json!("abc")), "at least 8"),
+            (minimal("image", json!("foo bar")), "cannot be an image's name"),
+            (minimal("image", json!(5)), "options.image must be a name"),
+            (minimal("services", json!("mysql")), "options.services must be an array"),
+            (minimal("artifacts", json!("out/")), "\"artifacts\" must be an array of strings"),
+            (minimal("secrets", json!(["hunter2"])), "\"secrets\" must be an object"),
+            (minimal("secrets", json!({"K": ["hunter2"]})), "the secret \"K\" must be"),
+            (minimal("secrets", json!({"CI_JOB_TOKEN": "hunter2"})), "CI_JOB_TOKEN is set for every build"),
+            (
+                json!({"project": "p", "script": "x", "image": "a", "options": {"image": "hunter2"}}),
+                "\"image\" and options.image are the same",
+            ),
             (minimal("variables", json!("hunter2")), "\"variables\""),
             (minimal("variables", json!(["K=hunter2"])), "variable 1: it must be an object"),
             (minimal("variables", json!([{"key": "K", "vlaue": "hunter2"}])), "\"value\" is missing"),

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::Duration;
 use terminal_size::{Height, Width, terminal_size_of};
+use unicode_width::UnicodeWidthChar;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -58,15 +59,34 @@ fn drawing(text: &str, (rows, columns): (u16, u16), is_first: bool) -> String {
     let mut drawing = if is_first { "\x1b[2J\x1b[H" } else { "\x1b[H" }.to_owned();
     // The last row stays free for the cursor.
     for line in text.lines().take(usize::from(rows).saturating_sub(1)) {
-        drawing.extend(line.chars().take(columns.into()));
+        drawing.push_str(fitting(line, columns.into()));
         drawing.push_str("\x1b[K\n");
     }
     drawing + "\x1b[J"
 }
 
+/// As much of a line as fits into so many columns: some letters take two, some none.
+fn fitting(line: &str, columns: usize) -> &str {
+    let mut taken = 0;
+    let too_far = line.char_indices().find(|(_, letter)| {
+        taken += letter.width().unwrap_or(0);
+        taken > columns
+    });
+    too_far.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_cut_by_the_cells_that_its_letters_take() {
+        for (line, columns, cut) in
+            [("日本語", 5, "日本"), ("日本", 4, "日本"), ("e\u{301}a", 1, "e\u{301}"), ("ab", 0, "")]
+        {
+            assert_eq!(fitting(line, columns), cut, "{line} {columns}");
+        }
+    }
 
     #[test]
     fn a_drawing_is_no_larger_than_the_terminal_and_leaves_nothing_of_the_last_one() {

@@ -7,6 +7,7 @@ use super::log_line;
 use crate::domain::time::Timestamp;
 use log::{Level, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,15 +81,21 @@ fn is_silent(target: &str) -> bool {
 }
 
 /// Starts the log of this process, at level `info` unless `RUST_LOG` says otherwise; coloured on a terminal, unless
-/// `NO_COLOR` is set.
+/// `NO_COLOR` is set or `TERM` says that the terminal knows none.
 pub fn start() {
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let variable = |name| std::env::var_os(name);
+    let colours = io::stderr().is_terminal() && wants_colours(variable("NO_COLOR"), variable("TERM"));
     let filter = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
     let level = filter.filter();
     // It can only fail when there is a logger already.
     if log::set_boxed_logger(Box::new(Logger { filter, colours, left_out: AtomicU64::new(0) })).is_ok() {
         log::set_max_level(level);
     }
+}
+
+/// Whether somebody who has set these variables wants colours: <https://no-color.org>, terminfo's `dumb`.
+fn wants_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|term| term != "dumb")
 }
 
 /// Decides how records look from now on.
@@ -111,6 +118,24 @@ pub fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colours_are_for_those_who_want_them_and_whose_terminal_knows_them() {
+        for (no_color, term, wants) in [
+            (None, None, true),
+            (None, Some("xterm-256color"), true),
+            (Some(""), Some("xterm"), true),
+            (Some("1"), Some("xterm"), false),
+            (None, Some("dumb"), false),
+            (Some(""), Some("dumb"), false),
+        ] {
+            assert_eq!(
+                wants_colours(no_color.map(OsString::from), term.map(OsString::from)),
+                wants,
+                "{no_color:?} {term:?}"
+            );
+        }
+    }
 
     #[test]
     fn crates_that_would_print_headers_are_silent_in_all_their_modules() {

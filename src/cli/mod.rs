@@ -50,7 +50,7 @@ mod skip;
 
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
-use crate::domain::duration::{parse_duration, parse_keeping};
+use crate::domain::duration::{check_unit, parse_duration, parse_keeping};
 use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
 use crate::error::{Error, Kind};
@@ -169,9 +169,12 @@ fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -
         Ok(()) => Stop::Answer(exit.output),
         Err(()) => words.usage(&in_our_words(&exit.output, &args, &words)),
     })?;
+    for warning in &words.warnings {
+        print::note(warning);
+    }
     if words.path == ["build", "add"]
-        && words.given.contains(&"--from")
-        && let Some(other) = words.given.iter().find(|name| !["--from", "--project", "--json"].contains(name))
+        && words.own.contains(&"--from")
+        && let Some(other) = words.own.iter().find(|name| !["--from", "--project", "--json"].contains(name))
     {
         return Err(words.usage(&format!("{other} does not go with --from, whose file says all of its builds")));
     }
@@ -196,7 +199,8 @@ fn in_our_words(error: &str, args: &[&str], words: &Words) -> String {
         Some(format!("{} {shown:?}: {message}", words.source(name)))
     };
     let missing = || {
-        let names = error.strip_prefix("Required positional arguments not provided:")?;
+        let begins = ["Required positional arguments not provided:", "Required options not provided:"];
+        let names = begins.iter().find_map(|begin| error.strip_prefix(begin))?;
         Some(format!("{} is missing", names.split_whitespace().collect::<Vec<_>>().join(", ")))
     };
     of_value("Error parsing option '")
@@ -323,8 +327,22 @@ fn keeping_text(text: &str) -> Result<String, String> {
     parse_keeping(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// For argh: tags separated by commas.
+/// For argh: a duration of at least a second, with a unit: a bare number would be seconds, which nobody means who
+/// removes something that is older.
+fn duration_with_unit(text: &str) -> Result<Duration, String> {
+    check_unit(text)?;
+    duration(text)
+}
+
+/// For argh: tags separated by commas, each a word; nothing for none.
 fn tags(text: &str) -> Result<Tags, String> {
+    let words = || text.split(',').map(str::trim);
+    if !text.trim().is_empty() && words().any(str::is_empty) {
+        return Err("a tag is empty; they are separated by single commas, and '' is for none".to_owned());
+    }
+    if words().any(|word| word.contains(char::is_whitespace)) {
+        return Err("a tag has a blank; they are separated by commas".to_owned());
+    }
     Tags::from_list(text)
 }
 
@@ -409,6 +427,11 @@ mod tests {
             (&["build", "show", "a': b"], &["id \"a': b\": a build's id"]),
             (&["build", "show", "1", "2"], &["unexpected", "2"]),
             (&["project", "add", "p", "--timeout", "0"], &["at least one second"]),
+            (&["prune"], &["--older-than is missing", "`baton prune --help`"]),
+            (&["prune", "--older-than", "30"], &["--older-than \"30\"", "30d"]),
+            (&["build", "add", "--tags", ","], &["--tags \",\": a tag is empty"]),
+            (&["build", "add", "--tags", "a b"], &["--tags \"a b\": a tag has a blank"]),
+            (&["runner", "add", "--tags", "a,,b"], &["a tag is empty"]),
             (&["build", "add", "--from", "-", "--ref", "x"], &["--ref", "--from"]),
             (&["run", "make"], &["--", "before the command"]),
         ] {
@@ -450,6 +473,62 @@ mod tests {
             &["runner", "--data", "d", "list", "--json"],
         ] {
             assert_eq!(parsed(line).unwrap().data.as_deref(), Some("d"), "{line:?}");
+        }
+    }
+
+    /// A line for each command that does something.
+    const LINES: [&[&str]; 32] = [
+        &["serve"],
+        &["project", "add", "p"],
+        &["project", "list"],
+        &["project", "token", "p"],
+        &["project", "set", "p", "--timeout", "1h"],
+        &["project", "rename", "p", "q"],
+        &["project", "remove", "p"],
+        &["runner", "token"],
+        &["runner", "add"],
+        &["runner", "list"],
+        &["runner", "set", "1", "--untagged"],
+        &["runner", "pause", "1"],
+        &["runner", "resume", "1"],
+        &["runner", "remove", "1"],
+        &["build", "add", "--project", "p", "--script", "true"],
+        &["build", "add", "--from", "-", "--project", "p", "--json"],
+        &["build", "list"],
+        &["build", "show", "1"],
+        &["build", "log", "1"],
+        &["build", "artifacts", "1"],
+        &["build", "cancel", "1"],
+        &["build", "retry", "1"],
+        &["build", "erase", "1"],
+        &["run", "--", "true"],
+        &["backup", "d"],
+        &["check"],
+        &["completions", "bash"],
+        &["man"],
+        &["ping"],
+        &["prune", "--older-than", "1d"],
+        &["du"],
+        &["status"],
+    ];
+
+    #[test]
+    fn every_command_goes_with_the_programs_options_before_it_and_behind_it() {
+        for line in LINES {
+            let end = line.iter().position(|word| *word == "--").unwrap_or(line.len());
+            let (words, rest) = line.split_at(end);
+            for given in [&["--data", "d"][..], &["--data=d"]] {
+                for line in [[given, words, rest].concat(), [words, given, rest].concat()] {
+                    match parsed(&line) {
+                        Ok(baton) => assert_eq!(baton.data.as_deref(), Some("d"), "{line:?}"),
+                        Err(stop) => panic!("{line:?}: {stop}"),
+                    }
+                }
+            }
+        }
+        for tree::Node { path, info } in tree::all(Baton::get_args_info()) {
+            let is_tried = LINES.iter().any(|line| line.starts_with(&path));
+            assert!(is_tried || !info.commands.is_empty(), "{path:?} is not tried here");
         }
     }
 

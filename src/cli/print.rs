@@ -10,6 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
 use serde::Serialize;
 use std::io::{self, Write};
+use unicode_width::UnicodeWidthStr;
 
 /// Writes to standard output, at once.
 pub fn out(text: &str) -> Done {
@@ -59,17 +60,19 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &
     out(&aligned(&[vec![header], rows].concat()))
 }
 
-/// Columns as wide as their widest cell; no blanks at the ends of lines.
+/// Columns as wide as their widest cell on a terminal, where some letters take two places and some none; no blanks at
+/// the ends of lines.
 pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = cell.width().max(*width);
         }
     }
     let mut text = String::new();
     for row in rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let filled = |(cell, width): (&String, usize)| cell.clone() + &" ".repeat(width.saturating_sub(cell.width()));
+        let cells: Vec<String> = row.iter().zip(widths).map(filled).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -192,13 +195,14 @@ pub fn build_row(report: &BuildReport) -> [String; 8] {
     ]
 }
 
-/// Builds as a table.
-pub fn builds(list: &[BuildReport]) -> Done {
-    table(
-        BUILD_COLUMNS,
-        list.iter().map(build_row).collect(),
-        "no such builds; `baton build add --project NAME --script 'make test'` queues one",
-    )
+/// Builds as a table; `are_all`: nobody has asked for some only.
+pub fn builds(list: &[BuildReport], are_all: bool) -> Done {
+    let empty = if are_all {
+        "no builds yet; `baton build add --project NAME --script 'make test'` queues one"
+    } else {
+        "no such builds; `baton build list` without options shows the newest of all"
+    };
+    table(BUILD_COLUMNS, list.iter().map(build_row).collect(), empty)
 }
 
 /// The same as a text, also of no builds.
@@ -323,5 +327,14 @@ mod tests {
     fn columns_are_aligned_by_characters_and_lines_end_without_blanks() {
         let rows = [["ID", "NAME", ""], ["1", "größe", "x"], ["100", "a", ""]].map(|row| row.map(str::to_owned));
         assert_eq!(aligned(&rows), "ID   NAME\n1    größe  x\n100  a\n");
+    }
+
+    #[test]
+    fn letters_of_two_cells_and_of_none_do_not_shift_the_columns_after_them() {
+        for (name, cells) in [("日本", 4), ("🦊", 2), ("e\u{301}", 1), ("ｱ", 1), ("plain", 5)] {
+            let rows = [["NAME", "X"], [name, "x"]].map(|row| row.map(str::to_owned));
+            let blanks = " ".repeat(4_usize.saturating_sub(cells) + 2);
+            assert_eq!(aligned(&rows).lines().nth(1), Some(format!("{name}{blanks}x").as_str()));
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! `baton project`: projects and their CI tokens.
 
-use super::{Done, duration, print};
-use crate::coordinator::Coordinator;
+use super::{Done, Stop, duration, print};
+use crate::coordinator::{Coordinator, ProjectChange};
 use crate::domain::build::ProjectId;
 use crate::domain::duration::format_duration;
 use crate::domain::repo_url::shown;
+use crate::domain::size::format_size;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Make and list projects: where builds come from.
+/// Make, list, change and remove projects: where builds come from.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "project", example = "{command_name} add demo --repo-url https://git.example/demo.git")]
 pub struct Project {
@@ -25,6 +26,9 @@ enum Command {
     Add(Add),
     List(List),
     Token(Token),
+    Set(Set),
+    Rename(Rename),
+    Remove(Remove),
 }
 
 /// Make a project.
@@ -78,6 +82,81 @@ struct Token {
     json: bool,
 }
 
+/// Change where a project's sources are, or how long its builds may run.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "set",
+    example = "{command_name} demo --repo-url https://git.example/group/demo.git\n{command_name} demo --timeout 2h",
+    note = "\
+        Builds that wait get their sources from the new repository, unless they were queued with one of their own.\n\
+        The timeout is that of builds that are queued from now on. What runs goes on as it began."
+)]
+struct Set {
+    /// the project's name
+    #[argh(positional)]
+    name: String,
+
+    /// where runners fetch its sources from: a URL, or a path that begins with /
+    #[argh(option, arg_name = "URL")]
+    repo_url: Option<String>,
+
+    /// it has no sources
+    #[argh(switch)]
+    no_repo_url: bool,
+
+    /// longest run of its builds, unless a build says otherwise, as in 90min or 3600 (seconds)
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
+    timeout: Option<Duration>,
+}
+
+/// Give a project another name. Its builds, runners and tokens stay.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "rename", example = "{command_name} demo group/demo")]
+struct Rename {
+    /// the project's name
+    #[argh(positional)]
+    name: String,
+
+    /// its name from now on, unique without regard to case
+    #[argh(positional)]
+    new_name: String,
+}
+
+/// Remove a project, its CI token and its own runners; with --force, also its builds.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "remove",
+    example = "{command_name} demo\n{command_name} demo --force",
+    note = "\
+        A project that has builds is removed with --force only. Builds that have not ended are then canceled, and all\n\
+        of its builds go, with their logs and artifacts: `baton backup` keeps a copy. Runners of all projects stay.\n\
+        Ids are never used again."
+)]
+struct Remove {
+    /// the project's name
+    #[argh(positional)]
+    name: String,
+
+    /// cancel its builds that have not ended, and remove all of them
+    #[argh(switch)]
+    force: bool,
+
+    /// print JSON: name, builds, log_bytes, artifact_bytes, runners
+    #[argh(switch)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Removed<'a> {
+    name: &'a str,
+    builds: u64,
+    log_bytes: u64,
+    artifact_bytes: u64,
+    runners: u64,
+}
+
 #[derive(Serialize)]
 struct Added<'a> {
     id: ProjectId,
@@ -113,6 +192,9 @@ impl Project {
             Command::Add(add) => add.run(coordinator),
             Command::List(list) => list.run(coordinator),
             Command::Token(token) => token.run(coordinator),
+            Command::Set(set) => set.run(coordinator),
+            Command::Rename(rename) => rename.run(coordinator),
+            Command::Remove(remove) => remove.run(coordinator),
         }
     }
 
@@ -120,7 +202,7 @@ impl Project {
     pub fn token_name(&self) -> Option<&str> {
         match &self.command {
             Command::Token(token) => Some(&token.name),
-            Command::Add(_) | Command::List(_) => None,
+            Command::Add(_) | Command::List(_) | Command::Set(_) | Command::Rename(_) | Command::Remove(_) => None,
         }
     }
 }
@@ -178,5 +260,56 @@ impl Token {
             return print::json(&CiToken { name: &self.name, ci_token: &ci_token });
         }
         print::out(&format!("{ci_token}\n"))
+    }
+}
+
+impl Set {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let usage = |message: &str| Err(Stop::Usage(format!("{message}; `baton project set --help` explains")));
+        let repo_url = match (self.repo_url, self.no_repo_url) {
+            (Some(_), true) => return usage("--repo-url and --no-repo-url do not go together"),
+            (Some(url), false) => Some(Some(url)),
+            (None, true) => Some(None),
+            (None, false) => None,
+        };
+        if repo_url.is_none() && self.timeout.is_none() {
+            return usage("what to change is missing");
+        }
+        let change = ProjectChange { name: None, repo_url, timeout: self.timeout };
+        let project = coordinator.change_project(&self.name, change)?;
+        print::out(&format!("project {} is changed\n", project.name))
+    }
+}
+
+impl Rename {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let change = ProjectChange { name: Some(self.new_name), ..ProjectChange::default() };
+        let project = coordinator.change_project(&self.name, change)?;
+        print::out(&format!("project {} is {} now\n", self.name, project.name))
+    }
+}
+
+impl Remove {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let removed = coordinator.remove_project(&self.name, self.force, Timestamp::now())?;
+        coordinator.reclaim_unserved()?;
+        let taken = removed.taken;
+        if self.json {
+            return print::json(&Removed {
+                name: &removed.name,
+                builds: taken.builds,
+                log_bytes: taken.log_bytes,
+                artifact_bytes: taken.artifact_bytes,
+                runners: removed.runners,
+            });
+        }
+        print::out(&format!(
+            "removed project {}: {}, {} of logs, {} of artifacts, {}\n",
+            removed.name,
+            print::count(taken.builds, "build"),
+            format_size(taken.log_bytes),
+            format_size(taken.artifact_bytes),
+            print::count(removed.runners, "runner"),
+        ))
     }
 }

@@ -1,6 +1,6 @@
 //! `baton prune`: old builds go.
 
-use super::{Done, duration, print};
+use super::{Done, duration_with_unit, print};
 use crate::coordinator::{Coordinator, Removal};
 use crate::domain::duration::format_duration;
 use crate::domain::size::format_size;
@@ -22,8 +22,8 @@ use std::time::Duration;
         the time."
 )]
 pub struct Prune {
-    /// builds that ended longer ago than this go, as in 90d or 2 weeks
-    #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
+    /// builds that ended longer ago than this go, as in 90d or 2 weeks, always with a unit
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration_with_unit))]
     older_than: Duration,
 
     /// only builds of this project

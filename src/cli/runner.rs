@@ -1,7 +1,7 @@
 //! `baton runner`: runners and the registration token.
 
-use super::{Done, print, runner_id, tags};
-use crate::coordinator::Coordinator;
+use super::{Done, Stop, print, runner_id, tags};
+use crate::coordinator::{Coordinator, RunnerChange};
 use crate::domain::build::BuildId;
 use crate::domain::duration::format_duration;
 use crate::domain::runner::{RunnerAtWork, RunnerId, RunnerInfo};
@@ -11,7 +11,7 @@ use crate::store::runners::NewRunner;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
-/// Make, list and pause runners: the machines that take builds.
+/// Make, list, change and pause runners: the machines that take builds.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
@@ -30,6 +30,7 @@ enum Command {
     Token(Token),
     Add(Add),
     List(List),
+    Set(Set),
     Pause(Pause),
     Resume(Resume),
     Remove(Remove),
@@ -93,6 +94,35 @@ struct List {
     /// contacted_at, state, builds
     #[argh(switch)]
     json: bool,
+}
+
+/// Change what a runner is called and which builds it takes; what it runs goes on.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "set",
+    example = "{command_name} 3 --tags docker,linux --no-untagged\n{command_name} 3 --description 'in the cellar'"
+)]
+struct Set {
+    /// the runner's id, as in `baton runner list`
+    #[argh(positional, from_str_fn(runner_id))]
+    id: RunnerId,
+
+    /// what to call it in lists
+    #[argh(option, arg_name = "TEXT")]
+    description: Option<String>,
+
+    /// what it offers, separated by commas, in place of what it offered; '' for nothing
+    #[argh(option, arg_name = "A,B", from_str_fn(tags))]
+    tags: Option<Tags>,
+
+    /// take builds without tags
+    #[argh(switch)]
+    untagged: bool,
+
+    /// take no builds without tags
+    #[argh(switch)]
+    no_untagged: bool,
 }
 
 /// Give a runner no more builds; it finishes the one that it has.
@@ -160,11 +190,47 @@ impl Runner {
             Command::Token(token) => token.run(coordinator),
             Command::Add(add) => add.run(coordinator),
             Command::List(list) => list.run(coordinator),
-            Command::Pause(pause) => Ok(coordinator.pause_runner(pause.id, true)?),
-            Command::Resume(resume) => Ok(coordinator.pause_runner(resume.id, false)?),
-            Command::Remove(remove) => Ok(coordinator.remove_runner(remove.id, Timestamp::now())?),
+            Command::Set(set) => set.run(coordinator),
+            Command::Pause(pause) => {
+                coordinator.pause_runner(pause.id, true)?;
+                say(pause.id, "is paused")
+            }
+            Command::Resume(resume) => {
+                coordinator.pause_runner(resume.id, false)?;
+                say(resume.id, "takes builds again")
+            }
+            Command::Remove(remove) => {
+                coordinator.remove_runner(remove.id, Timestamp::now())?;
+                say(remove.id, "is removed")
+            }
         }
     }
+}
+
+/// What has become of a runner.
+fn say(id: RunnerId, what: &str) -> Done {
+    print::out(&format!("runner {id} {what}\n"))
+}
+
+impl Set {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let run_untagged = match (self.untagged, self.no_untagged) {
+            (true, true) => return Err(set_usage("--untagged and --no-untagged do not go together")),
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        };
+        if self.description.is_none() && self.tags.is_none() && run_untagged.is_none() {
+            return Err(set_usage("what to change is missing"));
+        }
+        let change = RunnerChange { description: self.description, tags: self.tags, run_untagged };
+        coordinator.change_runner(self.id, change)?;
+        say(self.id, "is changed")
+    }
+}
+
+fn set_usage(message: &str) -> Stop {
+    Stop::Usage(format!("{message}; `baton runner set --help` explains"))
 }
 
 impl Token {

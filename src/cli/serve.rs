@@ -7,7 +7,7 @@ use super::{Done, Stop, duration, signals, welcome};
 use crate::Config;
 use crate::api::ops;
 use crate::domain::base_url::{BaseUrl, Endpoint};
-use crate::domain::duration::{parse_duration, parse_keeping};
+use crate::domain::duration::{check_unit, parse_duration, parse_keeping};
 use crate::domain::size::parse_size;
 use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
 use crate::ephemeral::Ephemeral;
@@ -62,7 +62,7 @@ type Keeping = Option<Duration>;
         SIGTERM and SIGINT finish the requests under way; a second one ends the server at once.\n\
         SIGHUP reads the files of --tls-cert and --tls-key anew; if they are no good, the old ones stay in use.\n\
         RUST_LOG=warn makes the log shorter, RUST_LOG=debug longer; RUST_LOG=info,baton::requests=off leaves\n\
-        requests out. On a terminal it has colours, unless NO_COLOR is set.",
+        requests out. On a terminal it has colours, unless NO_COLOR is set or TERM is dumb.",
     error_code(0, "Stopped by a signal."),
     error_code(1, "It could not start; one line on standard error says why.")
 )]
@@ -247,7 +247,12 @@ impl Serve {
         let wanted = limits.connections_max;
         if wanted > fitting {
             limits.connections_max = fitting;
-            let level = if self.max_connections.is_some() { log::Level::Warn } else { log::Level::Info };
+            // Who has not asked for so many has lost nothing, as long as it is about the usual number.
+            let level = match self.max_connections {
+                Some(_) => log::Level::Warn,
+                None if fitting < wanted / 2 => log::Level::Info,
+                None => log::Level::Debug,
+            };
             let advice = "raise the hard limit (`ulimit -Hn`) for more";
             log::log!(level, "{fitting} connections instead of {wanted} fit into {descriptors} descriptors; {advice}");
         }
@@ -308,6 +313,7 @@ fn hold_time(text: &str) -> Result<Duration, String> {
 }
 
 fn keeping(text: &str) -> Result<Keeping, String> {
+    check_unit(text)?;
     match parse_keeping(text) {
         Ok(Some(time)) if time < Duration::from_secs(1) => Err("it must be at least one second, or never".to_owned()),
         Ok(time) => Ok(time),

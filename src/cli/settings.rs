@@ -2,7 +2,8 @@
 //!
 //! What must stay true: a variable's name follows from its option's, and which there are from the options that argh
 //! knows, so that a new option needs no word here; an option wins over its variable; a variable that begins like ours
-//! and is none is most likely misspelt and therefore an error, which never shows its value.
+//! and is none is an error of `serve`, which has its settings from there, and a warning of other commands if it is
+//! most likely misspelt. Neither ever shows its value.
 
 use super::{Done, Stop};
 use crate::api::ops::RESTARTS_VARIABLE;
@@ -17,12 +18,20 @@ const PREFIX: &str = "BATON_";
 /// The command whose options have variables.
 const COMMAND: &str = "serve";
 
-/// Variables that stand for no option: what the supervisor tells its child, and the seed of the project's own tests,
-/// which start this program.
-const OTHERS: [&str; 2] = [RESTARTS_VARIABLE, "BATON_SEED"];
+/// Variables that stand for no option: what the supervisor tells its child, the seed of the project's own tests,
+/// which start this program, and what images and deployments tell each other.
+const OTHERS: [&str; 3] = [RESTARTS_VARIABLE, "BATON_SEED", "BATON_VERSION"];
 
 /// More of those tests begin so.
 const OF_TESTS: &str = "BATON_TEST_";
+
+/// A variable that means nothing.
+pub struct Stray {
+    /// What is wrong with it, without its value.
+    pub message: String,
+    /// Whether it looks like one that means something.
+    pub is_slip: bool,
+}
 
 /// The variables of a process whose names begin with `BATON_`, by name.
 #[derive(Debug, Default)]
@@ -38,24 +47,28 @@ impl Variables {
         Variables(environment.into_iter().filter_map(ours).collect())
     }
 
-    /// Refuses a variable that means nothing to the program that `root` describes.
-    pub fn check(&self, root: &CommandInfoWithArgs) -> Done {
+    /// The variables that mean nothing to the program that `root` describes.
+    pub fn stray(&self, root: &CommandInfoWithArgs) -> Vec<Stray> {
         let of_command = root.commands.iter().filter(|known| known.name == COMMAND).flat_map(|it| it.command.flags);
         let options = of_command.chain(root.flags.iter().filter(|flag| takes_value(flag)));
         let options: Vec<&FlagInfo<'_>> = options.filter(|flag| flag.long != "--help").collect();
         let is_option = |name: &str| options.iter().any(|flag| variable(flag.long) == name);
         let is_known = |name: &str| is_option(name) || OTHERS.contains(&name) || name.starts_with(OF_TESTS);
-        let stray = |(name, value): &(&String, &OsString)| !is_known(name) && !tells_of_a_service(name, value);
-        let Some((name, _)) = self.0.iter().find(stray) else { return Ok(()) };
         let shown = options.iter().filter(|flag| !flag.hidden);
         let known: Vec<String> = shown.map(|flag| variable(flag.long)).collect();
         // What all have in common would make all look near.
         let ends = known.iter().filter_map(|own| own.strip_prefix(PREFIX));
-        let hint = match nearest(name.trim_start_matches(PREFIX), ends) {
-            Some(near) => format!("did you mean {PREFIX}{near}?"),
-            None => format!("there are {}", known.join(", ")),
+        let stray = |name: &String| {
+            let near = nearest(name.trim_start_matches(PREFIX), ends.clone());
+            let hint = match near {
+                Some(near) => format!("did you mean {PREFIX}{near}?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            let message = format!("the environment has a variable {name}, which means nothing to baton; {hint}");
+            Stray { message, is_slip: near.is_some() }
         };
-        Err(Stop::Usage(format!("the environment has a variable {name}, which means nothing to baton; {hint}")))
+        let strays = self.0.iter().filter(|(name, value)| !is_known(name) && !tells_of_others(name, value));
+        strays.map(|(name, _)| stray(name)).collect()
     }
 
     /// The words that the variable of `flag` stands for on the command line; none if it is not set.
@@ -90,9 +103,10 @@ pub fn takes_value(flag: &FlagInfo<'_>) -> bool {
     matches!(flag.kind, FlagInfoKind::Option { .. })
 }
 
-/// Whether Kubernetes has set this variable, as it does in every container for each service beside it, one named
-/// `baton` among them: `BATON_SERVICE_HOST`, `BATON_SERVICE_PORT_HTTP`, `BATON_PORT=tcp://...`, `BATON_PORT_80_TCP`.
-fn tells_of_a_service(name: &str, value: &OsString) -> bool {
+/// Whether this variable tells of another container. Kubernetes sets some in every container for each service beside
+/// it, one named `baton` among them: `BATON_SERVICE_HOST`, `BATON_SERVICE_PORT_HTTP`, `BATON_PORT=tcp://...`,
+/// `BATON_PORT_80_TCP`. So do links between Docker's containers: `BATON_NAME=/web/baton`, `BATON_ENV_...`.
+fn tells_of_others(name: &str, value: &OsString) -> bool {
     let is_address = value.to_str().is_some_and(|value| value.contains("://"));
     let has_number = || {
         let after = name.split_once("_PORT_").map(|(_, rest)| rest.split('_').next().unwrap_or_default());
@@ -102,13 +116,17 @@ fn tells_of_a_service(name: &str, value: &OsString) -> bool {
         || name.contains("_SERVICE_PORT")
         || (name.ends_with("_PORT") && is_address)
         || has_number()
+        || name.strip_prefix(PREFIX).is_some_and(|end| end.starts_with("ENV_"))
+        || (name.ends_with("_NAME") && value.to_str().is_some_and(|value| value.starts_with('/')))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::parsed_with;
-    use super::super::{Command, Stop};
+    use super::super::words::Words;
+    use super::super::{Baton, Command, Stop};
     use super::*;
+    use argh::ArgsInfo as _;
 
     fn usage(line: &[&str], variables: &[(&str, &str)]) -> String {
         match parsed_with(line, variables).err() {
@@ -118,21 +136,42 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_variable_is_wrong_usage_of_every_command_and_suggests_the_near_one() {
-        for (line, name, part) in [
-            (&["serve"][..], "BATON_LISTN", "did you mean BATON_LISTEN?"),
-            (&["runner", "list"], "BATON_MAX_CONECTIONS", "did you mean BATON_MAX_CONNECTIONS?"),
-            (&["build", "list"], "BATON_DIR", "there are BATON_LISTEN, "),
-            (&["check"], "BATON_DTA", "did you mean BATON_DATA?"),
-            (&["check"], "BATON_VERSION", "which means nothing"),
-            (&["serve"], "BATON_HELP", "which means nothing"),
-            (&["check"], "BATON_", "which means nothing"),
-            (&["check"], "BATON_PORT", "which means nothing"),
+    fn an_unknown_variable_is_wrong_usage_of_the_server_and_suggests_the_near_one() {
+        for (name, part) in [
+            ("BATON_LISTN", "did you mean BATON_LISTEN?"),
+            ("BATON_MAX_CONECTIONS", "did you mean BATON_MAX_CONNECTIONS?"),
+            ("BATON_DTA", "did you mean BATON_DATA?"),
+            ("BATON_DIR", "there are BATON_LISTEN, "),
+            ("BATON_HELP", "which means nothing"),
+            ("BATON_", "which means nothing"),
+            ("BATON_PORT", "which means nothing"),
+            ("BATON_NAME", "which means nothing"),
         ] {
             for value in ["hunter2", ""] {
-                let message = usage(line, &[(name, value)]);
+                let message = usage(&["serve"], &[(name, value)]);
                 assert!(message.contains(name) && message.contains(part), "{message}");
                 assert!(!message.contains("hunter2") && !message.contains('\n'), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_commands_work_beside_any_variable_and_tell_of_those_that_look_misspelt() {
+        let warnings = |line: &[&str], name: &str| {
+            let words: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+            let variables = Variables::of([(name.into(), "hunter2".into())]);
+            Words::read(&words, &variables, &Baton::get_args_info()).unwrap().warnings
+        };
+        for line in [&["check"][..], &["runner", "list"], &["run", "--", "true"]] {
+            for (name, near) in [("BATON_DTA", "BATON_DATA"), ("BATON_MAX_CONECTIONS", "BATON_MAX_CONNECTIONS")] {
+                let told = warnings(line, name);
+                let [warning] = told.as_slice() else { panic!("{line:?} {name}: {told:?}") };
+                assert!(warning.contains(name) && warning.contains(&format!("did you mean {near}?")), "{warning}");
+                assert!(!warning.contains("hunter2") && !warning.contains('\n'), "{warning}");
+            }
+            for name in ["BATON_VERSION", "BATON_NAME", "BATON_ENV_PATH", "BATON_HELP", "BATON_FRUIT", "BATON_"] {
+                assert!(parsed_with(line, &[(name, "1.2")]).is_ok(), "{line:?} {name}");
+                assert_eq!(warnings(line, name), [""; 0], "{line:?}");
             }
         }
     }
@@ -150,8 +189,11 @@ mod tests {
             ("BATON_WEB_SERVICE_PORT_HTTP", "80"),
             ("BATON_PORT", "tcp://10.0.0.1:80"),
             ("BATON_PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("BATON_NAME", "/web/baton"),
+            ("BATON_ENV_PATH", "/bin"),
+            ("BATON_VERSION", "1.2"),
         ] {
-            assert!(parsed_with(&["check"], &[(name, value)]).is_ok(), "{name}");
+            assert!(parsed_with(&["serve"], &[(name, value)]).is_ok(), "{name}");
         }
     }
 

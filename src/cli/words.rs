@@ -15,6 +15,10 @@ pub struct Words {
     pub path: Vec<&'static str>,
     /// The options that were given, with their dashes.
     pub given: Vec<&'static str>,
+    /// Those among them that are the command's own, and not the program's.
+    pub own: Vec<&'static str>,
+    /// Variables that are most likely misspelt, in words for people.
+    pub warnings: Vec<String>,
     /// The options that variables have given, with their dashes.
     from_variables: Vec<&'static str>,
     globals: Vec<String>,
@@ -66,7 +70,16 @@ impl Words {
 
     /// What the environment says and the command line does not.
     fn add(&mut self, variables: &Variables, command: &CommandInfoWithArgs, root: &CommandInfoWithArgs) -> Done {
-        variables.check(root)?;
+        let stray = variables.stray(root);
+        if has_variables(&self.path) {
+            if let Some(stray) = stray.first() {
+                return Err(Stop::Usage(stray.message.clone()));
+            }
+        } else {
+            // A command that is not set up by variables must not fail for those of others: what is no slip is theirs.
+            let slips = stray.into_iter().filter(|stray| stray.is_slip);
+            self.warnings.extend(slips.map(|stray| format!("{} It is passed over", stray.message)));
+        }
         let of_program = root.flags.iter().filter(|flag| takes_value(flag)).map(|flag| (flag, true));
         let of_command = command.flags.iter().filter(|_| has_variables(&self.path)).map(|flag| (flag, false));
         let all: Vec<_> = of_program.chain(of_command).filter(|(flag, _)| !self.given.contains(&flag.long)).collect();
@@ -157,6 +170,9 @@ impl Words {
             },
         }
         self.given.push(flag.long);
+        if !is_global {
+            self.own.push(flag.long);
+        }
         Ok(())
     }
 

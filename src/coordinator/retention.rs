@@ -59,7 +59,14 @@ impl Coordinator {
     ) -> Result<Taken> {
         let named = |name| self.store.read(|c| super::projects::named(c, name));
         let project = project.map(named).transpose()?.map(|project| project.id);
-        let past = Past { ended_by: now.minus(older_than), project };
+        self.prune_past(Past { ended_by: now.minus(older_than), project }, removal)
+    }
+
+    /// Removes all builds that are `past` keeping. Returns what they took.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) fn prune_past(&self, past: Past, removal: Removal) -> Result<Taken> {
         let (mut pruned, mut after) = (Taken::default(), BuildId(0));
         loop {
             let (more, last) = self.prune_slice(past, after, removal)?;

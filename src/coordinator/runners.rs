@@ -4,6 +4,7 @@ use super::Coordinator;
 use super::builds::finish;
 use crate::domain::build::{FailureReason, Status};
 use crate::domain::runner::{Runner, RunnerAtWork, RunnerId, RunningBuild};
+use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::{Error, Kind, Result};
@@ -19,6 +20,17 @@ pub struct Registration {
     pub id: RunnerId,
     /// Its token.
     pub token: Token,
+}
+
+/// What is to be another of a runner; `None` stays as it is.
+#[derive(Debug, Default)]
+pub struct RunnerChange {
+    /// What its owner calls it.
+    pub description: Option<String>,
+    /// What it offers.
+    pub tags: Option<Tags>,
+    /// Whether it takes builds without tags.
+    pub run_untagged: Option<bool>,
 }
 
 /// Longest description, in bytes.
@@ -87,6 +99,21 @@ impl Coordinator {
         })
     }
 
+    /// Changes what a runner is called and what it takes. What it runs goes on.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown runner, [`Kind::Invalid`] for one that could take nothing.
+    pub fn change_runner(&self, id: RunnerId, change: RunnerChange) -> Result<()> {
+        self.store.write(move |c| {
+            let runner = runners::by_id(c, id)?.ok_or_else(|| no_such(id))?;
+            let description = change.description.unwrap_or(runner.description);
+            let tags = change.tags.unwrap_or(runner.tags);
+            let run_untagged = change.run_untagged.unwrap_or(runner.run_untagged);
+            check(&description, &tags, run_untagged)?;
+            runners::update(c, id, &description, &tags, run_untagged)
+        })
+    }
+
     /// Removes a runner; a build that it has fails with `runner_lost`.
     ///
     /// # Errors
@@ -137,12 +164,16 @@ fn no_such(id: RunnerId) -> Error {
 }
 
 fn add(c: &Connection, new: &NewRunner, now: Timestamp) -> Result<Registration> {
-    if !new.run_untagged && new.tags.is_empty() {
-        return Err(Error::invalid("a runner without tags that takes no untagged builds could take none at all"));
-    }
-    check_description(&new.description)?;
+    check(&new.description, &new.tags, new.run_untagged)?;
     let token = Token::new_runner()?;
     Ok(Registration { id: runners::insert(c, new, token.hash(), now)?, token })
+}
+
+fn check(description: &str, tags: &Tags, run_untagged: bool) -> Result<()> {
+    if !run_untagged && tags.is_empty() {
+        return Err(Error::invalid("a runner without tags that takes no untagged builds could take none at all"));
+    }
+    check_description(description)
 }
 
 fn check_description(description: &str) -> Result<()> {

@@ -131,6 +131,23 @@ pub fn parse_keeping(text: &str) -> Result<Option<Duration>, DurationError> {
     parse_duration(text).map(|duration| (!duration.is_zero()).then_some(duration))
 }
 
+/// Refuses a bare number other than zero: it would count seconds, which somebody who writes `30` for what is to be
+/// kept or removed by its age hardly means.
+///
+/// # Errors
+///
+/// Says what may have been meant.
+pub fn check_unit(text: &str) -> Result<(), String> {
+    let number = text.trim();
+    let is_bare = number.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if !is_bare {
+        return Ok(());
+    }
+    let number: String = number.chars().take(QUOTED_CHARS_MAX).collect();
+    Err(format!("a unit is missing: {number}d is days, {number}h hours, {number}s seconds"))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     /// A decimal number, in billionths.
@@ -352,6 +369,16 @@ pub fn format_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bare_number_has_no_unit_and_all_else_is_left_to_others() {
+        for text in ["30", " 30 ", "2.5", "007", "99999999999999999999"] {
+            assert!(check_unit(text).unwrap_err().contains("a unit is missing"), "{text:?}");
+        }
+        for text in ["30d", "30 s", "2w", "1:20:00", "never", "0", "0.0", "", "two days", "soon", "-3"] {
+            assert_eq!(check_unit(text), Ok(()), "{text:?}");
+        }
+    }
     use std::hash::BuildHasher;
 
     #[test]

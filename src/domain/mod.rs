@@ -14,6 +14,7 @@ pub mod near;
 pub mod options;
 pub mod pending;
 pub mod repo_url;
+pub mod reserved;
 pub mod runner;
 pub mod script;
 pub mod secret;

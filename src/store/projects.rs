@@ -1,6 +1,6 @@
 //! Rows of `projects`.
 
-use crate::domain::build::ProjectId;
+use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::Result;
@@ -110,5 +110,72 @@ pub fn set_ci_token(c: &Connection, id: ProjectId, ci_token: &Token) -> Result<(
         "UPDATE projects SET ci_token = :ci_token, ci_token_hash = :hash WHERE id = :id",
         named_params! {":ci_token": ci_token.reveal(), ":hash": ci_token.hash().0, ":id": id.0},
     )?;
+    Ok(())
+}
+
+/// Gives a project another name, repository and timeout.
+///
+/// # Errors
+/// The database's, also for a name that is taken.
+pub fn update(c: &Connection, project: &Project) -> Result<()> {
+    c.execute(
+        "UPDATE projects SET name = :name, repo_url = :repo_url, timeout_s = :timeout_s WHERE id = :id",
+        named_params! {
+            ":name": project.name, ":repo_url": project.repo_url, ":timeout_s": project.timeout_s, ":id": project.id.0,
+        },
+    )?;
+    Ok(())
+}
+
+/// What belongs to a project.
+#[derive(Debug)]
+pub struct Belongings {
+    /// Its builds.
+    pub builds: u64,
+    /// Those of them that have not ended.
+    pub unfinished: u64,
+    /// Runners that take its builds only, and were not removed.
+    pub runners: u64,
+}
+
+/// What belongs to a project. Reads all builds.
+///
+/// # Errors
+/// The database's.
+pub fn belongings(c: &Connection, id: ProjectId) -> Result<Belongings> {
+    let mut statement = c.prepare(
+        "SELECT count(*), count(*) FILTER (WHERE finished_at IS NULL),
+             (SELECT count(*) FROM runners WHERE project_id = :id AND removed_at IS NULL)
+         FROM builds WHERE project_id = :id",
+    )?;
+    Ok(statement.query_row(named_params! {":id": id.0}, |row| {
+        Ok(Belongings { builds: row.get(0)?, unfinished: row.get(1)?, runners: row.get(2)? })
+    })?)
+}
+
+/// The newest of a project's builds that have not ended, at most so many.
+///
+/// # Errors
+/// The database's.
+pub fn newest_unfinished(c: &Connection, id: ProjectId, limit: usize) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id FROM builds WHERE project_id = :id AND finished_at IS NULL ORDER BY id DESC LIMIT :limit",
+    )?;
+    let rows = statement.query_map(named_params! {":id": id.0, ":limit": limit}, |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Removes a project that has no builds, and the runners that take its builds only.
+///
+/// # Errors
+/// The database's, also for a project that has builds.
+pub fn remove(c: &Connection, id: ProjectId, now: Timestamp) -> Result<()> {
+    // Their rows stay, like those of other removed runners: to delete one, SQLite would look through all builds.
+    c.execute(
+        "UPDATE runners SET token_hash = NULL, project_id = NULL, removed_at = coalesce(removed_at, :now)
+         WHERE project_id = :id",
+        named_params! {":now": now.0, ":id": id.0},
+    )?;
+    c.execute("DELETE FROM projects WHERE id = ?1", [id.0])?;
     Ok(())
 }

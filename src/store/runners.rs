@@ -158,6 +158,22 @@ pub fn touch(c: &Connection, id: RunnerId, info: &RunnerInfo, now: Timestamp) ->
     Ok(())
 }
 
+/// Changes what a runner is called and what it takes.
+///
+/// # Errors
+/// The database's.
+pub fn update(c: &Connection, id: RunnerId, description: &str, tags: &Tags, run_untagged: bool) -> Result<()> {
+    let tag_set_id = tag_set(c, tags)?;
+    c.execute(
+        "UPDATE runners SET description = :description, tag_set_id = :tag_set_id, run_untagged = :run_untagged
+         WHERE id = :id",
+        named_params! {
+            ":description": description, ":tag_set_id": tag_set_id, ":run_untagged": run_untagged, ":id": id.0,
+        },
+    )?;
+    Ok(())
+}
+
 /// Pauses or resumes a runner.
 ///
 /// # Errors

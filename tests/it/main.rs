@@ -12,7 +12,7 @@
 //! | 21 | there are no triggers; its secret variable is in `variables` |
 //! | 34 | only builds that have ended can be erased, and a PUT on those is 404 |
 //! | 36, 38, 40, 42 | there is no `updated_at` that a user could see |
-//! | 44 | projects are not deleted |
+//! | 44 | a deleted project's builds are gone: its runners are told 403 or 404, see `changes` |
 //! | 53, 59, 71, 72 | no Workhorse stands in front of Baton; a path in a field is never opened, see `artifacts` |
 // Tests stop at the first surprise, and say where.
 #![allow(
@@ -30,6 +30,7 @@ mod attacks;
 mod backup;
 mod big;
 mod bytes;
+mod changes;
 mod clock;
 mod crash;
 mod curl;

@@ -1,0 +1,73 @@
+//! Variables that tell a build who it is. The runner would take an operator's value in their place, and the build
+//! would then speak of another one, or with a token that is none.
+
+use super::build::Variable;
+
+/// Their names, without `CI` and `GITLAB_CI`: scripts are told with `CI=false` to behave as on a desk.
+const NAMES: [&str; 30] = [
+    "CI_SERVER",
+    "CI_SERVER_NAME",
+    "CI_SERVER_VERSION",
+    "CI_SERVER_REVISION",
+    "CI_JOB_ID",
+    "CI_JOB_NAME",
+    "CI_JOB_STAGE",
+    "CI_JOB_TOKEN",
+    "CI_COMMIT_SHA",
+    "CI_COMMIT_REF_NAME",
+    "CI_COMMIT_REF_SLUG",
+    "CI_COMMIT_TAG",
+    "CI_REPOSITORY_URL",
+    "CI_BUILD_ID",
+    "CI_BUILD_REF",
+    "CI_BUILD_BEFORE_SHA",
+    "CI_BUILD_REF_NAME",
+    "CI_BUILD_REF_SLUG",
+    "CI_BUILD_NAME",
+    "CI_BUILD_STAGE",
+    "CI_BUILD_TOKEN",
+    "CI_BUILD_REPO",
+    "CI_BUILD_TAG",
+    "CI_PROJECT_ID",
+    "CI_PROJECT_NAME",
+    "CI_PROJECT_PATH",
+    "CI_PROJECT_DIR",
+    "CI_RUNNER_ID",
+    "CI_RUNNER_DESCRIPTION",
+    "CI_RUNNER_TAGS",
+];
+
+/// Whether a build gets a variable of this name by itself.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Refuses variables that a build gets by itself.
+///
+/// # Errors
+/// Names the first of them.
+pub fn check(variables: &[Variable]) -> Result<(), String> {
+    match variables.iter().find(|variable| is_reserved(&variable.key)) {
+        None => Ok(()),
+        Some(variable) => {
+            Err(format!("the variable {} is set for every build, to what it is; choose another name", variable.key))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_build_gets_by_itself_is_refused_and_what_only_sounds_so_is_not() {
+        for name in ["CI_BUILD_ID", "CI_JOB_TOKEN", "CI_RUNNER_TAGS"] {
+            let message = check(&[Variable::secret("A", "1"), Variable::secret(name, "hunter2")]).unwrap_err();
+            assert!(message.contains(name) && !message.contains("hunter2"), "{message}");
+        }
+        for name in ["CI", "CI_DEBUG_TRACE", "GIT_STRATEGY", "CI_COMMIT_TITLE", "ci_build_id", "MY_CI_BUILD_ID"] {
+            assert_eq!(check(&[Variable::public(name, "1")]), Ok(()), "{name}");
+        }
+    }
+}
