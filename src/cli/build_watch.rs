@@ -5,7 +5,7 @@ use crate::coordinator::BuildReport;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::time::Timestamp;
 use std::collections::HashMap;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::thread;
 use std::time::Duration;
 use terminal_size::{Height, Width, terminal_size_of};
@@ -19,7 +19,7 @@ const SIZE: (u16, u16) = (24, 80);
 
 /// Shows the builds that `look` finds, newest first, again and again.
 pub fn run(look: impl Fn() -> Done<Vec<BuildReport>>, json: bool) -> Done {
-    let is_drawn = !json && io::stdout().is_terminal();
+    let is_drawn = !json && print::is_drawable(&io::stdout());
     let mut known = HashMap::new();
     let mut is_first = true;
     loop {

@@ -3,12 +3,12 @@
 //! What must stay true: a log that nobody reads holds nobody up. A pipe that is full, or a terminal that was stopped,
 //! gets no more until it takes some; what was left out meanwhile is counted, and said then.
 
-use super::log_line;
+use super::{log_line, print};
 use crate::domain::time::Timestamp;
 use log::{Level, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -83,8 +83,7 @@ fn is_silent(target: &str) -> bool {
 /// Starts the log of this process, at level `info` unless `RUST_LOG` says otherwise; coloured on a terminal, unless
 /// `NO_COLOR` is set or `TERM` says that the terminal knows none.
 pub fn start() {
-    let variable = |name| std::env::var_os(name);
-    let colours = io::stderr().is_terminal() && wants_colours(variable("NO_COLOR"), variable("TERM"));
+    let colours = print::is_drawable(&io::stderr()) && wants_colours(std::env::var_os("NO_COLOR"));
     let filter = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
     let level = filter.filter();
     // It can only fail when there is a logger already.
@@ -93,9 +92,9 @@ pub fn start() {
     }
 }
 
-/// Whether somebody who has set these variables wants colours: <https://no-color.org>, terminfo's `dumb`.
-fn wants_colours(no_color: Option<OsString>, term: Option<OsString>) -> bool {
-    no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|term| term != "dumb")
+/// Whether somebody who has set this variable wants colours: <https://no-color.org>.
+fn wants_colours(no_color: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty())
 }
 
 /// Decides how records look from now on.
@@ -120,20 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_for_those_who_want_them_and_whose_terminal_knows_them() {
-        for (no_color, term, wants) in [
-            (None, None, true),
-            (None, Some("xterm-256color"), true),
-            (Some(""), Some("xterm"), true),
-            (Some("1"), Some("xterm"), false),
-            (None, Some("dumb"), false),
-            (Some(""), Some("dumb"), false),
-        ] {
-            assert_eq!(
-                wants_colours(no_color.map(OsString::from), term.map(OsString::from)),
-                wants,
-                "{no_color:?} {term:?}"
-            );
+    fn colours_are_for_those_who_want_them() {
+        for (no_color, wants) in [(None, true), (Some(""), true), (Some("1"), false)] {
+            assert_eq!(wants_colours(no_color.map(OsString::from)), wants, "{no_color:?}");
         }
     }
 

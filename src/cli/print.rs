@@ -9,7 +9,7 @@ use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use unicode_width::UnicodeWidthStr;
 
 /// Writes to standard output, at once.
@@ -30,6 +30,16 @@ pub fn note(text: &str) {
     }
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(io::stderr().lock(), "baton: {line}");
+}
+
+/// Whether what is written there can be drawn over: by a terminal, unless `TERM` says that it knows no such thing.
+pub fn is_drawable(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !is_dumb()
+}
+
+/// Whether `TERM` says that the terminal knows no more than text.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// One JSON document, in one line.

@@ -83,3 +83,26 @@ fn a_person_sees_a_table_that_fits_and_is_drawn_anew_until_ctrl_c() {
     assert_eq!(status.signal(), Some(Signal::SIGINT as i32));
     assert!(shown.matches("\x1b[H").count() > 1);
 }
+
+/// Such a terminal shows what would move its cursor.
+#[test]
+fn a_dumb_terminal_gets_lines_of_text_and_nothing_else() {
+    let server = Baton::with_project();
+    let id = server.build();
+    let watching = Terminal::new(24, 80).run(baton(server.data(), &["build", "list", "--watch"]).env("TERM", "dumb"));
+    watching.wait_for(&format!("build {id}  demo"));
+    watching.signal(Signal::SIGINT);
+    let (_, shown) = watching.end();
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+    let dir = tempfile::tempdir().unwrap();
+    for (term, has_colours) in [("dumb", false), ("xterm", true)] {
+        let words = ["serve", "--listen", "127.0.0.1:0"];
+        let mut command = baton(dir.path(), &words);
+        let serving =
+            Terminal::new(24, 200).run(command.env_remove("NO_COLOR").env("RUST_LOG", "debug").env("TERM", term));
+        serving.wait_for("DEBUG");
+        serving.signal(Signal::SIGTERM);
+        let (_, shown) = serving.end();
+        assert_eq!(shown.contains('\x1b'), has_colours, "{term}: {shown:?}");
+    }
+}

@@ -47,6 +47,10 @@ impl Terminal {
 
     /// Starts a program that has got the terminal where it is to have it.
     pub fn start(self, command: &mut Command) -> Running {
+        // The one that runs the tests may be none, or a dumb one.
+        if command.get_envs().all(|(name, _)| name != "TERM") {
+            command.env("TERM", "xterm");
+        }
         let process = command.spawn().unwrap();
         // The terminal ends with the last program that has it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
