@@ -2,7 +2,7 @@
 
 use super::Coordinator;
 use super::builds::finish;
-use super::retention::Removal;
+use super::retention::{Removal, step_aside};
 use crate::domain::build::{ProjectId, Status, check_repo_url, check_word};
 use crate::domain::near::nearest;
 use crate::domain::time::Timestamp;
@@ -13,7 +13,7 @@ use crate::store::retention::Past;
 use crate::store::usage::Taken;
 use crate::store::{builds, settings};
 use rusqlite::Connection;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Builds that one commit cancels.
 const CANCELED_PER_COMMIT: usize = 200;
@@ -153,6 +153,7 @@ impl Coordinator {
     /// Cancels all builds of a project, the newest first, so that none is left that waits for one that ends.
     fn cancel_all(&self, id: ProjectId, now: Timestamp) -> Result<()> {
         loop {
+            let begun = Instant::now();
             let canceled = self.store.write(move |c| {
                 let newest = projects::newest_unfinished(c, id, CANCELED_PER_COMMIT)?;
                 for build in &newest {
@@ -165,6 +166,7 @@ impl Coordinator {
             if canceled == 0 {
                 return Ok(());
             }
+            step_aside(begun);
         }
     }
 
