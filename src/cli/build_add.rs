@@ -136,8 +136,9 @@ build_options! {
             `build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\n\
             lines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); image; services and\n\
             artifacts, arrays of what the options take; expire_in; or options as the runner gets them; variables,\n\
-            an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones; secrets, an object. It names no\n\
-            files of this machine, as --script-file does: such a file may come from others.",
+            an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones; secrets, an object; values\n\
+            arrive as they are. It names no files of this machine, as --script-file does: such a file may come\n\
+            from others.",
         example = "echo '{{\"project\": \"demo\", \"script\": [\"make\", \"make test\"]}}' | {command_name} --from -"
     )]
     pub struct Add {

@@ -1,9 +1,9 @@
 //! Builds: their states, which state may follow which, and what an operator asks for.
 
 use super::git_names::{check_ref, check_sha, url_of_short_form};
+use super::options;
 use super::tags::Tags;
 use super::time::Timestamp;
-use super::{options, repo_url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
