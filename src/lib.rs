@@ -13,7 +13,7 @@
 //! | [`ephemeral`] | a data directory for a while |
 //! | [`background`] | the table of periodic deeds |
 //! | [`tls`] | TLS before the HTTP server; it alone knows rustls |
-//! | [`http`] | requests and responses as values, and the server that carries them; `http/server/` alone knows tiny_http |
+//! | [`http`] | requests and responses as values, and the server that carries them; `http/wire.rs` alone knows tiny_http |
 //! | [`api`] | one file per protocol: translates between requests and deeds |
 //! | [`coordinator`] | the deeds: claim, report, finish, upload, cancel, ...; one function each, whoever asks |
 //! | [`domain`] | types and pure rules: no HTTP, no SQL, no clock, no files |
@@ -36,7 +36,7 @@
 //!   row names it.
 //! * A deed decides inside one transaction, on what that transaction reads. Absent is `None` until a deed makes
 //!   it an error; a database error is never "not found" and never "forbidden", on which old runners give up.
-//! * Nothing a client sends is unbounded, in size or in time, and nothing reaches tiny_http unexamined.
+//! * Nothing a client sends is unbounded, in size or in time, and nothing of it is read that was not judged before.
 //! * No token and no secret variable reaches a log, an error message or `Debug`.
 
 pub mod api;

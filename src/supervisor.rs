@@ -3,11 +3,11 @@
 //! ```text
 //! supervisor   binds the socket, starts the child, passes signals on, looks at the child's memory
 //!   |  standard input: the listening socket   standard output: a pipe on which the child speaks
-//! child        the same program with the same arguments; it serves, and counts its lost threads
+//! child        the same program with the same arguments; it serves
 //! ```
 //!
-//! Some faults of the layers below cannot be mended from here: threads that tiny_http swallows, memory that it
-//! or a client takes. Where they add up, a process is given up, not the service: the next one takes over the same
+//! A fault that nobody foresaw may kill the process, hang it, or make it take memory. Then the process is given up, not
+//! the service: the next one takes over the same
 //! socket, on which connections wait meanwhile, and everything acknowledged is in the database.
 //!
 //! What must stay true: the supervisor does little enough never to fail itself, and keeps no state but the count
