@@ -5,23 +5,20 @@
 //!
 //! | module | is |
 //! | --- | --- |
-//! | [`cli`] | the command line: one file a noun; parses and prints, nothing else |
-//! | [`supervisor`] | keeps a serving process up: holds the socket, starts another process when one dies |
-//! | [`farewell`] | answers those who come while the serving process stops |
-//! | [`systemd`] | what a service manager hands over and is told: a socket, the state of the service |
+//! | [`cli`] | the command line: one file or folder a noun; parses and prints, nothing else. `words/`: what people type; `show/`: what they read |
+//! | [`process`] | the processes of `serve`: the supervisor, what answers while it drains, service managers |
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`ephemeral`] | a data directory for a while |
 //! | [`background`] | the table of periodic deeds |
 //! | [`tls`] | TLS before the HTTP server; it alone knows rustls |
+//! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `health/`: who watches |
 //! | [`http`] | requests and responses as values, and the server that carries them; `http/wire.rs` alone knows tiny_http |
-//! | [`api`] | one file per protocol: translates between requests and deeds |
-//! | [`coordinator`] | the deeds: claim, report, finish, upload, cancel, ...; one function each, whoever asks |
-//! | [`domain`] | types and pure rules: no HTTP, no SQL, no clock, no files |
+//! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it; `builds/`: what operators do; `look/`: how things stand; `copy/`: backup and check; `upkeep/`: what happens by itself |
+//! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
-//! | `crew` | lets a pool of threads know when one of them only waits |
-//! | `descriptors` | open files that are known by their numbers alone |
+//! | `blocking` | lets a pool of threads know when one of them only waits |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
@@ -31,7 +28,7 @@
 //!
 //! # What must stay true
 //!
-//! * Arrows point down this table only. A second protocol is one more file in `api/`, with no change below it.
+//! * Arrows point down this table only. A second protocol is one more room in `api/`, with no change below it.
 //! * A 2xx answer is on disk first: every write returns after a durable commit, every file is synced before a
 //!   row names it.
 //! * A deed decides inside one transaction, on what that transaction reads. Absent is `None` until a deed makes
@@ -42,21 +39,18 @@
 pub mod api;
 pub mod artifacts;
 pub mod background;
+mod blocking;
 pub mod cli;
 pub mod coordinator;
-mod crew;
-mod descriptors;
 pub mod domain;
 pub mod ephemeral;
 pub mod error;
-pub mod farewell;
 pub mod http;
 pub mod limits;
 pub mod metrics;
+pub mod process;
 pub mod server;
 pub mod store;
-pub mod supervisor;
-pub mod systemd;
 pub mod tls;
 
 pub use server::{Config, Server};

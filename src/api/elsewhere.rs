@@ -4,7 +4,7 @@
 //! What must stay true: the answer is 404, since that is what the path is. Nothing that a client sent goes to the log as
 //! it came: paths may hold tokens.
 
-use super::ci_v1;
+use super::runner_v1;
 use crate::domain::user_agent::runner_version;
 use crate::http::{Request, Response};
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,7 @@ impl Mistake {
     /// In a path that leads nowhere; `None`: it is nothing that a runner could mean.
     fn of(path: &str) -> Option<Mistake> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let is_endpoint = |from: usize| ci_v1::is_endpoint(&segments.get(from..).unwrap_or_default().join("/"));
+        let is_endpoint = |from: usize| runner_v1::is_endpoint(&segments.get(from..).unwrap_or_default().join("/"));
         let is_prefixed = match segments.as_slice() {
             ["ci", "api", "v1", ..] => is_endpoint(3),
             ["api", "v1", ..] => is_endpoint(2),

@@ -1,16 +1,11 @@
 //! What is spoken over HTTP: one file per protocol, each only translating between requests and deeds.
 
-pub mod ci_v1;
-mod claims;
 mod elsewhere;
-mod job;
-mod metrics;
-pub mod ops;
-mod poll;
-mod report;
+pub mod health;
+mod runner_v1;
 
-use self::claims::Claims;
 use self::elsewhere::Elsewhere;
+use self::health::claim_metrics::Claims;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -37,7 +32,7 @@ pub struct Api {
 
 /// The patterns of all paths that there are; what lies elsewhere has none.
 pub fn routes() -> Vec<&'static str> {
-    [&ci_v1::ROUTES[..], &ops::ROUTES[..]].concat()
+    [&runner_v1::ROUTES[..], &health::ROUTES[..]].concat()
 }
 
 impl Api {
@@ -61,11 +56,11 @@ impl Api {
     pub fn handle(&self, request: &mut Request<'_>) -> Answer {
         let path = request.path.clone();
         if let Some(rest) = path.strip_prefix("/-/") {
-            return ops::handle(self, request, rest).into();
+            return health::handle(self, request, rest).into();
         }
         // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
         match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
-            Some(rest) => ci_v1::handle(self, request, rest),
+            Some(rest) => runner_v1::handle(self, request, rest),
             None => self.elsewhere.answer(request).into(),
         }
     }

@@ -1,9 +1,10 @@
 //! `baton backup`: a copy of the data directory.
 
-use super::progress::Progress;
-use super::{Done, Stop, print};
+use super::show::print;
+use super::show::progress::Progress;
+use super::{Done, Stop};
 use crate::coordinator;
-use crate::domain::size::format_size;
+use crate::domain::text::size::format_size;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use std::cell::RefCell;

@@ -1,8 +1,9 @@
 //! `baton check`: whether the data is whole.
 
-use super::{Done, Stop, print};
+use super::show::print;
+use super::{Done, Stop};
 use crate::coordinator::{self, Problem};
-use crate::domain::size::format_size;
+use crate::domain::text::size::format_size;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! `baton du`: what takes how much room.
 
-use super::{Done, print};
+use super::Done;
+use super::show::print;
 use crate::coordinator::{Coordinator, Taken};
-use crate::domain::size::format_size;
+use crate::domain::text::size::format_size;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 

@@ -5,42 +5,19 @@
 //! anew) goes to terminals only; no value of `--secret` or `--secret-file` is ever printed. Absent on purpose: colours,
 //! prompts.
 
-mod artifacts;
 mod backup;
 mod build;
-mod build_add;
-mod build_file;
-mod build_watch;
 mod check;
-mod checkout;
-mod completions;
 mod du;
-mod guard;
-mod interrupt;
-mod log_line;
-mod logger;
-mod man;
-mod patience;
 mod ping;
-mod plain;
-mod print;
-mod progress;
 mod project;
 mod prune;
-mod ready;
 mod run;
 mod runner;
-mod secrets;
 mod serve;
-mod settings;
-mod shell;
+mod show;
 mod signals;
-mod sources;
 mod status;
-mod trace;
-mod tree;
-mod unpack;
-mod welcome;
 mod words;
 
 /// The tests beside the code and those of the whole program say in the same way that they are skipped.
@@ -50,23 +27,21 @@ mod skip;
 
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
-use crate::domain::duration::{check_unit, parse_duration, parse_keeping};
 use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
+use crate::domain::text::duration::{check_unit, parse_duration, parse_keeping};
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use argh::{ArgsInfo, FromArgs};
-use settings::Variables;
 use std::ffi::OsString;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use words::Words;
+use std::{fmt, fs, io};
+use words::arguments::Words;
+use words::settings::Variables;
 
-pub use logger::start as start_logger;
+pub use show::logger::start as start_logger;
 
 /// The data directory, unless it is said otherwise.
 const DATA: &str = "baton-data";
@@ -109,8 +84,8 @@ enum Command {
     Run(run::Run),
     Backup(backup::Backup),
     Check(check::Check),
-    Completions(completions::Completions),
-    Man(man::Man),
+    Completions(words::completions::Completions),
+    Man(words::man::Man),
     Ping(ping::Ping),
     Prune(prune::Prune),
     Du(du::Du),
@@ -139,7 +114,7 @@ type Done<T = ()> = Result<T, Stop>;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let stop = match parse(arguments, &Variables::of(std::env::vars_os())).and_then(dispatch) {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Stop::Answer(text)) => match print::out(&text) {
+        Err(Stop::Answer(text)) => match show::print::out(&text) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(stop) => stop,
         },
@@ -148,11 +123,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match stop {
         Stop::Answer(_) | Stop::Unread => ExitCode::SUCCESS,
         Stop::Usage(message) => {
-            print::note(&message);
+            show::print::note(&message);
             ExitCode::from(2)
         }
         Stop::Failed(message) => {
-            print::note(&message);
+            show::print::note(&message);
             ExitCode::FAILURE
         }
     }
@@ -170,7 +145,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -
         Err(()) => words.usage(&in_our_words(&exit.output, &args, &words)),
     })?;
     for warning in &words.warnings {
-        print::note(warning);
+        show::print::note(warning);
     }
     if words.path == ["build", "add"]
         && words.own.contains(&"--from")
@@ -263,7 +238,7 @@ fn program(data: &Path) -> String {
         return "baton".to_owned();
     }
     let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    shell::quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
+    show::shell::quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
 }
 
 impl Stop {
@@ -376,9 +351,9 @@ mod tests {
 
     #[test]
     fn every_command_has_help_with_an_example_and_fits_a_terminal() {
-        let all = tree::all(Baton::get_args_info());
+        let all = words::commands::all(Baton::get_args_info());
         assert!(all.len() > 20);
-        for tree::Node { path, info } in all {
+        for words::commands::Node { path, info } in all {
             let help = answer(&[path.as_slice(), &["--help"]].concat());
             assert!(help.starts_with(format!("Usage: baton {}", path.join(" ")).trim_end()), "{help}");
             assert!(help.contains("Examples:"), "{path:?} has no example");
@@ -526,7 +501,7 @@ mod tests {
                 }
             }
         }
-        for tree::Node { path, info } in tree::all(Baton::get_args_info()) {
+        for words::commands::Node { path, info } in words::commands::all(Baton::get_args_info()) {
             let is_tried = LINES.iter().any(|line| line.starts_with(&path));
             assert!(is_tried || !info.commands.is_empty(), "{path:?} is not tried here");
         }

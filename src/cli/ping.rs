@@ -4,8 +4,9 @@
 //! more of the answer is read than a line of JSON needs.
 
 use super::serve::{LISTEN, address};
-use super::settings::variable;
-use super::{Done, Stop, print};
+use super::show::print;
+use super::words::settings::variable;
+use super::{Done, Stop};
 use crate::domain::base_url::BaseUrl;
 use crate::tls::speak_unverified;
 use argh::{ArgsInfo, FromArgs};

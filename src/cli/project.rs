@@ -1,11 +1,12 @@
 //! `baton project`: projects and their CI tokens.
 
-use super::{Done, Stop, duration, print};
+use super::show::print;
+use super::{Done, Stop, duration};
 use crate::coordinator::{Coordinator, ProjectChange};
 use crate::domain::build::ProjectId;
-use crate::domain::duration::format_duration;
 use crate::domain::repo_url::shown;
-use crate::domain::size::format_size;
+use crate::domain::text::duration::format_duration;
+use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;

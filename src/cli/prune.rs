@@ -1,9 +1,10 @@
 //! `baton prune`: old builds go.
 
-use super::{Done, duration_with_unit, print};
+use super::show::print;
+use super::{Done, duration_with_unit};
 use crate::coordinator::{Coordinator, Removal};
-use crate::domain::duration::format_duration;
-use crate::domain::size::format_size;
+use crate::domain::text::duration::format_duration;
+use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;

@@ -1,11 +1,12 @@
 //! `baton runner`: runners and the registration token.
 
-use super::{Done, Stop, print, runner_id, tags};
+use super::show::print;
+use super::{Done, Stop, runner_id, tags};
 use crate::coordinator::{Coordinator, RunnerChange};
 use crate::domain::build::BuildId;
-use crate::domain::duration::format_duration;
 use crate::domain::runner::{RunnerAtWork, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
+use crate::domain::text::duration::format_duration;
 use crate::domain::time::Timestamp;
 use crate::store::runners::NewRunner;
 use argh::{ArgsInfo, FromArgs};

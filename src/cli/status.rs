@@ -1,11 +1,11 @@
 //! `baton status`: how things stand, at a glance.
 
 use super::Done;
-use super::print::{self, RunnerOfBuild};
+use super::show::print::{self, RunnerOfBuild};
 use crate::coordinator::{Coordinator, Standing};
 use crate::domain::build::{Build, BuildId, Status as State};
-use crate::domain::duration::format_duration;
-use crate::domain::size::format_size;
+use crate::domain::text::duration::format_duration;
+use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;

@@ -2,16 +2,16 @@
 
 use super::Coordinator;
 use super::auth::{Purpose, build_for};
-use super::claim::{Assigned, assigned};
-use super::trace::{is_due, touch};
+use super::hand_out::claim::{Assigned, assigned};
+use super::report::append::{is_due, touch};
 use crate::artifacts::{Received, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
-use crate::domain::duration::parse_keeping;
+use crate::domain::text::duration::parse_keeping;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
-use crate::store::builds::BuildState;
-use crate::store::{artifacts, builds};
+use crate::store::artifacts;
+use crate::store::builds::{self, BuildState};
 use rusqlite::Connection;
 use std::fs::File;
 use std::time::Duration;

@@ -5,46 +5,34 @@
 
 mod artifacts;
 mod auth;
-mod backup;
 mod builds;
-mod cascade;
-mod check;
-mod claim;
+mod copy;
 mod deed;
-mod health;
-mod idle;
-mod maskers;
+mod hand_out;
+mod look;
 mod projects;
-mod replaced;
-mod retention;
+mod report;
 mod runners;
-mod serving;
-mod space;
-mod standing;
-mod sweep;
-mod trace;
-mod usage;
-mod waiting;
-mod whole_trace;
+mod upkeep;
 
 pub use crate::store::invariants::Problem;
 pub use artifacts::{Download, Upload};
-pub use backup::{Backup, backup};
 pub use builds::{BuildReport, Queued};
-pub use check::{Checked, check};
-pub use claim::{Assigned, Claim, Dependency};
+pub use copy::backup::{Backup, backup};
+pub use copy::check::{Checked, check};
 pub use deed::Deed;
-pub use health::{Disk, Overview, Readiness};
-pub use idle::Nothing;
+pub use hand_out::claim::{Assigned, Claim, Dependency};
+pub use hand_out::told::Nothing;
+pub use hand_out::waiting::Waiting;
+pub use look::disk_use::{Taken, Usage};
+pub use look::health::{Disk, Overview, Readiness};
+pub use look::status::{Running, Standing};
 pub use projects::{ProjectChange, RemovedProject};
-pub use retention::Removal;
+pub use report::append::{NumberedPiece, Patched, Report, Updated};
 pub use runners::{Registration, RunnerChange};
-pub use serving::{Serving, is_served};
-pub use standing::{Running, Standing};
-pub use sweep::Swept;
-pub use trace::{NumberedPiece, Patched, Report, Updated};
-pub use usage::{Taken, Usage};
-pub use waiting::Waiting;
+pub use upkeep::retention::Removal;
+pub use upkeep::serving::{Serving, is_served};
+pub use upkeep::sweep::Swept;
 
 use crate::artifacts::Artifacts;
 use crate::error::{Error, Result};
@@ -65,15 +53,15 @@ pub struct Coordinator {
     store: Arc<Store>,
     artifacts: Artifacts,
     queue_key: QueueKey,
-    profiles: Arc<claim::Profiles>,
-    idle: Arc<idle::Idle>,
-    waiting: waiting::WaitingRoom,
-    maskers: Arc<maskers::Maskers>,
-    spared: whole_trace::SparedNumbers,
-    health: health::Health,
-    walk: retention::Walk,
-    cascade: cascade::Walk,
-    looked: sweep::Looked,
+    profiles: Arc<hand_out::claim::Profiles>,
+    idle: Arc<hand_out::told::Idle>,
+    waiting: hand_out::waiting::WaitingRoom,
+    maskers: Arc<report::maskers::Maskers>,
+    spared: report::whole::SparedNumbers,
+    health: look::health::Health,
+    walk: upkeep::retention::Walk,
+    cascade: builds::cascade::Walk,
+    looked: upkeep::sweep::Looked,
     limits: Limits,
 }
 
@@ -131,12 +119,12 @@ impl Coordinator {
             profiles: Arc::default(),
             maskers: Arc::default(),
             idle: Arc::default(),
-            waiting: waiting::WaitingRoom::default(),
-            spared: whole_trace::SparedNumbers::default(),
-            health: health::Health::default(),
-            walk: retention::Walk::default(),
-            cascade: cascade::Walk::default(),
-            looked: sweep::Looked::default(),
+            waiting: hand_out::waiting::WaitingRoom::default(),
+            spared: report::whole::SparedNumbers::default(),
+            health: look::health::Health::default(),
+            walk: upkeep::retention::Walk::default(),
+            cascade: builds::cascade::Walk::default(),
+            looked: upkeep::sweep::Looked::default(),
             store: Arc::new(store),
             limits,
         })

@@ -2,9 +2,9 @@
 
 use super::Coordinator;
 use super::builds::finish;
-use super::retention::{Removal, step_aside};
+use super::upkeep::retention::{Removal, step_aside};
 use crate::domain::build::{ProjectId, Status, check_repo_url, check_word};
-use crate::domain::near::nearest;
+use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};

@@ -4,7 +4,7 @@
 //! already handed out. So they are checked when a build is queued, by the person who can mend them. Keys
 //! that no runner 1.x reads pass through; runners only warn about them.
 
-use super::duration::parse_keeping;
+use super::text::duration::parse_keeping;
 use serde_json::{Map, Value};
 
 /// Checks the types that runners read, and brings the spellings of later GitLab versions (`image: {name}`,

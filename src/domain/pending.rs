@@ -178,9 +178,9 @@ fn some_of(items: &[impl ToString]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::runner::tests::runner;
-    use super::super::runner::{Runner, RunnerId, RunningBuild};
     use super::*;
+    use crate::domain::runner::tests::runner;
+    use crate::domain::runner::{Runner, RunnerId, RunningBuild};
 
     const MINUTE_MS: i64 = 60_000;
     const NOW: Timestamp = Timestamp(100 * MINUTE_MS);

@@ -1,7 +1,7 @@
 //! Requests and responses as values.
 
 use super::budget::Reserved;
-use crate::crew;
+use crate::blocking;
 use serde::Serialize;
 use serde_json::json;
 use std::fmt;
@@ -180,7 +180,7 @@ impl Soon {
         let (sender, receiver) = mpsc::channel();
         // It is received below, unless this thread panics.
         self.begin(move |finish| drop(sender.send(finish)));
-        match crew::waiting(|| receiver.recv()) {
+        match blocking::waiting(|| receiver.recv()) {
             Ok(finish) => finish(),
             Err(mpsc::RecvError) => Response::error(500, "").into(),
         }

@@ -141,7 +141,7 @@ mod tests {
 
     /// A file as version 1 made it.
     fn version_1(path: &std::path::Path) -> Connection {
-        let old = super::super::open(path, super::super::Access::Write).unwrap();
+        let old = crate::store::open(path, crate::store::Access::Write).unwrap();
         old.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;").unwrap();
         old.execute_batch(include_str!("../../tests/fixtures/schema-1.sql")).unwrap();
         old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     fn a_new_file_gets_the_schema_and_a_second_opening_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("baton.db");
-        let mut first = super::super::open(&path, super::super::Access::Write).unwrap();
+        let mut first = crate::store::open(&path, crate::store::Access::Write).unwrap();
         migrate(&mut first).unwrap();
         let before = schema(&first);
         assert!(before.iter().any(|sql| sql.contains("CREATE TABLE builds")));
@@ -201,7 +201,7 @@ mod tests {
         migrate(&mut old).unwrap();
         assert_eq!((version(&old), schema(&old)), (VERSION, schema(&new)));
         drop(old);
-        let store = super::super::Store::open(&path).unwrap();
+        let store = crate::store::Store::open(&path).unwrap();
         let id = crate::domain::build::BuildId(1);
         let read = |c: &Connection| traces::read(c, &traces::of_build(c, id)?, 0, 99);
         assert_eq!(store.read(read).unwrap(), b"log");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn new_database(dir: &tempfile::TempDir) -> Connection {
-        let mut new = super::super::open(&dir.path().join("new.db"), super::super::Access::Write).unwrap();
+        let mut new = crate::store::open(&dir.path().join("new.db"), crate::store::Access::Write).unwrap();
         migrate(&mut new).unwrap();
         new
     }
@@ -256,7 +256,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("baton.db");
         drop(version_1(&path));
-        let open = || super::super::open(&path, super::super::Access::Write).unwrap();
+        let open = || crate::store::open(&path, crate::store::Access::Write).unwrap();
         let before = std::fs::read(&path).unwrap();
         let add = "ALTER TABLE trace_numbers ADD COLUMN motto TEXT";
         let mut connection = open();
@@ -288,14 +288,14 @@ mod tests {
                 other.pragma_update(None, "user_version", version).unwrap();
             }
             let before = std::fs::read(&path).unwrap();
-            let error = super::super::Store::open(&path).err().expect("refused");
+            let error = crate::store::Store::open(&path).err().expect("refused");
             assert!(error.message.contains(says), "{error}");
             assert_eq!(std::fs::read(&path).unwrap(), before);
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("baton.db");
         std::fs::write(&path, vec![b'x'; 5000]).unwrap();
-        assert!(super::super::Store::open(&path).err().expect("refused").message.contains("not an SQLite database"));
+        assert!(crate::store::Store::open(&path).err().expect("refused").message.contains("not an SQLite database"));
         assert_eq!(std::fs::read(&path).unwrap(), vec![b'x'; 5000]);
     }
 }

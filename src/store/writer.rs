@@ -7,7 +7,7 @@
 //! job, so that the writes under way need no thread each. (Measured at 64 clients: commits of dozens of jobs, ten times
 //! the writes of a mutex around single commits.)
 
-use crate::crew;
+use crate::blocking;
 use crate::error::{Error, Result};
 use crate::metrics::Histogram;
 use crate::store::place::Place;
@@ -18,8 +18,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most jobs in one commit: bounds how long the first of them waits.
 const JOBS_PER_COMMIT_MAX: usize = 256;
@@ -155,7 +154,7 @@ impl Writer {
     {
         let seat = Arc::new(Seat { answer: Mutex::new(None), given: Condvar::new() });
         let given = Arc::clone(&seat);
-        crew::waiting(|| {
+        blocking::waiting(|| {
             self.submit(job, move |answer| given.give(answer));
             seat.wait()
         })
@@ -176,7 +175,7 @@ impl Writer {
             !mem::replace(&mut waiting.led, true)
         };
         if leads {
-            crew::waiting(|| self.0.lead_once());
+            blocking::waiting(|| self.0.lead_once());
         }
     }
 }

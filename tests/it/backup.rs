@@ -3,7 +3,8 @@
 mod load;
 
 use crate::harness::*;
-use baton::coordinator::{Checked, check};
+use baton::coordinator::Checked;
+use baton::coordinator::check;
 use baton::domain::build::Status;
 use baton::limits::Limits;
 use baton::{Config, Server};

@@ -1,7 +1,8 @@
 //! Old builds go, and nothing else does; what they took is free again.
 
 use crate::harness::*;
-use baton::coordinator::{Coordinator, Queued, Removal, Taken, check};
+use baton::coordinator::check;
+use baton::coordinator::{Coordinator, Queued, Removal, Taken};
 use baton::domain::build::{ArtifactsFile, BuildId, NewBuild, Status};
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;

@@ -5,7 +5,7 @@ use super::held::{broken, guarded};
 use super::parking::Waits;
 use super::soon::{Asked, at_once};
 use super::{About, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
-use crate::crew::{self, Crew};
+use crate::blocking::{self, Crew};
 use crate::http::body::{Incoming, Source};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
 use crate::http::message::{Answer, Method, Note, Request, Response, Untaken};
@@ -14,12 +14,11 @@ use crate::http::record::Line;
 use crate::http::sockets::AtOnce;
 use crate::http::wire::write_response;
 use std::io::{Read, Write};
-use std::mem;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 /// A worker without work ends after this.
 const WORKER_IDLE_MAX: Duration = Duration::from_secs(5);
@@ -100,12 +99,12 @@ impl Shared {
 
     /// A worker's life.
     fn serve_all(self: Arc<Self>) {
-        crew::join(Arc::new(Workers(Arc::downgrade(&self))));
+        blocking::join(Arc::new(Workers(Arc::downgrade(&self))));
         while let Some(task) = self.next_work() {
             let connection = match task {
                 Task::Serve(connection, head, followed) if head.is_awaited() => self.serve(connection, head, followed),
                 // What comes in waits for its client more than it works.
-                Task::Serve(connection, head, followed) => crew::waiting(|| self.serve(connection, head, followed)),
+                Task::Serve(connection, head, followed) => blocking::waiting(|| self.serve(connection, head, followed)),
                 Task::Resume(held) => self.answer_held(held),
                 Task::Finish(asked, finish) => self.finish(asked, finish),
             };
@@ -182,7 +181,7 @@ impl Shared {
         let Asked { mut connection, keep, about } = asked;
         let keep = keep && !self.stopping.load(Ordering::Acquire);
         let is_taken = if response.body.len() > SENT_AT_ONCE_BYTES_MAX {
-            crew::waiting(|| self.write(&connection, &mut &connection.stream, response, about, keep))
+            blocking::waiting(|| self.write(&connection, &mut &connection.stream, response, about, keep))
         } else {
             self.write(&connection, &mut AtOnce(&connection.stream), response, about, keep)
         };

@@ -1,7 +1,7 @@
 //! Room in the database file: what removed traces leave free, and its way back to the file system.
 
-use super::super::{Access, open};
 use crate::error::{Error, Result};
+use crate::store::{Access, open};
 use rusqlite::Connection;
 use std::path::Path;
 

@@ -4,8 +4,8 @@ use super::client::*;
 use crate::attacks::victim::Victim;
 use crate::harness::*;
 use crate::hold::wait_until;
-use baton::farewell::Farewells;
 use baton::limits::Limits;
+use baton::process::drain::Farewells;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
@@ -168,7 +168,7 @@ fn who_comes_while_the_server_stops_is_answered_over_tls_too() {
     let pair = Pair::new(dir.path());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let farewells = Farewells { certificate: Some(pair.files.load().unwrap()), answer: baton::api::ops::farewell };
+    let farewells = Farewells { certificate: Some(pair.files.load().unwrap()), answer: baton::api::health::farewell };
     farewells.begin(listener, &Limits::default()).unwrap();
     // Those who say nothing keep nobody from it for long.
     let silent: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();

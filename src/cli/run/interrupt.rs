@@ -1,0 +1,172 @@
+//! Ctrl-C and its kin while `baton run` has a build: the first cancels the build, whatever else this process waits for
+//! just then; one that comes well after that ends the process at once.
+//!
+//! What must stay true: once a build may be queued, no signal ends this process before the build is canceled, durably.
+//! Signals come in volleys (`timeout` sends two, a closed terminal one and an error of each write), so that a second one
+//! means something only when the first has had its effect for a while. Nothing is written to a terminal before the
+//! build is canceled, since the terminal may be gone, or stand still.
+
+use crate::cli::show::print;
+use crate::cli::{Done, signals};
+use crate::coordinator::Coordinator;
+use crate::domain::build::BuildId;
+use crate::domain::time::Timestamp;
+use crate::error::Kind;
+use nix::sys::signal::Signal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The signals that ask a program to end.
+const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// A later signal counts when the first has had its effect for so long.
+const APART: Duration = Duration::from_secs(1);
+
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Between two tries to cancel, while the database is busy.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a signal finds.
+#[derive(Default)]
+pub struct Interrupt {
+    stage: Mutex<Stage>,
+    build: OnceLock<BuildId>,
+    stop: AtomicBool,
+    /// Whether a signal has come.
+    is_asked: AtomicBool,
+    /// Since when the first signal has had its effect, or cannot have it for now.
+    settled: OnceLock<Instant>,
+}
+
+/// What is there to be stopped.
+#[derive(Default)]
+enum Stage {
+    /// Nothing: the process ends.
+    #[default]
+    Before,
+    /// The build.
+    Build(Arc<Coordinator>, BuildId),
+    /// What looks at the flag.
+    After,
+}
+
+impl Interrupt {
+    /// Watches from now on; with SIGHUP only if this process is not to ignore it, as `nohup` wants. To be called before
+    /// any other thread starts.
+    pub fn watch() -> Done<Arc<Interrupt>> {
+        let interrupt = Arc::<Interrupt>::default();
+        let (found, mut is_first) = (Arc::clone(&interrupt), true);
+        let ignored = signals::ignored();
+        let is_heard = |signal: &Signal| *signal != Signal::SIGHUP || !ignored.contains(signal);
+        let heard: Vec<Signal> = SIGNALS.into_iter().filter(is_heard).collect();
+        signals::each(&heard, move |_| {
+            if is_first {
+                is_first = false;
+                found.is_asked.store(true, Ordering::SeqCst);
+                let (found, copy) = (Arc::clone(&found), Arc::clone(&found));
+                // Else a later signal would wait for what the first one waits for.
+                if thread::Builder::new().spawn(move || found.stop()).is_err() {
+                    copy.stop();
+                }
+            } else if found.settled.get().is_some_and(|since| since.elapsed() >= APART) {
+                found.end_at_once();
+            }
+        })?;
+        Ok(interrupt)
+    }
+
+    /// Queues a build with `queue`; from then on a signal cancels it, also one that came in the meantime.
+    pub fn queue(&self, coordinator: &Arc<Coordinator>, queue: impl FnOnce() -> Done<BuildId>) -> Done<BuildId> {
+        let mut stage = self.lock();
+        let id = queue()?;
+        *stage = Stage::Build(Arc::clone(coordinator), id);
+        // Once only: `queue` is called once.
+        let _ = self.build.set(id);
+        Ok(id)
+    }
+
+    /// The build has ended; from now on a signal only sets the flag, which is returned.
+    pub fn after_build(&self) -> &AtomicBool {
+        *self.lock() = Stage::After;
+        &self.stop
+    }
+
+    /// Waits until a signal that has come has had its effect. To be called before this process ends for another reason.
+    pub fn wait_for_effect(&self) {
+        while self.is_asked.load(Ordering::SeqCst) && self.settled.get().is_none() {
+            thread::sleep(PAUSE / 10);
+        }
+    }
+
+    /// What the first signal does.
+    fn stop(&self) {
+        let stage = self.lock();
+        let (coordinator, id) = match &*stage {
+            Stage::Before => last_words("ended by a signal; nothing was queued"),
+            Stage::After => {
+                self.stop.store(true, Ordering::Relaxed);
+                self.settle();
+                return;
+            }
+            Stage::Build(coordinator, id) => (Arc::clone(coordinator), *id),
+        };
+        match self.cancel(&coordinator, id) {
+            // Conflict: it has ended in the meantime.
+            Err(error) if error.kind != Kind::Conflict => {
+                last_words(&format!("build {id} is not canceled: {error}; `baton build cancel {id}` does it"))
+            }
+            _ => self.settle(),
+        }
+        drop(stage);
+        print::note(&format!("canceling build {id}; a signal after more than a second ends this at once"));
+    }
+
+    /// Cancels the build, durably, as soon as the database can be written.
+    fn cancel(&self, coordinator: &Coordinator, id: BuildId) -> crate::error::Result<()> {
+        loop {
+            match coordinator.cancel_build(id, Timestamp::now()) {
+                Err(error) if error.kind == Kind::Busy => {
+                    self.settle();
+                    thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn settle(&self) {
+        // The first time counts.
+        let _ = self.settled.set(Instant::now());
+    }
+
+    fn end_at_once(&self) -> ! {
+        let advice = match self.build.get() {
+            Some(id) => format!("; `baton build show {id}` says what becomes of the build"),
+            None => String::new(),
+        };
+        last_words(&format!("ended at once by a second signal{advice}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says this, if it can be said soon, and ends the process.
+fn last_words(text: &str) -> ! {
+    let (said, heard) = mpsc::channel();
+    let text = text.to_owned();
+    let say = move || {
+        print::note(&text);
+        // Nobody may listen any more.
+        let _ = said.send(());
+    };
+    if thread::Builder::new().spawn(say).is_ok() {
+        let _ = heard.recv_timeout(LAST_WORDS);
+    }
+    std::process::exit(1);
+}

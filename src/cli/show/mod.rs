@@ -1,0 +1,8 @@
+//! What people and programs read: tables, progress, the lines of the log, quoted words.
+
+pub(super) mod log_line;
+pub(super) mod logger;
+pub(super) mod plain;
+pub(super) mod print;
+pub(super) mod progress;
+pub(super) mod shell;

@@ -1,0 +1,279 @@
+//! Builds as operators deal with them: queue, list, cancel, retry, erase.
+
+pub(super) mod cascade;
+
+use super::Coordinator;
+use super::runners::at_work;
+use super::upkeep::serving::is_served;
+use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, Status, after_needs};
+use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason};
+use crate::domain::runner::RunnerAtWork;
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::store::builds::{self, BuildState, Filter};
+use crate::store::{artifacts, projects, traces};
+use rusqlite::Connection;
+use std::collections::HashMap;
+
+/// A build, and why it is not running yet.
+pub struct BuildReport {
+    /// The build.
+    pub build: Build,
+    /// Only for builds that wait.
+    pub pending_reason: Option<String>,
+}
+
+/// One build of several that are queued together: `needs` may name others of them.
+pub struct Queued {
+    /// The build.
+    pub new: NewBuild,
+    /// Names of builds earlier in the same list, in addition to `new.needs`.
+    pub needs_names: Vec<String>,
+}
+
+impl From<NewBuild> for Queued {
+    fn from(new: NewBuild) -> Queued {
+        Queued { new, needs_names: Vec::new() }
+    }
+}
+
+/// What an unknown id is answered.
+pub fn no_such(id: BuildId) -> Error {
+    Error::not_found(format!("there is no build {id}; `baton build list` shows them"))
+}
+
+impl Coordinator {
+    /// Queues these builds, all of them or, on an error, none. Returns their ids in order.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] or [`Kind::NotFound`] says which build of several is wrong, and how.
+    pub fn add_builds(&self, queued: Vec<Queued>, now: Timestamp) -> Result<Vec<BuildId>> {
+        let several = queued.len() > 1;
+        self.store.write(move |c| {
+            let mut ids = Vec::with_capacity(queued.len());
+            let mut by_name = HashMap::new();
+            for (index, mut item) in queued.into_iter().enumerate() {
+                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, &mut item.new, now));
+                let id = added.map_err(|error| {
+                    let place = if several { format!("build {} of the list: ", index + 1) } else { String::new() };
+                    Error::new(error.kind, format!("{place}{}", error.message))
+                })?;
+                by_name.insert(item.new.name, id);
+                ids.push(id);
+            }
+            Ok(ids)
+        })
+    }
+
+    /// A build, and why it waits.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown build.
+    pub fn show_build(&self, id: BuildId, now: Timestamp) -> Result<BuildReport> {
+        let mut reasons = Reasons::of(is_served(&self.data)?, now);
+        self.store.read(|c| {
+            let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such(id))?;
+            let pending_reason = reasons.of_build(c, &build)?;
+            Ok(BuildReport { build, pending_reason })
+        })
+    }
+
+    /// Builds, newest first, each with why it waits.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown project.
+    pub fn list_builds(
+        &self,
+        project: Option<&str>,
+        status: Option<Status>,
+        limit: Option<u32>,
+        now: Timestamp,
+    ) -> Result<Vec<BuildReport>> {
+        let reasons = Reasons::of(is_served(&self.data)?, now);
+        self.store.read(|c| {
+            let project = project.map(|name| super::projects::named(c, name)).transpose()?.map(|project| project.id);
+            with_reasons(c, builds::list(c, &Filter { project, status, limit }, now)?, reasons)
+        })
+    }
+
+    /// Ends a build that has not ended. A runner that has it is told at its next call.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has ended.
+    pub fn cancel_build(&self, id: BuildId, now: Timestamp) -> Result<()> {
+        self.store.write(move |c| {
+            let build = builds::state(c, id)?.ok_or_else(|| no_such(id))?;
+            if build.status.is_finished() {
+                return Err(Error::new(Kind::Conflict, format!("build {id} has ended already: {}", build.status)));
+            }
+            finish(c, &build, Status::Canceled, None, now)
+        })?;
+        // It is canceled. What comes after it is the server's to go on with, should this process end here.
+        while self.decide(now).unwrap_or_else(|error| {
+            log::warn!("build {id} is canceled; those that need it are skipped later: {error}");
+            false
+        }) {}
+        Ok(())
+    }
+
+    /// Queues a finished build once more, as a new one. Returns the new id.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has not ended.
+    pub fn retry_build(&self, id: BuildId, now: Timestamp) -> Result<BuildId> {
+        self.store.write(move |c| {
+            let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such(id))?;
+            if !build.status.is_finished() {
+                let hint = format!("build {id} is {}; `baton build cancel {id}` ends it", build.status);
+                return Err(Error::new(Kind::Conflict, hint));
+            }
+            let spec = builds::spec(c, id)?;
+            let mut again = NewBuild {
+                project: build.project,
+                name: build.name,
+                stage: build.stage,
+                ref_: build.ref_,
+                sha: build.sha,
+                before_sha: spec.before_sha,
+                is_tag: spec.is_tag,
+                repo_url: spec.repo_url,
+                commands: spec.commands,
+                allow_git_fetch: spec.allow_git_fetch,
+                options: spec.options,
+                variables: spec.variables,
+                tags: build.tags,
+                needs: build.needs,
+                timeout_s: Some(spec.timeout_s),
+            };
+            add_build(c, &mut again, now)
+        })
+    }
+
+    /// Removes a finished build's trace and artifacts; the build itself stays listed.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has not ended.
+    pub fn erase_build(&self, id: BuildId, now: Timestamp) -> Result<()> {
+        let files = self.store.write(move |c| {
+            let build = builds::state(c, id)?.ok_or_else(|| no_such(id))?;
+            if !build.status.is_finished() {
+                let hint = format!("build {id} is {}; only builds that have ended can be erased", build.status);
+                return Err(Error::new(Kind::Conflict, hint));
+            }
+            traces::remove(c, id)?;
+            builds::set_erased(c, id, now)?;
+            artifacts::remove(c, id)
+        })?;
+        self.artifacts.remove(&files);
+        Ok(())
+    }
+}
+
+fn resolve_names(item: &mut Queued, by_name: &HashMap<String, BuildId>) -> Result<()> {
+    for name in &item.needs_names {
+        let id = by_name.get(name).ok_or_else(|| {
+            Error::invalid(format!("needs {name:?}, but no build of that name stands before it in the list"))
+        })?;
+        item.new.needs.push(*id);
+    }
+    Ok(())
+}
+
+fn add_build(c: &Connection, new: &mut NewBuild, now: Timestamp) -> Result<BuildId> {
+    new.check().map_err(Error::invalid)?;
+    let project = super::projects::named(c, &new.project)?;
+    let mut needs = Vec::with_capacity(new.needs.len());
+    for id in &new.needs {
+        let needed = builds::state(c, *id)?.ok_or_else(|| no_such(*id))?;
+        // Else a project's build would read another project's artifacts.
+        if needed.project_id != project.id {
+            return Err(Error::invalid(format!("needs build {id}, which is of another project")));
+        }
+        needs.push(needed.status);
+    }
+    let status = after_needs(needs).unwrap_or(Status::Created);
+    builds::insert(c, new, project.id, new.timeout_s.unwrap_or(project.timeout_s), status, now)
+}
+
+/// Ends a build, and decides about those that wait for it.
+///
+/// # Errors
+/// [`Kind::Conflict`] if the build may not change so.
+pub fn finish(
+    c: &Connection,
+    build: &BuildState,
+    to: Status,
+    reason: Option<FailureReason>,
+    now: Timestamp,
+) -> Result<()> {
+    builds::change_status(c, build.id, build.status, to, reason, now)?;
+    if build.status == Status::Running {
+        traces::finish(c, build.id)?;
+    }
+    super::builds::cascade::after_end(c, build.id, now)
+}
+
+fn with_reasons(c: &Connection, list: Vec<Build>, mut reasons: Reasons) -> Result<Vec<BuildReport>> {
+    list.into_iter().map(|build| Ok(BuildReport { pending_reason: reasons.of_build(c, &build)?, build })).collect()
+}
+
+/// Why builds wait. Runners are looked at once, and once for all builds that ask for the same.
+pub struct Reasons {
+    is_served: bool,
+    now: Timestamp,
+    runners: Option<Vec<RunnerAtWork>>,
+    known: HashMap<Asked, String>,
+}
+
+impl Reasons {
+    /// As of `now`, for whom a server runs or not.
+    pub fn of(is_served: bool, now: Timestamp) -> Reasons {
+        Reasons { is_served, now, runners: None, known: HashMap::new() }
+    }
+
+    /// Why this build waits; `None` if it does not.
+    pub fn of_build(&mut self, c: &Connection, build: &Build) -> Result<Option<String>> {
+        match build.status {
+            Status::Created => waits_for(c, build).map(Some),
+            Status::Pending => self.of_pending(c, build).map(Some),
+            Status::Running | Status::Success | Status::Failed | Status::Canceled | Status::Skipped => Ok(None),
+        }
+    }
+
+    fn of_pending(&mut self, c: &Connection, build: &Build) -> Result<String> {
+        if !self.is_served {
+            return Ok(UNSERVED.to_owned());
+        }
+        let has_sources = builds::has_sources(c, build.id)?;
+        let asked = Asked { project: build.project_id, tags: build.tags.clone(), has_sources };
+        if let Some(reason) = self.known.get(&asked) {
+            return Ok(reason.clone());
+        }
+        let runners = match self.runners.take() {
+            Some(runners) => runners,
+            None => at_work(c)?,
+        };
+        let reason = pending_reason(&asked, self.runners.insert(runners), self.now);
+        self.known.insert(asked, reason.clone());
+        Ok(reason)
+    }
+}
+
+fn waits_for(c: &Connection, build: &Build) -> Result<String> {
+    let mut open = Vec::new();
+    for id in &build.needs {
+        let needed = builds::state(c, *id)?.filter(|needed| needed.status != Status::Success);
+        open.extend(needed.map(|needed| (needed.id, needed.status)));
+    }
+    Ok(needs_reason(&open))
+}
+
+impl Coordinator {
+    /// The names of all projects.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn project_names(&self) -> Result<Vec<String>> {
+        self.store.read(|c| Ok(projects::all(c)?.into_iter().map(|project| project.name).collect()))
+    }
+}

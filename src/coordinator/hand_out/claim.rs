@@ -1,0 +1,347 @@
+//! Handing builds to runners.
+
+use super::told::Nothing;
+use crate::coordinator::{Coordinator, Deed};
+use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
+use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
+use crate::domain::tags::Tags;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::domain::{repo_url, script};
+use crate::error::{Error, Result};
+use crate::store::builds::{self, Spec};
+use crate::store::queue::{self, QueueKey};
+use crate::store::{projects, runners};
+use rusqlite::Connection;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a runner that asks for work gets.
+pub enum Claim {
+    /// A build, which is the runner's from now on.
+    Build(Box<Assigned>),
+    /// Nothing at present for this runner.
+    Nothing(RunnerId, Nothing),
+    /// This runner is paused.
+    Paused(RunnerId),
+}
+
+/// A build with all that its runner gets.
+pub struct Assigned {
+    /// The build.
+    pub build: Build,
+    /// Commands, options, variables.
+    pub spec: Spec,
+    /// Its token.
+    pub token: Token,
+    /// The project's repository, if the build names none of its own.
+    pub repo_url: Option<String>,
+    /// The runner that has it.
+    pub runner: Option<Runner>,
+    /// The builds that it needs.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// A build whose artifacts another one gets.
+pub struct Dependency {
+    /// The build.
+    pub build: Build,
+    /// Whether its ref is a tag.
+    pub is_tag: bool,
+}
+
+/// Which sets of tags a runner matches, by its own set and whether it takes untagged builds. Sets are only
+/// ever added, so that the highest id says whether an entry is current.
+#[derive(Default)]
+pub struct Profiles(Mutex<HashMap<(i64, bool), Profile>>);
+
+struct Profile {
+    newest_set: i64,
+    sets: Arc<Vec<i64>>,
+}
+
+/// Whether a connection sees only what is committed, or is inside a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Committed,
+    Uncommitted,
+}
+
+/// Most profiles kept; a runner with a set of its own costs one.
+const PROFILES_MAX: usize = 4096;
+
+impl Profiles {
+    /// `seen` says what `c` sees. Inside a write, a set may still be undone and its id given to another: such
+    /// a view is not kept.
+    pub fn matching(&self, c: &Connection, runner: &Runner, seen: Seen) -> Result<Arc<Vec<i64>>> {
+        let newest_set: i64 =
+            c.prepare_cached("SELECT coalesce(max(id), 0) FROM tag_sets")?.query_row([], |row| row.get(0))?;
+        let key = (runner.tag_set_id, runner.run_untagged);
+        let mut profiles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(profile) = profiles.get(&key).filter(|profile| profile.newest_set == newest_set) {
+            return Ok(Arc::clone(&profile.sets));
+        }
+        let matches = |(id, tags): (i64, Tags)| runner.takes_tags(&tags).then_some(id);
+        let sets = Arc::new(runners::tag_sets(c)?.into_iter().filter_map(matches).collect::<Vec<_>>());
+        if seen == Seen::Committed {
+            if profiles.len() >= PROFILES_MAX {
+                profiles.clear();
+            }
+            profiles.insert(key, Profile { newest_set, sets: Arc::clone(&sets) });
+        } else {
+            profiles.remove(&key);
+        }
+        Ok(sets)
+    }
+
+    /// Whether what this runner matches need not be found out.
+    fn knows(&self, runner: &Runner) -> bool {
+        let profiles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        profiles.contains_key(&(runner.tag_set_id, runner.run_untagged))
+    }
+
+    /// The oldest pending build that this runner may take.
+    fn candidate(&self, c: &Connection, runner: &Runner, seen: Seen) -> Result<Option<BuildId>> {
+        if runner.locked && runner.project.is_none() {
+            return Ok(None);
+        }
+        let sets = self.matching(c, runner, seen)?;
+        let project = runner.project.as_ref().map(|(id, _)| *id);
+        if runner.info.needs_sources() {
+            return builds::oldest_pending_with_sources(c, &sets, project);
+        }
+        builds::oldest_pending(c, &sets, project)
+    }
+}
+
+impl Coordinator {
+    /// Hands the oldest pending build that the holder of `token` may take to it (protocol 1.1 and 3).
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Forbidden`] for anything but a runner's token.
+    pub fn claim_build(
+        &self,
+        token: Option<&Token>,
+        info: &RunnerInfo,
+        last_update: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Deed<Claim>> {
+        let hash = token.ok_or_else(Error::forbidden)?.hash();
+        let step = self.limits().seen_step();
+        if let Some((runner, nothing)) = self.idle.told(hash, info, step, now) {
+            // Who says nothing of what it knows is owed what other processes queued in this moment, too.
+            let is_known = last_update == Some(nothing.last_update.as_str());
+            let generation = if is_known { self.store.queue().generation() } else { self.store.look_at_queue()? };
+            if generation == nothing.generation {
+                return Ok(Deed::done(Ok(Claim::Nothing(runner, nothing))));
+            }
+        }
+        let key = QueueKey::clone(&self.queue_key);
+        let nothing_as_of = move |runner: RunnerId, generation: u64| {
+            let last_update = key.value(runner, generation);
+            Nothing { generation, last_update }
+        };
+        let look = |c: &Connection| {
+            let runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
+            if runner.paused {
+                return Ok(Some(Claim::Paused(runner.id)));
+            }
+            if is_contact_due(&runner, info, step, now)
+                || self.profiles.candidate(c, &runner, Seen::Committed)?.is_some()
+            {
+                return Ok(None);
+            }
+            // The generation is read in the snapshot that was searched, so that the answer holds for it.
+            let nothing = nothing_as_of(runner.id, queue::generation(c)?);
+            let id = runner.id;
+            self.idle.tell(hash, nothing.clone(), runner);
+            Ok(Some(Claim::Nothing(id, nothing)))
+        };
+        // Who got a build last is likely to get another: then looking first is work done twice.
+        if !self.idle.got_build(hash)
+            && let Some(answer) = self.store.read(look)?
+        {
+            return Ok(Deed::done(Ok(answer)));
+        }
+        let room = self.check_room();
+        let (profiles, idle) = (Arc::clone(&self.profiles), Arc::clone(&self.idle));
+        let info = info.clone();
+        Ok(Deed::write(&self.store, move |c| {
+            let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
+            if runner.paused {
+                return Ok(Claim::Paused(runner.id));
+            }
+            if is_contact_due(&runner, &info, step, now) {
+                runner.info.update(info);
+                runners::touch(c, runner.id, &runner.info, now)?;
+            }
+            let candidate = profiles.candidate(c, &runner, Seen::Uncommitted)?;
+            idle.give_build(hash, candidate.is_some() && profiles.knows(&runner));
+            let Some(id) = candidate else {
+                return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
+            };
+            room?;
+            let token = Token::new_secret()?;
+            if !builds::start(c, id, runner.id, token.reveal(), token.hash(), now)? {
+                return Err(Error::internal("the queue's index names a build that is not pending"));
+            }
+            Ok(Claim::Build(Box::new(assigned(c, id, token, now)?)))
+        }))
+    }
+}
+
+impl Coordinator {
+    /// Takes a build back whose runner has left before it could hear of it: else nobody would run it until the runner
+    /// counts as lost. Returns whether nothing had been heard of the build, so that it waits again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn give_back(&self, id: BuildId, token: &Token) -> Result<bool> {
+        let hash = token.hash();
+        self.store.write(move |c| builds::give_back(c, id, hash))
+    }
+}
+
+/// Contact is written at most once a step, and when the runner says something new of itself.
+fn is_contact_due(runner: &Runner, info: &RunnerInfo, step: Duration, now: Timestamp) -> bool {
+    !runner.info.includes(info) || runner.contacted_at.is_none_or(|at| now.since(at) >= step)
+}
+
+/// Everything that the runner gets of a build.
+///
+/// # Errors
+/// The database's; also when there is no such build.
+pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Result<Assigned> {
+    let missing = || Error::internal(format!("build {id} has vanished"));
+    let build = builds::by_id(c, id, now)?.ok_or_else(missing)?;
+    let spec = builds::spec(c, id)?;
+    let project = projects::by_id(c, build.project_id)?.ok_or_else(missing)?;
+    let runner = match build.runner {
+        Some((id, _)) => runners::by_id(c, RunnerId(id))?,
+        None => None,
+    };
+    let mut dependencies = Vec::new();
+    for needed in &build.needs {
+        let is_tag = builds::spec(c, *needed)?.is_tag;
+        let needed = builds::by_id(c, *needed, now)?.ok_or_else(missing)?;
+        dependencies.push(Dependency { build: needed, is_tag });
+    }
+    Ok(Assigned { repo_url: spec.repo_url.clone().or(project.repo_url), build, spec, token, runner, dependencies })
+}
+
+impl Assigned {
+    /// The artifacts of the build itself, if there are any.
+    #[must_use]
+    pub fn artifacts(&self) -> Option<&ArtifactsFile> {
+        self.build.artifacts.as_ref()
+    }
+
+    /// The commit for the runner, at least 8 characters. Without one: the ref's tip in the runner's checkout;
+    /// without sources, where nothing is checked out, 40 zeros.
+    #[must_use]
+    pub fn sha(&self) -> String {
+        match (&self.build.sha, &self.repo_url) {
+            (Some(sha), _) => sha.clone(),
+            (None, Some(_)) if self.spec.is_tag => format!("refs/tags/{}", self.build.ref_),
+            (None, Some(_)) => format!("refs/remotes/origin/{}", self.build.ref_),
+            (None, None) => NO_COMMIT.to_owned(),
+        }
+    }
+
+    /// The commit before; 40 zeros when none is known, as in GitLab.
+    #[must_use]
+    pub fn before_sha(&self) -> &str {
+        self.spec.before_sha.as_deref().unwrap_or(NO_COMMIT)
+    }
+
+    /// The script for a runner 1.x. On Windows its shell is none of POSIX, unless it works in containers.
+    #[must_use]
+    pub fn commands(&self) -> Cow<'_, str> {
+        let says = |field| self.runner.as_ref().and_then(|runner| runner.info.get(field)).unwrap_or_default();
+        if says("platform") == "windows" && matches!(says("executor"), "" | "shell") {
+            return Cow::Borrowed(&self.spec.commands);
+        }
+        script::for_lines(&self.spec.commands)
+    }
+
+    /// Where the runner fetches from. Without sources: a URL that no runner asks, since the variables then
+    /// switch fetching off.
+    #[must_use]
+    pub fn repo_url(&self) -> String {
+        self.repo_url.clone().unwrap_or_else(|| format!("http://baton.invalid/{}.git", slug(&self.build.project)))
+    }
+
+    /// The variables that GitLab sends, in its order, then the operator's (protocol 1.9): later ones win. Values are as
+    /// the build is to get them.
+    #[must_use]
+    pub fn variables(&self) -> Vec<Variable> {
+        let (build, sha, repo_url) = (&self.build, self.sha(), self.repo_url());
+        let id = build.id.to_string();
+        let ref_slug = slug(&build.ref_);
+        let public = |key: &str, value: &str| Variable::public(key, value);
+        let repository =
+            |key: &str| Variable { public: repo_url::secrets(&repo_url).is_empty(), ..public(key, &repo_url) };
+        let mut all = vec![
+            public("CI", "true"),
+            public("GITLAB_CI", "true"),
+            public("CI_SERVER_NAME", "Baton"),
+            public("CI_SERVER_VERSION", env!("CARGO_PKG_VERSION")),
+            public("CI_SERVER_REVISION", env!("CARGO_PKG_VERSION")),
+            public("CI_JOB_ID", &id),
+            public("CI_JOB_NAME", &build.name),
+            public("CI_JOB_STAGE", &build.stage),
+            Variable::secret("CI_JOB_TOKEN", self.token.reveal()),
+            public("CI_COMMIT_SHA", &sha),
+            public("CI_COMMIT_REF_NAME", &build.ref_),
+            public("CI_COMMIT_REF_SLUG", &ref_slug),
+            repository("CI_REPOSITORY_URL"),
+        ];
+        if self.spec.is_tag {
+            all.push(public("CI_COMMIT_TAG", &build.ref_));
+        }
+        all.extend([
+            public("CI_BUILD_ID", &id),
+            public("CI_BUILD_REF", &sha),
+            public("CI_BUILD_BEFORE_SHA", self.before_sha()),
+            public("CI_BUILD_REF_NAME", &build.ref_),
+            public("CI_BUILD_REF_SLUG", &ref_slug),
+            public("CI_BUILD_NAME", &build.name),
+            public("CI_BUILD_STAGE", &build.stage),
+            Variable::secret("CI_BUILD_TOKEN", self.token.reveal()),
+            repository("CI_BUILD_REPO"),
+        ]);
+        if self.spec.is_tag {
+            all.push(public("CI_BUILD_TAG", &build.ref_));
+        }
+        all.extend([
+            public("CI_PROJECT_ID", &build.project_id.0.to_string()),
+            public("CI_PROJECT_NAME", build.project.rsplit('/').next().unwrap_or_default()),
+            public("CI_PROJECT_PATH", &build.project),
+        ]);
+        if let Some(runner) = &self.runner {
+            all.extend([
+                public("CI_RUNNER_ID", &runner.id.to_string()),
+                public("CI_RUNNER_DESCRIPTION", &runner.description),
+                public("CI_RUNNER_TAGS", &runner.tags.join(", ")),
+            ]);
+        }
+        if self.repo_url.is_none() {
+            // Runners from 1.7 touch no repository then; older ones need one.
+            all.push(public("GIT_STRATEGY", "none"));
+        }
+        all.extend(self.spec.variables.iter().cloned());
+        all
+    }
+}
+
+/// GitLab's "no commit".
+const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
+/// GitLab's slug: lower case, everything but letters and digits a `-`, none at the ends, at most 63 bytes.
+fn slug(text: &str) -> String {
+    let dashed: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(63).collect();
+    dashed.trim_matches('-').to_owned()
+}

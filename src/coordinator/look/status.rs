@@ -1,0 +1,66 @@
+//! How things stand, for the operator.
+
+use super::health::Overview;
+use crate::coordinator::builds::Reasons;
+use crate::coordinator::upkeep::serving::{self, is_served};
+use crate::coordinator::{BuildReport, Coordinator};
+use crate::domain::build::Build;
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::store::{builds, settings};
+
+/// How things stand. To look costs the same, however many builds there are; those that run and runners cost a little.
+pub struct Standing {
+    /// Whether a server runs on this data directory.
+    pub is_served: bool,
+    /// When one last said so, to a second, or half a minute where power was lost; `None`: none has run.
+    pub alive_at: Option<Timestamp>,
+    /// What there is.
+    pub overview: Overview,
+    /// The build that has been ready to be handed out for longest, and since when.
+    pub oldest_pending: Option<(BuildReport, Timestamp)>,
+    /// What runs.
+    pub running: Running,
+}
+
+/// Builds that run.
+pub struct Running {
+    /// How many.
+    pub builds: usize,
+    /// The one that runs for longest, and since when.
+    pub longest: Option<(Build, Timestamp)>,
+}
+
+impl Coordinator {
+    /// How things stand.
+    ///
+    /// # Errors
+    /// The database's or the file system's.
+    pub fn standing(&self, now: Timestamp) -> Result<Standing> {
+        let is_served = is_served(&self.data)?;
+        let overview = self.overview(now)?;
+        let mut reasons = Reasons::of(is_served, now);
+        self.store.read(|c| {
+            let alive_at = settings::alive_at(c)?.max(serving::alive_at(&self.data));
+            // Looked for anew: it may have been handed out since the overview.
+            let oldest_pending = match builds::longest_pending(c)? {
+                Some((id, since)) => builds::by_id(c, id, now)?.map(|build| (build, since)),
+                None => None,
+            };
+            let oldest_pending = match oldest_pending {
+                Some((build, since)) => {
+                    let pending_reason = reasons.of_build(c, &build)?;
+                    Some((BuildReport { build, pending_reason }, since))
+                }
+                None => None,
+            };
+            let all = builds::running(c)?;
+            let longest = match all.iter().min_by_key(|build| (build.started_at, build.id)) {
+                Some(first) => builds::by_id(c, first.id, now)?.map(|build| (build, first.started_at)),
+                None => None,
+            };
+            let running = Running { builds: all.len(), longest };
+            Ok(Standing { is_served, alive_at, overview, oldest_pending, running })
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! What runners report of the builds that they have: pieces of a log, whole logs, ends.
+
+pub(super) mod append;
+pub(super) mod maskers;
+pub(super) mod replaced;
+pub(super) mod whole;

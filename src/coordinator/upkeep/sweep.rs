@@ -1,0 +1,235 @@
+//! What must happen without anybody asking: builds whose runners are gone end, expired artifacts go.
+
+use super::serving;
+use crate::coordinator::Coordinator;
+use crate::coordinator::builds::finish;
+use crate::domain::build::{FailureReason, Status};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::store::builds::{self, Running};
+use crate::store::{artifacts, settings, silence};
+use rusqlite::Connection;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A canceled build's runner stops reporting within seconds; its token stays readable for this, to mask its
+/// last words.
+const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Clocks that differ by less over one look were not set: they only tick unevenly.
+const JUMP_MIN: Duration = Duration::from_millis(500);
+/// A server that looks each second and did not for longer was not there to hear anybody: more does not count as time.
+const LIVED_PER_LOOK_MAX: Duration = Duration::from_secs(15);
+
+/// When the clock was looked at last: the one that can be set, and the one that cannot.
+#[derive(Default)]
+pub struct Looked(Mutex<Option<(Timestamp, Instant)>>);
+
+/// That the clock was set, or that time passed in which nobody lived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Jump {
+    /// By so much later the clock shows, in milliseconds.
+    ms: i64,
+    /// It came within so much time before now.
+    within: Duration,
+}
+
+impl Looked {
+    /// What has happened to the clock since the last look, of which this is the next.
+    fn jump(&self, now: Timestamp, at: Instant) -> Option<Jump> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((now, at));
+        let (then, begun) = last?;
+        let within = at.saturating_duration_since(begun).min(LIVED_PER_LOOK_MAX);
+        let ms = now.0.saturating_sub(then.plus(within).0);
+        (u128::from(ms.unsigned_abs()) >= JUMP_MIN.as_millis()).then_some(Jump { ms, within })
+    }
+}
+
+/// What a sweep did.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Swept {
+    /// Builds that failed since their runner was silent.
+    pub runner_lost: usize,
+    /// Builds that failed since they ran too long.
+    pub timed_out: usize,
+    /// Artifacts that were removed since they had expired.
+    pub expired: usize,
+}
+
+impl Coordinator {
+    /// Readies the data for serving: removes files that a crash left behind, and forgives runners the time in
+    /// which no server ran. Only before anything is received. Returns how many files it removed.
+    ///
+    /// # Errors
+    /// The database's or the file system's.
+    pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
+        let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
+        let grace = self.limits().timeout_grace;
+        let said = serving::alive_at(&self.data);
+        self.store.write(move |c| {
+            forgive_absence(c, said, grace, now)?;
+            settings::set_alive_at(c, now)
+        })?;
+        Ok(orphans)
+    }
+
+    /// Says that a server serves. To be called every half minute, and when it ends.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn say_alive(&self, now: Timestamp) -> Result<()> {
+        self.store.write(move |c| settings::set_alive_at(c, now))
+    }
+
+    /// Notices that the clock was set, or that the machine slept, and moves with it what silence and deadlines are
+    /// counted from: neither makes a runner's silence longer or shorter. `at` is the same moment by a clock that cannot
+    /// be set and stands still while the machine sleeps. To be called each second, and before each
+    /// [`Coordinator::sweep`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn notice_absence(&self, now: Timestamp, at: Instant) -> Result<()> {
+        let Some(Jump { ms, within }) = self.looked.jump(now, at) else { return Ok(()) };
+        let by = Duration::from_millis(ms.unsigned_abs());
+        let what =
+            if ms > 0 { "the clock was set forward, or nothing was done, by" } else { "the clock was set back by" };
+        log::warn!("{what} {by:?}: that does not count for or against runners");
+        let grace = self.limits().timeout_grace;
+        self.store.write(move |c| {
+            silence::move_times(c, ms, now.minus(within), now, grace)?;
+            settings::set_alive_at(c, now)
+        })
+    }
+
+    /// Ends builds whose runner is lost or that ran too long, and removes expired artifacts.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn sweep(&self, now: Timestamp) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let verdict = |running: &Running| verdict(running, self.limits(), now);
+        let running = self.store.read(builds::running)?;
+        self.maskers.retain(&running.iter().map(|running| running.id).collect());
+        let late = running.into_iter().filter_map(|running| Some((running.id, verdict(&running)?)));
+        for (id, reason) in late {
+            let ended = self.store.write(move |c| match builds::state(c, id)? {
+                Some(build) if build.status == Status::Running => {
+                    finish(c, &build, Status::Failed, Some(reason), now).map(|()| true)
+                }
+                _ => Ok(false),
+            })?;
+            if ended {
+                log::warn!("build {id} failed: {}", reason.as_str());
+                let count =
+                    if reason == FailureReason::TimedOut { &mut swept.timed_out } else { &mut swept.runner_lost };
+                *count += 1;
+            }
+        }
+        let forget_before = now.minus(LAST_WORDS_TIME_MAX);
+        let files = self.store.write(move |c| {
+            builds::forget_tokens(c, forget_before)?;
+            let mut files = Vec::new();
+            for id in artifacts::expired(c, now)? {
+                files.extend(artifacts::remove(c, id)?);
+            }
+            Ok(files)
+        })?;
+        swept.expired = files.len();
+        self.artifacts.remove(&files);
+        Ok(swept)
+    }
+}
+
+/// The time in which no server lived counts neither as silence nor against deadlines. `said` is when the last one said
+/// so beside the database. A clock that was set back meanwhile takes the times with it.
+fn forgive_absence(c: &Connection, said: Option<Timestamp>, grace: Duration, now: Timestamp) -> Result<()> {
+    let Some(from) = settings::alive_at(c)?.max(said) else { return Ok(()) };
+    let absence_ms = now.0.saturating_sub(from.0);
+    if absence_ms < 0 {
+        return silence::move_times(c, absence_ms, now, now, grace);
+    }
+    silence::forgive_silence(c, absence_ms)?;
+    for build in builds::running(c)? {
+        let deadline = deadline(&build, grace);
+        if from <= deadline && deadline <= now {
+            silence::put_off(c, build.id, now.plus(grace))?;
+        }
+    }
+    Ok(())
+}
+
+/// When a build that its runner does not end is given up.
+fn deadline(build: &Running, grace: Duration) -> Timestamp {
+    let timeout = Duration::from_secs(u64::try_from(build.timeout_s).unwrap_or(0));
+    build.deadline_at.unwrap_or_else(|| build.started_at.plus(timeout).plus(grace))
+}
+
+/// Whether a running build must be given up by `now`, and why.
+fn verdict(build: &Running, limits: &Limits, now: Timestamp) -> Option<FailureReason> {
+    let deadline = deadline(build, limits.timeout_grace);
+    if now > deadline {
+        return Some(FailureReason::TimedOut);
+    }
+    // The stored time is up to a step older than the last call.
+    let silence = limits.runner_timeout + limits.seen_step();
+    (now.since(build.seen_at) > silence).then_some(FailureReason::RunnerLost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::build::BuildId;
+
+    #[test]
+    fn a_clock_that_is_set_is_told_from_one_that_ticks_and_from_time_that_was_lived() {
+        let begun = Instant::now();
+        for (lived_ms, shown_ms, expected) in [
+            (1000, 1000, None),
+            (1000, 1400, None),
+            (1000, 61_000, Some((60_000, 1000))),
+            (1000, -86_400_000, Some((-86_401_000, 1000))),
+            // The process was stopped, and time went on.
+            (3_600_000, 3_600_000, Some((3_585_000, 15_000))),
+        ] {
+            let looked = Looked::default();
+            assert_eq!(looked.jump(Timestamp(0), begun), None);
+            let got = looked.jump(Timestamp(shown_ms), begun + Duration::from_millis(lived_ms));
+            let expected = expected.map(|(ms, within)| Jump { ms, within: Duration::from_millis(within) });
+            assert_eq!(got, expected, "{lived_ms} {shown_ms}");
+        }
+    }
+
+    #[test]
+    fn silent_and_late_builds_are_given_up_but_not_for_our_own_absence() {
+        use FailureReason::{RunnerLost, TimedOut};
+        let limits = Limits {
+            runner_timeout: Duration::from_secs(100),
+            timeout_grace: Duration::from_secs(50),
+            ..Limits::default()
+        };
+        for (seen_s, timeout_s, deadline_s, now_s, expected) in [
+            (0, 1000, None, 100, None),
+            (0, 1000, None, 110, None),
+            (0, 1000, None, 111, Some(RunnerLost)),
+            (90, 1000, None, 111, None),
+            (140, 100, None, 150, None),
+            (140, 100, None, 151, Some(TimedOut)),
+            // The deadline passed while nobody listened, and was put off.
+            (990, 100, Some(1050), 1001, None),
+            (1040, 100, Some(1050), 1050, None),
+            (1050, 100, Some(1050), 1051, Some(TimedOut)),
+        ] {
+            let build = Running {
+                id: BuildId(1),
+                started_at: Timestamp(0),
+                seen_at: Timestamp(seen_s * 1000),
+                timeout_s,
+                deadline_at: deadline_s.map(|s: i64| Timestamp(s * 1000)),
+                runner_id: None,
+            };
+            let got = verdict(&build, &limits, Timestamp(now_s * 1000));
+            assert_eq!(got, expected, "seen {seen_s}, timeout {timeout_s}, now {now_s}");
+        }
+    }
+}
