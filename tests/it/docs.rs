@@ -203,13 +203,14 @@ mod what_is_wrong_is_noticed {
 
     #[test]
     fn a_command_that_fails() {
-        stopped("$ baton project list\n$ baton project add", &["page.md:5", "name is missing", "exits with 2"]);
+        stopped("$ baton runner token\n$ baton project add", &["page.md:5", "name is missing", "exits with 2"]);
         stopped("$ baton projcet list", &["did you mean project?"]);
     }
 
     #[test]
     fn a_command_that_does_not_fail_as_it_should() {
-        stopped("$ baton project list    # exits with 1", &["exits with 0"]);
+        stopped("$ baton runner token    # exits with 1", &["exits with 0"]);
+        stopped("$ baton project list", &["there is no data"]);
     }
 
     #[test]
@@ -228,7 +229,7 @@ mod what_is_wrong_is_noticed {
 
     #[test]
     fn a_server_that_is_ended_and_does_not_run() {
-        stopped("$ baton project list\n^C", &["no server runs"]);
+        stopped("$ baton runner token\n^C", &["no server runs"]);
     }
 
     #[test]

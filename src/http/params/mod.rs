@@ -157,10 +157,14 @@ impl Params {
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a body that its type does not fit and for a value of the wrong type, [`Kind::TooLarge`]
-    /// beyond `bytes_max`.
+    /// beyond `bytes_max`, before anything is read if the body declares its length.
     pub fn of_request(request: &mut Request<'_>, fields: &'static [Field], bytes_max: u64) -> Result<Params> {
+        let allowance = Allowance::new(bytes_max);
+        if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
+            return Err(body_error(allowance.over()));
+        }
         let mut params = Params::of_query(request, fields)?;
-        read_params(request, &Allowance::new(bytes_max), &mut params)?;
+        read_params(request, &allowance, &mut params)?;
         Ok(params)
     }
 

@@ -150,7 +150,9 @@ fn no_build_stays_pending_when_others_leave_as_it_comes() {
             to_stayer += 1;
         } else {
             let id = baton.build();
-            expect_build(&mut of_stayer, id);
+            // Or one that comes back from a runner that left before it took the answer.
+            let got = claimed(&of_stayer.expect_answer().expect(201)).id;
+            assert!(got == id || ids.contains(&got), "{got}");
             baton.cancel(id);
             to_others += 1;
         }
