@@ -3,6 +3,7 @@
 use crate::harness::random::Random;
 use crate::harness::*;
 use baton::domain::build::{NewBuild, Variable};
+use baton::limits::Limits;
 use serde_json::json;
 
 const SECRETS: [&str; 3] = ["correct horse battery", "aaaaaaaaab", "geheim-äöü"];
@@ -223,5 +224,28 @@ fn each_line_of_a_secret_and_the_password_of_a_repository_are_masked() {
             assert!(!shown.contains(readable), "{readable}: {shown}");
         }
         assert!(shown.contains("short") && shown.contains("git.test/demo.git"), "{shown}");
+    }
+}
+
+/// What is cut off would have shown whether it is one; nobody may read its begin.
+#[test]
+fn a_secret_in_which_the_log_is_cut_is_masked_as_far_as_it_is_kept() {
+    let limits = Limits { trace_bytes_max: 40, ..Limits::default() };
+    for kept in 1..SECRETS[0].len() {
+        for whole in [false, true] {
+            let baton = Baton::with_limits(limits.clone());
+            baton.project("demo");
+            let (_, build, _) = with_secrets(&baton, "none");
+            let log = format!("{}{} and more\n", "-".repeat(40 - kept), SECRETS[0]);
+            if whole {
+                let report = json!({"token": build.token, "state": "success", "trace": log});
+                baton.send(Request::put(&format!("builds/{}", build.id)).json(&report)).expect_error(403);
+            } else {
+                baton.send(patch(&build, 0, log.as_bytes())).expect_error(403);
+            }
+            let stored = baton.trace_text(build.id);
+            let expected = format!("{}{}\nbaton: the log is cut here", "-".repeat(40 - kept), "x".repeat(kept));
+            assert!(stored.starts_with(&expected), "{stored:?}");
+        }
     }
 }

@@ -136,7 +136,7 @@ fn a_variable_may_be_a_file() {
 fn a_long_ref_makes_a_slug_that_is_a_host_name() {
     let baton = Baton::with_project();
     let runner = baton.runner();
-    for ref_ in ["release/1.0.x", "-odd-", "UPPER_case", &"a".repeat(100), "grün", "x!"] {
+    for ref_ in ["release/1.0.x", "_odd-", "UPPER_case", &"a".repeat(100), "grün", "x!"] {
         baton.queue(NewBuild { ref_: ref_.to_owned(), ..new_build("demo") });
         let slug = value(&baton.claim(&runner), "CI_COMMIT_REF_SLUG").unwrap();
         assert!(slug.len() <= 63 && !slug.starts_with('-') && !slug.ends_with('-'), "{slug}");

@@ -140,7 +140,7 @@ impl Coordinator {
                     let fitting = usize::try_from(bytes_max.saturating_sub(trace.size)).unwrap_or(data.len());
                     data.truncate(fitting);
                     append(c, id, &*maskers.of_build(c, id)?, data)?;
-                    append(c, id, &*maskers.of_build(c, id)?, cut_line(bytes_max))?;
+                    Cut { bytes_max, maskers: Arc::clone(&maskers) }.say(c, id)?;
                 }
                 finish(c, &build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
                 return Ok(Patched::NotRunning { status: Status::Failed, runner: build.runner_id });
@@ -385,7 +385,15 @@ fn end_of(state: &str) -> Option<(Status, Option<FailureReason>)> {
 }
 
 impl Cut {
+    /// Ends the trace with a line on its cut. What may be the begin of a secret there is masked: nobody will see whether
+    /// it was one.
     fn say(&self, c: &Connection, id: BuildId) -> Result<()> {
+        let trace = traces::of_build(c, id)?;
+        let begin = carry(&trace)?.len();
+        if begin > 0 {
+            let offset = trace.size.saturating_sub(begin as u64);
+            traces::write(c, id, &trace, offset, &vec![b'x'; begin], &Carry::default().to_bytes())?;
+        }
         append(c, id, &*self.maskers.of_build(c, id)?, cut_line(self.bytes_max))
     }
 }
