@@ -87,7 +87,7 @@ impl Coordinator {
     /// Opens a data directory for a command that only reads: makes none, and changes nothing where nothing can be written.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] if there is nothing; as [`Coordinator::open`].
+    /// [`crate::error::Kind::NotFound`] if there is nothing; as [`Coordinator::open`].
     pub fn open_to_read(data: &Path, limits: Limits) -> Result<Coordinator> {
         let database = data.join("baton.db");
         match fs::metadata(&database) {

@@ -72,7 +72,7 @@ impl Serving {
         Ok(lock(file, FlockArg::LockExclusiveNonblock, data)?.map(|lock| Serving { lock, _folder: folder }))
     }
 
-    /// Says that it serves, for [`alive_at`]. To be called each second.
+    /// Says that it serves, so that the next server knows until when. To be called each second.
     ///
     /// # Errors
     /// The file system's.
