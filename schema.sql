@@ -99,6 +99,8 @@ CREATE TABLE builds (
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';
 CREATE INDEX builds_pending_of_project ON builds (project_id, tag_set_id, id) WHERE status = 'pending';
 CREATE INDEX builds_running ON builds (runner_id) WHERE status = 'running';
+-- Those that wait for others: looked through after a crash.
+CREATE INDEX builds_created ON builds (id) WHERE status = 'created';
 
 CREATE INDEX builds_canceled_with_token ON builds (finished_at) WHERE status = 'canceled' AND token IS NOT NULL;
 

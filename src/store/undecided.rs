@@ -18,23 +18,16 @@ pub fn waiting_for(c: &Connection, id: BuildId, after: BuildId, count_max: usize
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The builds in state `created` among those with ids above `after`, up to `last`.
+/// The next builds in state `created` with ids above `after`.
 ///
 /// # Errors
 /// The database's.
-pub fn created_between(c: &Connection, after: BuildId, last: BuildId) -> Result<Vec<BuildId>> {
+pub fn created_after(c: &Connection, after: BuildId, count_max: usize) -> Result<Vec<BuildId>> {
     let mut statement =
-        c.prepare_cached("SELECT id FROM builds WHERE id > ?1 AND id <= ?2 AND status = 'created' ORDER BY id")?;
-    let rows = statement.query_map([after.0, last.0], |row| row.get(0).map(BuildId))?;
+        c.prepare_cached("SELECT id FROM builds WHERE status = 'created' AND id > ?1 ORDER BY id LIMIT ?2")?;
+    let count_max = i64::try_from(count_max).unwrap_or(i64::MAX);
+    let rows = statement.query_map([after.0, count_max], |row| row.get(0).map(BuildId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The newest build there ever was.
-///
-/// # Errors
-/// The database's.
-pub fn newest(c: &Connection) -> Result<BuildId> {
-    Ok(BuildId(c.prepare_cached("SELECT coalesce(max(id), 0) FROM builds")?.query_row([], |row| row.get(0))?))
 }
 
 /// Builds that have ended, of which those that need them are not all decided yet: each with the last that is. Known to

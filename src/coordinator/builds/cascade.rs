@@ -21,8 +21,8 @@ const LOOKS_PER_COMMIT_MAX: usize = 500;
 const COMMITS_PER_RUN_MAX: usize = 32;
 /// Between two commits others write; at most for so long, and as long as the last one took.
 const STEP_ASIDE_MAX: Duration = Duration::from_millis(50);
-/// Ids that one step of the walk looks at.
-const IDS_PER_STEP: i64 = 5000;
+/// Builds that one step of the walk looks at.
+const BUILDS_PER_STEP: usize = 1000;
 
 /// Where the walk over all builds that wait has come to.
 #[derive(Default)]
@@ -59,22 +59,20 @@ impl Coordinator {
     /// The database's.
     pub fn find_undecided(&self) -> Result<usize> {
         let mut walk = self.cascade.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (after, last) = (BuildId(*walk), BuildId(walk.saturating_add(IDS_PER_STEP)));
-        let (found, newest) = self.store.read(|c| {
-            if statistics::load(c)?.stored(Status::Created) == 0 {
-                return Ok((Vec::new(), BuildId(0)));
-            }
+        let after = BuildId(*walk);
+        let (found, last) = self.store.read(|c| {
+            let waiting = undecided::created_after(c, after, BUILDS_PER_STEP)?;
             let mut found = Vec::new();
-            for id in undecided::created_between(c, after, last)? {
-                if verdict(c, id)?.is_some()
-                    && let Some(needed) = ended_need(c, id)?
+            for id in &waiting {
+                if verdict(c, *id)?.is_some()
+                    && let Some(needed) = ended_need(c, *id)?
                 {
                     found.push((needed, BuildId(id.0 - 1)));
                 }
             }
-            Ok((found, undecided::newest(c)?))
+            Ok((found, waiting.last().filter(|_| waiting.len() == BUILDS_PER_STEP).copied()))
         })?;
-        *walk = if last >= newest { 0 } else { last.0 };
+        *walk = last.map_or(0, |id| id.0);
         let count = found.len();
         if count > 0 {
             self.store.write(move |c| undecided::leave(c, &found))?;

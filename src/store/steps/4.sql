@@ -1,3 +1,4 @@
+CREATE INDEX builds_created ON builds (id) WHERE status = 'created';
 DROP TRIGGER build_has_run;
 CREATE TRIGGER build_has_run AFTER UPDATE OF status ON builds
 WHEN OLD.status = 'running' AND NEW.finished_at IS NOT NULL
