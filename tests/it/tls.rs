@@ -4,7 +4,6 @@ pub mod client;
 mod operator;
 
 use crate::attacks::raw::is_cut;
-use crate::harness::metrics::Metrics;
 use crate::harness::*;
 use crate::hold::{HOUR, poll, value_of, wait_until};
 use baton::domain::build::Status;
@@ -13,7 +12,7 @@ use baton::server::Config;
 use client::*;
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A server with TLS, and who trusts it.
@@ -222,7 +221,7 @@ fn an_endless_handshake_is_cut() {
 #[test]
 fn a_client_that_stops_reading_is_let_go_and_its_download_is_not_ended_in_order() {
     // So long the upload before it must not stall, on a busy machine.
-    let stall_time_max = Duration::from_secs(5);
+    let stall_time_max = Duration::from_secs(3);
     let secure = Secure::with_limits(Limits { stall_time_max, ..Limits::default() });
     let build = secure.running();
     let archive = noise(40 << 20);
@@ -230,12 +229,11 @@ fn a_client_that_stops_reading_is_let_go_and_its_download_is_not_ended_in_order(
     let mut stream = secure.open();
     say(&mut stream, &download(&build).bytes());
     assert!(stream.read(&mut [0; 1000]).unwrap() > 0);
-    // Others are served meanwhile, until it is let go.
-    wait_until("it is let go", || {
+    // Others are served meanwhile.
+    let until = Instant::now() + 5 * stall_time_max;
+    while Instant::now() < until {
         secure.is_well();
-        let metrics = Metrics::parse(&secure.send(&Request::get("/-/metrics")).expect(200).text());
-        metrics.value("baton_http_connections", &[]) <= 1.0
-    });
+    }
     let (bytes, in_order) = rest(&mut stream);
     assert!(bytes.len() < archive.len() && !in_order, "{} bytes, {in_order}", bytes.len());
 }
