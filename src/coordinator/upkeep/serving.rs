@@ -5,10 +5,14 @@
 //! `serve.lock` says when the server was last alive, each second: without a sync, so that it costs the disk nothing. It
 //! outlives the process, but not a loss of power; then the database says so to half a minute.
 
+use super::sweep::deadline;
+use crate::coordinator::Coordinator;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::store::{artifacts, builds, settings, silence};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -79,6 +83,50 @@ impl Serving {
     pub fn say_alive(&self, now: Timestamp) -> Result<()> {
         Ok(self.lock.write_all_at(format!("{:020}\n", now.0).as_bytes(), 0)?)
     }
+}
+
+impl Coordinator {
+    /// Readies the data for serving: removes files that a crash left behind, and forgives runners the time in
+    /// which no server ran. Only before anything is received. Returns how many files it removed.
+    ///
+    /// # Errors
+    /// The database's or the file system's.
+    pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
+        let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
+        let grace = self.limits().timeout_grace;
+        let said = alive_at(&self.data);
+        self.store.write(move |c| {
+            forgive_absence(c, said, grace, now)?;
+            settings::set_alive_at(c, now)
+        })?;
+        Ok(orphans)
+    }
+
+    /// Says that a server serves. To be called every half minute, and when it ends.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn say_alive(&self, now: Timestamp) -> Result<()> {
+        self.store.write(move |c| settings::set_alive_at(c, now))
+    }
+}
+
+/// The time in which no server lived counts neither as silence nor against deadlines. `said` is when the last one said
+/// so beside the database. A clock that was set back meanwhile takes the times with it.
+fn forgive_absence(c: &Connection, said: Option<Timestamp>, grace: Duration, now: Timestamp) -> Result<()> {
+    let Some(from) = settings::alive_at(c)?.max(said) else { return Ok(()) };
+    let absence_ms = now.0.saturating_sub(from.0);
+    if absence_ms < 0 {
+        return silence::move_times(c, absence_ms, now, now, grace);
+    }
+    silence::forgive_silence(c, absence_ms)?;
+    for build in builds::running(c)? {
+        let deadline = deadline(&build, grace);
+        if from <= deadline && deadline <= now {
+            silence::put_off(c, build.id, now.plus(grace))?;
+        }
+    }
+    Ok(())
 }
 
 /// When whoever served this data directory last said that it does, if that is known.

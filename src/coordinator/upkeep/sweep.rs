@@ -1,6 +1,5 @@
 //! What must happen without anybody asking: builds whose runners are gone end, expired artifacts go.
 
-use super::serving;
 use crate::coordinator::Coordinator;
 use crate::coordinator::builds::finish;
 use crate::domain::build::{FailureReason, Status};
@@ -9,7 +8,6 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::store::builds::{self, Running};
 use crate::store::{artifacts, settings, silence};
-use rusqlite::Connection;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,30 +56,6 @@ pub struct Swept {
 }
 
 impl Coordinator {
-    /// Readies the data for serving: removes files that a crash left behind, and forgives runners the time in
-    /// which no server ran. Only before anything is received. Returns how many files it removed.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
-    pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
-        let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
-        let grace = self.limits().timeout_grace;
-        let said = serving::alive_at(&self.data);
-        self.store.write(move |c| {
-            forgive_absence(c, said, grace, now)?;
-            settings::set_alive_at(c, now)
-        })?;
-        Ok(orphans)
-    }
-
-    /// Says that a server serves. To be called every half minute, and when it ends.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn say_alive(&self, now: Timestamp) -> Result<()> {
-        self.store.write(move |c| settings::set_alive_at(c, now))
-    }
-
     /// Notices that the clock was set, or that the machine slept, and moves with it what silence and deadlines are
     /// counted from: neither makes a runner's silence longer or shorter. `at` is the same moment by a clock that cannot
     /// be set and stands still while the machine sleeps. To be called each second, and before each
@@ -141,26 +115,8 @@ impl Coordinator {
     }
 }
 
-/// The time in which no server lived counts neither as silence nor against deadlines. `said` is when the last one said
-/// so beside the database. A clock that was set back meanwhile takes the times with it.
-fn forgive_absence(c: &Connection, said: Option<Timestamp>, grace: Duration, now: Timestamp) -> Result<()> {
-    let Some(from) = settings::alive_at(c)?.max(said) else { return Ok(()) };
-    let absence_ms = now.0.saturating_sub(from.0);
-    if absence_ms < 0 {
-        return silence::move_times(c, absence_ms, now, now, grace);
-    }
-    silence::forgive_silence(c, absence_ms)?;
-    for build in builds::running(c)? {
-        let deadline = deadline(&build, grace);
-        if from <= deadline && deadline <= now {
-            silence::put_off(c, build.id, now.plus(grace))?;
-        }
-    }
-    Ok(())
-}
-
 /// When a build that its runner does not end is given up.
-fn deadline(build: &Running, grace: Duration) -> Timestamp {
+pub(super) fn deadline(build: &Running, grace: Duration) -> Timestamp {
     let timeout = Duration::from_secs(u64::try_from(build.timeout_s).unwrap_or(0));
     build.deadline_at.unwrap_or_else(|| build.started_at.plus(timeout).plus(grace))
 }
