@@ -1,11 +1,11 @@
-//! What a server does by itself: a table of periodic deeds with the thread that runs them, and a thread that
-//! watches the queue for those who wait.
+//! What a server does by itself: a table of periodic deeds with the thread that runs them, and the thread that
+//! watches for what commits have made possible for those who wait.
 
 use crate::coordinator::{Coordinator, Serving};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ const TABLE: [Periodic; 7] = [
 
 /// The threads. Dropping it ends them.
 pub struct Background {
+    coordinator: Arc<Coordinator>,
     stop: Option<Sender<()>>,
     stopping: Arc<AtomicBool>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -52,7 +53,8 @@ impl Background {
             let (coordinator, stopping) = (Arc::clone(&coordinator), Arc::clone(&stopping));
             move || coordinator.watch_queue(&stopping)
         };
-        let mut background = Background { stop: Some(stop), stopping, threads: Vec::new() };
+        let mut background =
+            Background { coordinator: Arc::clone(&coordinator), stop: Some(stop), stopping, threads: Vec::new() };
         background.threads.push(thread::Builder::new().name("queue".to_owned()).spawn(watch)?);
         background.threads.push(thread::Builder::new().name("background".to_owned()).spawn(move || {
             let mut due = TABLE.map(|_| Instant::now());
@@ -83,7 +85,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         drop(self.stop.take());
-        self.stopping.store(true, Ordering::Release);
+        self.coordinator.end_watch(&self.stopping);
         for thread in self.threads.drain(..) {
             let name = thread.thread().name().unwrap_or_default().to_owned();
             if thread.join().is_err() {

@@ -38,6 +38,7 @@ use crate::artifacts::Artifacts;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::store::Store;
+use crate::store::changes::SOCKET;
 use crate::store::queue::QueueKey;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
@@ -175,7 +176,7 @@ fn make_private(data: &Path) -> Result<bool> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::file(&database, &error)),
         Ok(_) | Err(_) => {}
     }
-    let beside = ["baton.db-wal", "baton.db-shm", "artifacts", "serve.lock"].map(|name| data.join(name));
+    let beside = ["baton.db-wal", "baton.db-shm", "artifacts", "serve.lock", SOCKET].map(|name| data.join(name));
     for path in [data.to_owned(), database].iter().chain(&beside) {
         let Ok(metadata) = fs::metadata(path) else { continue };
         let wide = metadata.permissions().mode() & 0o077;

@@ -7,6 +7,7 @@
 
 pub mod artifacts;
 pub mod builds;
+pub mod changes;
 pub mod inspect;
 pub mod invariants;
 mod migrations;
@@ -25,17 +26,16 @@ pub mod usage;
 mod writer;
 
 use crate::error::{Error, Kind, Result};
+use changes::{Changes, Ear};
 use place::Place;
-use queue::Queue;
 use readers::Readers;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
-use writer::{Writer, lock};
+use std::sync::Arc;
+use std::time::Duration;
+use writer::Writer;
 
 pub use writer::Commits;
 
@@ -47,34 +47,9 @@ pub struct Store {
     // Closed before the writer: the last connection to go empties the write-ahead log, which a reader cannot.
     readers: Readers,
     writer: Writer,
-    queue: Arc<Queue>,
-    /// The write-ahead log, which every commit of every process writes to.
+    changes: Arc<Changes>,
+    /// The write-ahead log.
     log: PathBuf,
-    /// How it was when the generation was read last; `None`: not known well enough.
-    seen: Mutex<Option<LogState>>,
-}
-
-/// What shows that nothing was written to the log, at a third of what a read of the database costs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct LogState {
-    modified: SystemTime,
-    bytes: u64,
-    inode: u64,
-}
-
-/// The file system's clock may be so coarse that two writes within this time look like one.
-const CLOCK_STEP_MAX: Duration = Duration::from_millis(50);
-
-impl LogState {
-    fn of(log: &Path) -> Option<LogState> {
-        let metadata = fs::metadata(log).ok()?;
-        Some(LogState { modified: metadata.modified().ok()?, bytes: metadata.len(), inode: metadata.ino() })
-    }
-
-    /// Whether a write since then shows.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        now.duration_since(self.modified).is_ok_and(|age| age >= CLOCK_STEP_MAX)
-    }
 }
 
 impl Store {
@@ -104,11 +79,10 @@ impl Store {
 
     fn of(path: &Path, connection: Connection, reading: Access) -> Result<Store> {
         let place = Place::of(path)?;
-        let queue = Arc::new(Queue::default());
-        queue.note(queue::generation(&connection)?);
-        let writer = Writer::new(connection, Arc::clone(&queue), place.clone());
+        let changes = Arc::new(Changes::new(path, queue::generation(&connection)?));
+        let writer = Writer::new(connection, Arc::clone(&changes), place.clone());
         let (log, readers) = (inspect::beside(path, "-wal"), Readers::new(path.to_owned(), reading, place));
-        Ok(Store { writer, readers, queue, log, seen: Mutex::default() })
+        Ok(Store { writer, readers, changes, log })
     }
 
     /// Runs `job` in a transaction; returns after a durable commit.
@@ -144,10 +118,16 @@ impl Store {
         self.readers.read(query)
     }
 
-    /// What is known of the queue without asking the database.
+    /// What is known of commits without asking the database.
     #[must_use]
-    pub fn queue(&self) -> &Queue {
-        &self.queue
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Hears of the commits of other processes, as a server does; see [`Changes::listen`].
+    #[must_use]
+    pub fn listen(&self) -> Option<Ear> {
+        self.changes.listen()
     }
 
     /// What the commits of this process have taken.
@@ -173,15 +153,16 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn look_at_queue(&self) -> Result<u64> {
-        // Of before the reading: what is written meanwhile is seen by the next look.
-        let log = LogState::of(&self.log);
-        if log.is_some() && *lock(&self.seen) == log {
-            return Ok(self.queue.generation());
-        }
-        let generation = self.readers.read_one(queue::generation)?;
-        self.queue.note(generation);
-        *lock(&self.seen) = log.filter(|log| log.is_settled(SystemTime::now()));
-        Ok(generation)
+        self.changes.look(|| self.readers.read_one(queue::generation))
+    }
+
+    /// Waits until the queue's generation is another than `seen`, or there may be something else to do for those who
+    /// wait. Returns the generation.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn wait_for_change(&self, seen: u64) -> Result<u64> {
+        self.changes.wait(seen, || self.readers.read_one(queue::generation))
     }
 }
 
@@ -230,29 +211,4 @@ fn from_json<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: us
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::File;
-
-    #[test]
-    fn what_another_process_queues_is_seen_by_the_next_look() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("baton.db");
-        let (own, other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
-        let log = path.with_extension("db-wal");
-        let past = SystemTime::now() - Duration::from_secs(60);
-        for generation in 2..30 {
-            other.write(|c| Ok(c.execute_batch("UPDATE queue_state SET generation = generation + 1")?)).unwrap();
-            assert_eq!(own.look_at_queue().unwrap(), generation);
-            assert!(own.seen.lock().unwrap().is_none(), "another write in this moment would not show");
-            if generation % 2 == 0 {
-                File::options().write(true).open(&log).unwrap().set_modified(past).unwrap();
-                assert_eq!(own.look_at_queue().unwrap(), generation);
-                assert!(own.seen.lock().unwrap().is_some());
-            }
-        }
-    }
 }

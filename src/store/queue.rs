@@ -5,9 +5,6 @@ use crate::domain::token::hex;
 use crate::error::Result;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
 
 /// The present generation.
 ///
@@ -15,47 +12,6 @@ use std::time::Duration;
 /// The database's.
 pub fn generation(c: &Connection) -> Result<u64> {
     Ok(c.prepare_cached("SELECT generation FROM queue_state")?.query_row([], |row| row.get(0))?)
-}
-
-/// What this process knows of the queue without asking the database: the generation after its own last commit,
-/// or at its last look at what other processes have done, whichever is newer.
-#[derive(Default)]
-pub struct Queue {
-    generation: AtomicU64,
-    nudges: Mutex<u64>,
-    nudged: Condvar,
-}
-
-impl Queue {
-    /// The newest known generation.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    /// This generation is committed.
-    pub fn note(&self, generation: u64) {
-        if self.generation.fetch_max(generation, Ordering::AcqRel) < generation {
-            self.nudge();
-        }
-    }
-
-    /// Ends what [`Queue::wait`] waits for.
-    pub fn nudge(&self) {
-        *self.nudges.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.nudged.notify_all();
-    }
-
-    /// Waits until the generation is another than `seen`, somebody nudges, or the time is over. Returns the newest
-    /// known generation. For one thread at a time.
-    pub fn wait(&self, seen: u64, at_most: Duration) -> u64 {
-        let mut nudges = self.nudges.lock().unwrap_or_else(PoisonError::into_inner);
-        if *nudges == 0 && self.generation() == seen {
-            nudges = self.nudged.wait_timeout(nudges, at_most).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *nudges = 0;
-        self.generation()
-    }
 }
 
 /// Makes the opaque values of `last_update` and `X-GitLab-Last-Update` (protocol 2).

@@ -10,8 +10,9 @@
 use crate::blocking;
 use crate::error::{Error, Result};
 use crate::metrics::Histogram;
+use crate::store::changes::Changes;
 use crate::store::place::Place;
-use crate::store::queue::{self, Queue};
+use crate::store::queue;
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::VecDeque;
 use std::mem;
@@ -102,7 +103,7 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// Calls the thread.
     called: Condvar,
-    queue: Arc<Queue>,
+    changes: Arc<Changes>,
     place: Place,
     commits: Commits,
 }
@@ -134,11 +135,11 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Writes through `connection` to the file at `place`, and tells `queue` what became of its generation.
-    pub fn new(connection: Connection, queue: Arc<Queue>, place: Place) -> Writer {
+    /// Writes through `connection` to the file at `place`, and tells `changes` of each commit.
+    pub fn new(connection: Connection, changes: Arc<Changes>, place: Place) -> Writer {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
         let (called, commits) = (Condvar::new(), Commits::default());
-        Writer(Arc::new(Shared { connection, waiting, called, queue, place, commits }))
+        Writer(Arc::new(Shared { connection, waiting, called, changes, place, commits }))
     }
 
     /// What commits have taken so far.
@@ -294,7 +295,7 @@ impl Shared {
         transaction.commit()?;
         self.commits.times.observe(begun.elapsed());
         self.commits.jobs.observe_value(u64::try_from(jobs).unwrap_or(u64::MAX));
-        self.queue.note(generation);
+        self.changes.committed(generation);
         Ok(())
     }
 }

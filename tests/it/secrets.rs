@@ -117,11 +117,12 @@ fn the_data_are_their_owners_alone_while_the_server_runs_and_after() {
     let served = Served::start(&data);
     session(&served, &data);
     let names = expect_private(&data);
-    for name in ["artifacts", "baton.db", "baton.db-wal", "baton.db-shm", "serve.lock"] {
+    for name in ["artifacts", "baton.db", "baton.db-wal", "baton.db-shm", "serve.lock", "wake.sock"] {
         assert!(names.iter().any(|own| own == name), "{name} is there: {names:?}");
     }
     served.stop();
-    expect_private(&data);
+    let names = expect_private(&data);
+    assert!(!names.iter().any(|own| own == "wake.sock"), "a stopped server leaves no socket");
     said(&data, &["build", "list"]);
     expect_private(&data);
 }

@@ -133,7 +133,7 @@ impl Coordinator {
         if let Some((runner, nothing)) = self.idle.told(hash, info, step, now) {
             // Who says nothing of what it knows is owed what other processes queued in this moment, too.
             let is_known = last_update == Some(nothing.last_update.as_str());
-            let generation = if is_known { self.store.queue().generation() } else { self.store.look_at_queue()? };
+            let generation = if is_known { self.store.changes().generation() } else { self.store.look_at_queue()? };
             if generation == nothing.generation {
                 return Ok(Deed::done(Ok(Claim::Nothing(runner, nothing))));
             }

@@ -16,8 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How soon a build is noticed that another process has queued. A look takes microseconds.
-const FOREIGN_CHANGES_EVERY: Duration = Duration::from_millis(20);
 /// Between two looks at who could take what, however many builds come.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The pause is so many times as long as the look took, so that looking takes at most a fifth of a processor.
@@ -82,7 +80,7 @@ impl Drop for Waiting {
         let left = room.lock().waiters.remove(&self.number);
         if left.is_some_and(|waiter| waiter.woken) {
             room.look_again.store(true, Ordering::Release);
-            self.coordinator.store.queue().nudge();
+            self.coordinator.store.changes().nudge();
         }
     }
 }
@@ -105,7 +103,7 @@ impl Coordinator {
             number
         };
         // What came in between has found nobody.
-        if self.store.queue().generation() != generation {
+        if self.store.changes().generation() != generation {
             self.waiting.wake(number);
         }
         Waiting { coordinator: Arc::clone(self), number }
@@ -117,19 +115,17 @@ impl Coordinator {
         self.waiting.lock().waiters.len()
     }
 
-    /// Wakes those that wait, as builds come, until `stop`.
+    /// Wakes those that wait, as builds come, whichever process queues them, until [`Coordinator::end_watch`]. Only for
+    /// who has the right to serve.
     pub fn watch_queue(&self, stop: &AtomicBool) {
-        let queue = self.store.queue();
-        // None that there is: some may wait already, for what came before this began.
+        let _ear = self.store.listen();
+        // No generation that there is: some may wait already for what came before this began.
         let mut seen = 0;
         while !stop.load(Ordering::Acquire) {
-            let mut newest = queue.wait(seen, FOREIGN_CHANGES_EVERY);
-            if newest == seen {
-                newest = self.store.look_at_queue().unwrap_or_else(|error| {
-                    log::error!("cannot look at the queue: {error}; tried again");
-                    seen
-                });
-            }
+            let newest = self.store.wait_for_change(seen).unwrap_or_else(|error| {
+                log::error!("cannot look at the queue: {error}; tried again");
+                seen
+            });
             let look_again = self.waiting.look_again.swap(false, Ordering::AcqRel);
             if newest == seen && !look_again {
                 continue;
@@ -142,6 +138,12 @@ impl Coordinator {
             }
             thread::sleep((started.elapsed() * PAUSE_PER_LOOK).max(PAUSE_MIN));
         }
+    }
+
+    /// Ends a watch that was given this `stop`.
+    pub fn end_watch(&self, stop: &AtomicBool) {
+        stop.store(true, Ordering::Release);
+        self.store.changes().nudge();
     }
 
     /// Wakes as many of those that wait as there are builds for them.
@@ -158,7 +160,7 @@ impl Coordinator {
             if !self.waiting.wake(number) {
                 // What it was chosen for is left for another, whom nobody has looked at for that.
                 self.waiting.look_again.store(true, Ordering::Release);
-                self.store.queue().nudge();
+                self.store.changes().nudge();
             }
         }
         Ok(())

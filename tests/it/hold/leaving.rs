@@ -4,7 +4,7 @@ use super::*;
 use baton::coordinator::{Claim, Waiting};
 use baton::domain::runner::{RunnerId, RunnerInfo};
 use baton::domain::token::Token;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -190,7 +190,7 @@ fn watched(coordinator: &Coordinator, look: impl FnOnce()) {
     thread::scope(|scope| {
         let watch = scope.spawn(|| coordinator.watch_queue(&stop));
         let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(look));
-        stop.store(true, Ordering::Relaxed);
+        coordinator.end_watch(&stop);
         watch.join().unwrap();
         looked.unwrap();
     });
