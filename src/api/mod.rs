@@ -10,6 +10,7 @@ use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
+use crate::http::router::{Endpoint, Found, patterns};
 use crate::http::traffic::Traffic;
 use crate::http::{Answer, Method, Request, Response, Soon};
 use std::sync::Arc;
@@ -30,9 +31,29 @@ pub struct Api {
     started_at: Timestamp,
 }
 
+/// What answers an endpoint, given the numbers in its path.
+type Handler = fn(&Api, &mut Request<'_>, &[i64], Timestamp) -> Result<Answer>;
+
+/// A line of a protocol's table.
+const fn on(method: Method, pattern: &'static str, answer: Handler) -> Endpoint<Handler> {
+    Endpoint { method, pattern, answer }
+}
+
+/// The answer of what was found in a table.
+fn answer(api: &Api, request: &mut Request<'_>, found: Found<'_, Handler>) -> Answer {
+    match found {
+        Found::Endpoint(endpoint, ids) => {
+            let answer = (endpoint.answer)(api, request, &ids, Timestamp::now());
+            answer.unwrap_or_else(|error| error_response(&error).into())
+        }
+        Found::OtherMethods(_, methods, _) => method_not_allowed(&methods).into(),
+        Found::Nothing => Response::error(404, "").into(),
+    }
+}
+
 /// The patterns of all paths that there are; what lies elsewhere has none.
 pub fn routes() -> Vec<&'static str> {
-    [&runner_v1::ROUTES[..], &health::ROUTES[..]].concat()
+    [patterns(&runner_v1::ENDPOINTS), patterns(&health::ENDPOINTS)].concat()
 }
 
 impl Api {
@@ -55,8 +76,8 @@ impl Api {
     /// Answers any request.
     pub fn handle(&self, request: &mut Request<'_>) -> Answer {
         let path = request.path.clone();
-        if let Some(rest) = path.strip_prefix("/-/") {
-            return health::handle(self, request, rest).into();
+        if path.starts_with("/-/") {
+            return health::handle(self, request, &path);
         }
         // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
         match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {

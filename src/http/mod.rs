@@ -11,6 +11,7 @@ pub mod pace;
 pub mod params;
 pub mod peers;
 pub mod record;
+pub mod router;
 pub mod server;
 pub(crate) mod sockets;
 pub mod traffic;

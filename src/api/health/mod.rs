@@ -3,10 +3,11 @@
 pub(super) mod claim_metrics;
 pub(super) mod metrics;
 
-use super::{Api, error_response, method_not_allowed};
+use super::{Api, Handler, answer, error_response, on};
 use crate::coordinator::{Coordinator, Disk};
 use crate::domain::time::Timestamp;
-use crate::http::{Body, Method, Request, Response};
+use crate::http::router::{Endpoint, Found, find};
+use crate::http::{Answer, Body, Method, Request, Response};
 use crate::metrics::Text;
 use serde_json::json;
 use std::time::Instant;
@@ -14,34 +15,38 @@ use std::time::Instant;
 /// Where a supervisor tells its child how often it had to start another one; absent without a supervisor.
 pub const RESTARTS_VARIABLE: &str = "BATON_RESTARTS";
 
-/// The patterns of the paths.
-pub const ROUTES: [&str; 4] = ["/-/health", "/-/liveness", "/-/readiness", "/-/metrics"];
-
-/// Answers a request to a path below `/-/`.
-pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Response {
-    let Some(route) = ROUTES.into_iter().find(|route| route.strip_prefix("/-/") == Some(path)) else {
-        return Response::error(404, "");
-    };
-    request.note.route = route;
-    if !matches!(request.method, Method::Get | Method::Head) {
-        return method_not_allowed(&[Method::Get, Method::Head]);
-    }
-    let response = match path {
-        "readiness" => readiness(&api.coordinator),
-        "metrics" => match metrics::text(api, Timestamp::now()) {
+/// The endpoints. All are asked for all the time, and change nothing.
+pub const ENDPOINTS: [Endpoint<Handler>; 4] = [
+    on(Method::Get, "/-/health", |_, _, _, _| Ok(alive().as_routine().into())),
+    on(Method::Get, "/-/liveness", |_, _, _, _| Ok(alive().as_routine().into())),
+    on(Method::Get, "/-/readiness", |api, _, _, now| Ok(readiness(&api.coordinator, now).as_routine().into())),
+    on(Method::Get, "/-/metrics", |api, _, _, now| {
+        let text = match metrics::text(api, now) {
             Ok(text) => Response::new(200, Body::Bytes(text.into_bytes())).with("Content-Type", Text::CONTENT_TYPE),
             Err(error) => error_response(&error),
-        },
-        _ => Response::json(200, &json!({ "status": "ok" })),
-    };
-    response.as_routine()
+        };
+        Ok(text.as_routine().into())
+    }),
+];
+
+/// Answers a request to such a path.
+pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
+    let found = find(&ENDPOINTS, request.method, path);
+    if let Found::Endpoint(Endpoint { pattern, .. }, _) | Found::OtherMethods(pattern, ..) = &found {
+        request.note.route = pattern;
+    }
+    answer(api, request, found)
+}
+
+fn alive() -> Response {
+    Response::json(200, &json!({ "status": "ok" }))
 }
 
 /// What is answered on behalf of a server that finishes what is under way, and takes on nothing new.
 #[must_use]
 pub fn farewell(path: &str) -> Response {
     match path {
-        "/-/health" | "/-/liveness" => Response::json(200, &json!({ "status": "ok" })),
+        "/-/health" | "/-/liveness" => alive(),
         "/-/readiness" => {
             let body = json!({"status": "draining", "database": "unknown", "disk": "unknown", "draining": true});
             Response::json(503, &body)
@@ -51,8 +56,8 @@ pub fn farewell(path: &str) -> Response {
 }
 
 /// Each check with its result. A disk that is low is no reason to send requests elsewhere.
-fn readiness(coordinator: &Coordinator) -> Response {
-    let seen = coordinator.readiness(Instant::now(), Timestamp::now());
+fn readiness(coordinator: &Coordinator, now: Timestamp) -> Response {
+    let seen = coordinator.readiness(Instant::now(), now);
     let status = match seen.is_ready() {
         true => "ok",
         false if seen.draining => "draining",

@@ -11,7 +11,7 @@ mod report;
 use super::runner_v1::claim::{info, register_build};
 use super::runner_v1::payload::Job;
 use super::runner_v1::report::read_report;
-use super::{Api, answer_to, disk_full, error_response, method_not_allowed, refuse_encoded};
+use super::{Api, Handler, answer, answer_to, disk_full, on, refuse_encoded};
 use crate::coordinator::{Coordinator, Patched, Report, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
@@ -27,9 +27,11 @@ use crate::http::params::{
     Allowance, Field, Given, KEPT_BYTES_MAX, Metered, Name, Params, Shape, Sink, body_error, multipart_error,
     parts_error, read_body, text,
 };
+use crate::http::router::{Endpoint, Found, find};
 use crate::http::{Answer, Body, Method, Request, Response};
 use crate::store::runners::NewRunner;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,118 +52,60 @@ const RUNNER_FIELDS: &[Field] = &[
     INFO,
 ];
 
-/// The endpoints.
-enum Route {
-    BuildsRegister,
-    Build(BuildId),
-    Trace(BuildId),
-    Artifacts(BuildId),
-    AuthorizeArtifacts(BuildId),
-    RunnersRegister,
-    RunnersDelete,
-}
-
-/// The patterns of the paths, below either prefix.
-pub const ROUTES: [&str; 7] = [
-    "builds/register",
-    "builds/:id",
-    "builds/:id/trace.txt",
-    "builds/:id/artifacts",
-    "builds/:id/artifacts/authorize",
-    "runners/register",
-    "runners/delete",
+/// The endpoints, below either prefix.
+pub const ENDPOINTS: [Endpoint<Handler>; 9] = [
+    on(Method::Post, "builds/register", |api, request, _, now| Ok(register_build(api, request, now))),
+    on(Method::Put, "builds/:id", |api, request, ids, now| update_build(api, request, build(ids)?, now)),
+    on(Method::Patch, "builds/:id/trace.txt", |api, request, ids, now| append_trace(api, request, build(ids)?, now)),
+    on(Method::Get, "builds/:id/artifacts", |api, request, ids, now| {
+        Ok(download(api, request, build(ids)?, now)?.into())
+    }),
+    on(Method::Post, "builds/:id/artifacts", |api, request, ids, now| {
+        match upload(api, request, build(ids)?, now) {
+            // RFC 4918's word for a disk without room; everywhere else 503, which old runners bear.
+            Err(error) if error.kind == Kind::DiskFull => Ok(disk_full(507, &error).into()),
+            answer => Ok(answer?.into()),
+        }
+    }),
+    on(Method::Delete, "builds/:id/artifacts", |api, request, ids, now| {
+        Ok(delete_artifacts(api, request, build(ids)?, now)?.into())
+    }),
+    on(Method::Post, "builds/:id/artifacts/authorize", |api, request, ids, now| {
+        Ok(authorize(api, request, build(ids)?, now)?.into())
+    }),
+    on(Method::Post, "runners/register", |api, request, _, now| Ok(register_runner(api, request, now)?.into())),
+    on(Method::Delete, "runners/delete", |api, request, _, now| Ok(delete_runner(api, request, now)?.into())),
 ];
 
-impl Route {
-    /// Its pattern.
-    fn pattern(&self) -> &'static str {
-        let [builds_register, build, trace, artifacts, authorize, runners_register, runners_delete] = ROUTES;
-        match self {
-            Route::BuildsRegister => builds_register,
-            Route::Build(_) => build,
-            Route::Trace(_) => trace,
-            Route::Artifacts(_) => artifacts,
-            Route::AuthorizeArtifacts(_) => authorize,
-            Route::RunnersRegister => runners_register,
-            Route::RunnersDelete => runners_delete,
-        }
-    }
+/// The build that the path names.
+fn build(ids: &[i64]) -> Result<BuildId> {
+    ids.first().map(|id| BuildId(*id)).ok_or_else(|| Error::not_found(""))
+}
 
-    /// The build that the path names.
-    fn build(&self) -> Option<BuildId> {
-        match *self {
-            Route::Build(id) | Route::Trace(id) | Route::Artifacts(id) | Route::AuthorizeArtifacts(id) => Some(id),
-            Route::BuildsRegister | Route::RunnersRegister | Route::RunnersDelete => None,
-        }
-    }
-
-    /// The endpoint of a path below the prefix. Any path may end in `.json`, the trace in `.txt` too. Ids may
-    /// be negative: runners verify themselves with -1.
-    fn parse(path: &str) -> Option<Route> {
-        let path = path.strip_suffix(".json").unwrap_or(path);
-        let segments: Vec<&str> = path.split('/').collect();
-        let id = |text: &str| text.parse().ok().map(BuildId);
-        match segments.as_slice() {
-            ["builds", "register"] => Some(Route::BuildsRegister),
-            ["builds", build] => id(build).map(Route::Build),
-            ["builds", build, "trace" | "trace.txt"] => id(build).map(Route::Trace),
-            ["builds", build, "artifacts"] => id(build).map(Route::Artifacts),
-            ["builds", build, "artifacts", "authorize"] => id(build).map(Route::AuthorizeArtifacts),
-            ["runners", "register"] => Some(Route::RunnersRegister),
-            ["runners", "delete"] => Some(Route::RunnersDelete),
-            _ => None,
-        }
-    }
+/// A path below the prefix as the table has it: any may end in `.json`, and that of a trace may lack its `.txt`. Ids may
+/// be negative: runners verify themselves with -1.
+fn as_in_table(path: &str) -> Cow<'_, str> {
+    let path = path.strip_suffix(".json").unwrap_or(path);
+    if path.ends_with("/trace") { format!("{path}.txt").into() } else { path.into() }
 }
 
 /// Whether there is an endpoint at this path below the prefix.
 pub fn is_endpoint(path: &str) -> bool {
-    Route::parse(path).is_some()
+    !matches!(find(&ENDPOINTS, Method::Other, &as_in_table(path)), Found::Nothing)
 }
 
 /// Answers a request to a path below the prefix.
 pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
-    let Some(route) = Route::parse(path) else { return api.elsewhere.answer(request).into() };
-    request.note.route = route.pattern();
-    if let Some(id) = route.build() {
-        request.note.set_id("build", id.0);
+    let found = find(&ENDPOINTS, request.method, &as_in_table(path));
+    if let Found::Endpoint(Endpoint { pattern, .. }, ids) | Found::OtherMethods(pattern, _, ids) = &found {
+        request.note.route = pattern;
+        ids.iter().for_each(|id| request.note.set_id("build", *id));
     }
-    if let Some(refusal) = refuse_encoded(request) {
-        return refusal.into();
+    match (found, refuse_encoded(request)) {
+        (Found::Nothing, _) => api.elsewhere.answer(request).into(),
+        (_, Some(refusal)) => refusal.into(),
+        (found, None) => answer(api, request, found),
     }
-    let now = Timestamp::now();
-    let answer = match (route, request.method) {
-        (Route::BuildsRegister, Method::Post) => return register_build(api, request, now),
-        (Route::Build(id), Method::Put) => update_build(api, request, id, now),
-        (Route::Trace(id), Method::Patch) => append_trace(api, request, id, now),
-        (route, _) => return respond(api, request, route, now).into(),
-    };
-    answer.unwrap_or_else(|error| error_response(&error).into())
-}
-
-fn respond(api: &Api, request: &mut Request<'_>, route: Route, now: Timestamp) -> Response {
-    let answer = match (route, request.method) {
-        (Route::Build(_), _) => return method_not_allowed(&[Method::Put]),
-        (Route::Trace(_), _) => return method_not_allowed(&[Method::Patch]),
-        (Route::Artifacts(id), Method::Post) => match upload(api, request, id, now) {
-            // RFC 4918's word for a disk without room; everywhere else 503, which old runners bear.
-            Err(error) if error.kind == Kind::DiskFull => Ok(disk_full(507, &error)),
-            answer => answer,
-        },
-        (Route::Artifacts(id), Method::Get | Method::Head) => download(api, request, id, now),
-        (Route::Artifacts(id), Method::Delete) => delete_artifacts(api, request, id, now),
-        (Route::Artifacts(_), _) => {
-            return method_not_allowed(&[Method::Get, Method::Head, Method::Post, Method::Delete]);
-        }
-        (Route::AuthorizeArtifacts(id), Method::Post) => authorize(api, request, id, now),
-        (Route::RunnersRegister, Method::Post) => register_runner(api, request, now),
-        (Route::RunnersDelete, Method::Delete) => delete_runner(api, request, now),
-        (Route::RunnersDelete, _) => return method_not_allowed(&[Method::Delete]),
-        (Route::BuildsRegister | Route::RunnersRegister | Route::AuthorizeArtifacts(_), _) => {
-            return method_not_allowed(&[Method::Post]);
-        }
-    };
-    answer.unwrap_or_else(|error| error_response(&error))
 }
 
 /// The token: the parameter wins over the header (protocol 7).
