@@ -1,11 +1,11 @@
 //! From a commit, of this process or of another, to whoever waits for one.
 //!
-//! The one writer calls [`Changes::committed`] after each commit, so that no deed can forget it. In the process that
-//! listens, a server, that ends [`Changes::wait`]. Any other process, a command, tells the server: it sends an empty
+//! The one writer calls `Changes::committed` after each commit, so that no deed can forget it. In the process that
+//! listens, a server, that ends `Changes::wait`. Any other process, a command, tells the server: it sends an empty
 //! datagram to `wake.sock` in the data directory.
 //!
 //! What must stay true: the database alone says what has changed. A datagram only has the server look, so that a lost one
-//! costs [`LOOK_EVERY`] and one too many costs a look; a command never waits for the server, and never fails for it. Who
+//! costs `LOOK_EVERY` and one too many costs a look; a command never waits for the server, and never fails for it. Who
 //! writes without telling, as the `sqlite3` shell does, is noticed by that look, too.
 
 use super::writer::lock;
@@ -103,7 +103,7 @@ impl Changes {
         }
     }
 
-    /// Ends what [`Changes::wait`] waits for.
+    /// Ends what `Changes::wait` waits for.
     pub fn nudge(&self) {
         lock(&self.calls).nudged = true;
         self.called.notify_all();
@@ -149,7 +149,7 @@ impl Changes {
     }
 
     /// Listens to other processes, as a server does. Only for who has the right to serve: it takes the place of a socket
-    /// that a crash left behind. Where there can be no socket, `None`: then [`Changes::wait`] looks more often.
+    /// that a crash left behind. Where there can be no socket, `None`: then `Changes::wait` looks more often.
     pub fn listen(self: &Arc<Self>) -> Option<Ear> {
         match Ear::open(self) {
             Ok(ear) => Some(ear),
