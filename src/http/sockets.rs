@@ -97,11 +97,11 @@ pub fn peek(kept: &[u8], stream: &TcpStream, limits: &Limits) -> (usize, Peeked)
         static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        scratch.clear();
-        scratch.extend_from_slice(kept);
-        // Room for a head and an awaited body, and one byte more, which shows that there is more.
+        // Room for a head and an awaited body, and one byte more, which shows that there is more. What lies there from
+        // other looks is written over, and not cleared each time.
         scratch.resize((limits.head_bytes_max + AWAITED_BYTES_MAX).max(kept.len()) + 1, 0);
-        let room = scratch.get_mut(kept.len()..).unwrap_or_default();
+        let (begin, room) = scratch.split_at_mut(kept.len());
+        begin.copy_from_slice(kept);
         match recv(stream.as_raw_fd(), room, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
             Ok(0) => (kept.len(), Peeked::Closed),
             Ok(count) => {
@@ -117,6 +117,12 @@ pub fn peek(kept: &[u8], stream: &TcpStream, limits: &Limits) -> (usize, Peeked)
 /// Whether something has arrived and was not taken.
 pub fn has_unread(stream: &TcpStream) -> bool {
     recv(stream.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).is_ok_and(|count| count > 0)
+}
+
+/// Whether the connection is broken, which says nothing of a peer that has closed its side in order.
+pub fn is_broken(stream: &TcpStream) -> bool {
+    let look = recv(stream.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT);
+    look.is_err_and(|errno| !matches!(errno, Errno::EAGAIN | Errno::EINTR))
 }
 
 /// Takes and drops what has arrived, and says how much that was; `None`: the peer is gone.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A fault that nobody foresaw may kill the process, hang it, or make it take memory. Then the process is given up, not
-//! the service: the next one takes over the same
-//! socket, on which connections wait meanwhile, and everything acknowledged is in the database.
+//! the service: the next one takes over the same socket, on which connections wait meanwhile, and everything
+//! acknowledged is in the database.
 //!
 //! What must stay true: the supervisor does little enough never to fail itself, and keeps no state but the count
 //! of restarts; there is one child at a time, and it does not outlive the supervisor; a child that was ready

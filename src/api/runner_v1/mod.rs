@@ -8,9 +8,9 @@ mod claim;
 mod payload;
 mod report;
 
-use super::runner_v1::claim::{info, register_build};
-use super::runner_v1::payload::Job;
-use super::runner_v1::report::read_report;
+use self::claim::{info, register_build};
+use self::payload::Job;
+use self::report::read_report;
 use super::{Api, Handler, answer, answer_to, disk_full, on, refuse_encoded};
 use crate::coordinator::{Coordinator, Patched, Report, Updated, Upload};
 use crate::domain::build::BuildId;

@@ -7,12 +7,12 @@ pub(super) mod patience;
 mod sources;
 mod unpack;
 
+use self::guard::check_place;
+use self::interrupt::Interrupt;
+use self::patience::Patience;
+use self::unpack::unpack;
 use super::build::add::{Secret, build_options, options, seconds, unread, variable, variables};
 use super::build::{artifacts, log, outcome};
-use super::run::guard::check_place;
-use super::run::interrupt::Interrupt;
-use super::run::patience::Patience;
-use super::run::unpack::unpack;
 use super::show::print;
 use super::show::shell::quoted;
 use super::words::secrets::warn_of_short;

@@ -210,7 +210,7 @@ pub fn finish(
     if build.status == Status::Running {
         traces::finish(c, build.id)?;
     }
-    super::builds::cascade::after_end(c, build.id, now)
+    cascade::after_end(c, build.id, now)
 }
 
 fn with_reasons(c: &Connection, list: Vec<Build>, mut reasons: Reasons) -> Result<Vec<BuildReport>> {

@@ -190,9 +190,7 @@ impl Coordinator {
             Ok(Claim::Build(Box::new(assigned(c, id, token, now)?)))
         }))
     }
-}
 
-impl Coordinator {
     /// Takes a build back whose runner has left before it could hear of it: else nobody would run it until the runner
     /// counts as lost. Returns whether nothing had been heard of the build, so that it waits again.
     ///

@@ -49,18 +49,11 @@ impl Part<'_> {
         Ok(self.body.fill_buf()?.first().copied())
     }
 
-    fn is_special(&self, byte: u8) -> bool {
-        matches!(byte, b'&' | b'+' | b'%') || (self.is_name && byte == b'=')
-    }
-
     /// What stands for itself, as far as it is there and there is room.
     fn plain(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let held = self.body.fill_buf()?;
         let held = held.get(..out.len()).unwrap_or(held);
-        // Not a method: `held` borrows the body.
-        let is_name = self.is_name;
-        let special = |byte: &u8| matches!(byte, b'&' | b'+' | b'%') || (is_name && *byte == b'=');
-        let count = held.iter().position(special).unwrap_or(held.len());
+        let count = held.iter().position(|&byte| is_special(byte, self.is_name)).unwrap_or(held.len());
         if let (Some(to), Some(from)) = (out.get_mut(..count), held.get(..count)) {
             to.copy_from_slice(from);
         }
@@ -81,6 +74,11 @@ impl Part<'_> {
     }
 }
 
+/// Whether a byte does not stand for itself, in a name or in a value.
+fn is_special(byte: u8, is_name: bool) -> bool {
+    matches!(byte, b'&' | b'+' | b'%') || (is_name && byte == b'=')
+}
+
 /// The value of a hexadecimal digit.
 fn digit(byte: u8) -> u8 {
     char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
@@ -98,7 +96,7 @@ impl Read for Part<'_> {
                         self.has_ended = true;
                         break;
                     }
-                    Some(byte) if self.is_special(byte) => {
+                    Some(byte) if is_special(byte, self.is_name) => {
                         self.body.consume(1);
                         match byte {
                             b'+' => b' ',

@@ -3,7 +3,6 @@
 use super::Shared;
 use crate::http::budget::Reserved;
 use crate::http::sockets::{Peeked, discard, peek, refuse};
-use crate::limits::Limits;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 use std::io::{self, Read};
@@ -78,13 +77,8 @@ impl Connection {
     }
 
     /// Looks at the unread bytes.
-    pub fn peek(&self, limits: &Limits) -> (usize, Peeked) {
-        peek(&self.kept, &self.stream, limits)
-    }
-
-    /// Whether the client has broken the connection.
-    pub fn is_broken(&self) -> bool {
-        matches!(self.peek(&self.shared.limits).1, Peeked::Broken)
+    pub fn peek(&self) -> (usize, Peeked) {
+        peek(&self.kept, &self.stream, &self.shared.limits)
     }
 
     /// Takes bytes that have arrived.

@@ -67,7 +67,7 @@ impl Shared {
     /// Whether a client has closed its side. It may have done so in the middle of a request, before its connection
     /// was held and the poller's word of it meant something.
     fn has_left(&self, connection: &Connection) -> bool {
-        match connection.peek(&self.limits).1 {
+        match connection.peek().1 {
             Peeked::Nothing => false,
             Peeked::Closed | Peeked::Broken => true,
             Peeked::Judged(_) => is_closed_behind_unread(&connection.stream).unwrap_or(false),

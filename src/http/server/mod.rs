@@ -19,15 +19,15 @@ mod parking;
 mod soon;
 mod workers;
 
+use self::connection::Connection;
+use self::held::Held;
+use self::parking::{Parking, TOO_LATE};
+use self::soon::Asked;
 use super::budget::Budget;
 use super::gate::Head;
 use super::message::{Answer, Finish, Method, Note, Request};
 use super::peers::Peers;
 use super::record::Journal;
-use super::server::connection::Connection;
-use super::server::held::Held;
-use super::server::parking::{Parking, TOO_LATE};
-use super::server::soon::Asked;
 use super::sockets::{self, has_waiting, listen};
 use super::traffic::Traffic;
 use crate::error::{Error, Result};
@@ -341,7 +341,7 @@ impl Poller {
                         if event.is_read_closed() {
                             self.shared.let_go_of_held(id);
                         }
-                        if let Some(task) = self.shared.parking.hear(id, event.is_read_closed(), &self.shared.limits) {
+                        if let Some(task) = self.shared.parking.hear(id, event.is_read_closed()) {
                             self.shared.queue(task);
                         }
                     }
@@ -406,7 +406,7 @@ impl Poller {
         self.shared.open.fetch_add(1, Ordering::AcqRel);
         self.shared.parking.open(id);
         let connection = Connection::new(id, stream, remote, Arc::clone(&self.shared));
-        if let Some(task) = self.shared.parking.welcome(connection, &self.shared.limits) {
+        if let Some(task) = self.shared.parking.welcome(connection) {
             self.shared.queue(task);
         }
     }

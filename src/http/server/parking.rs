@@ -71,9 +71,8 @@ impl Parking {
     }
 
     /// Looks at a new connection, and parks it unless its request is there already: usually it is.
-    pub fn welcome(&self, connection: Connection, limits: &Limits) -> Option<Task> {
-        let parked = Parked { connection, waits: Waits::Idle, since: Instant::now(), unread: 0 };
-        match parked.look(false, limits) {
+    pub fn welcome(&self, connection: Connection) -> Option<Task> {
+        match Parked::new(connection, Waits::Idle).look(false) {
             Shown::Complete(Task::Serve(mut connection, head, followed)) => {
                 // The only request of a connection: nothing more of it need be heard.
                 if head.keep_alive && connection.begin_to_be_heard().is_err() {
@@ -83,7 +82,7 @@ impl Parking {
             }
             Shown::Complete(task) => Some(task),
             Shown::Waits(mut parked) => match parked.connection.begin_to_be_heard() {
-                Ok(()) => self.settle(parked, limits),
+                Ok(()) => self.settle(parked),
                 Err(_) => None,
             },
             Shown::Over => None,
@@ -91,13 +90,13 @@ impl Parking {
     }
 
     /// Parks a connection. If something arrived while it was away, and that is a complete request, it comes back.
-    pub fn park(&self, connection: Connection, waits: Waits, limits: &Limits) -> Option<Task> {
-        self.settle(Parked { connection, waits, since: Instant::now(), unread: 0 }, limits)
+    pub fn park(&self, connection: Connection, waits: Waits) -> Option<Task> {
+        self.settle(Parked::new(connection, waits))
     }
 
     /// Something happened on a connection. Takes it out if a request is complete; refuses and closes as the gate
     /// says.
-    pub fn hear(&self, id: usize, closed: bool, limits: &Limits) -> Option<Task> {
+    pub fn hear(&self, id: usize, closed: bool) -> Option<Task> {
         let parked = {
             let mut all = lock(&self.0);
             let place = all.get_mut(&id)?;
@@ -108,14 +107,14 @@ impl Parking {
             };
             parked
         };
-        match parked.look(closed, limits) {
+        match parked.look(closed) {
             Shown::Complete(task) => Some(task),
-            Shown::Waits(parked) => self.settle(parked, limits),
+            Shown::Waits(parked) => self.settle(parked),
             Shown::Over => None,
         }
     }
 
-    fn settle(&self, mut parked: Parked, limits: &Limits) -> Option<Task> {
+    fn settle(&self, mut parked: Parked) -> Option<Task> {
         let id = parked.connection.id;
         loop {
             let closed = {
@@ -127,7 +126,7 @@ impl Parking {
                 }
                 place.closed
             };
-            match parked.look(closed, limits) {
+            match parked.look(closed) {
                 Shown::Complete(task) => return Some(task),
                 Shown::Waits(still) => parked = still,
                 Shown::Over => return None,
@@ -179,7 +178,7 @@ impl Parking {
                     if waited >= limits.head_time_max + Duration::from_secs(earned) {
                         refuse(&parked.connection.stream, 408, TOO_LATE);
                         late.push(parked.connection.remote);
-                        (parked.waits, parked.since, parked.unread) = (Waits::Closing, Instant::now(), 0);
+                        parked.begin_to_close();
                     }
                 }
                 Waits::Idle | Waits::Closing => {}
@@ -210,14 +209,23 @@ fn take(all: &mut HashMap<usize, Place>, id: usize) -> Option<Parked> {
 }
 
 impl Parked {
+    fn new(connection: Connection, waits: Waits) -> Parked {
+        Parked { connection, waits, since: Instant::now(), unread: 0 }
+    }
+
+    /// From now on it waits for the client to fetch its refusal and go.
+    fn begin_to_close(&mut self) {
+        (self.waits, self.since, self.unread) = (Waits::Closing, Instant::now(), 0);
+    }
+
     /// Looks at what has arrived. `closed` says that the client will send no more.
-    fn look(mut self, closed: bool, limits: &Limits) -> Shown {
+    fn look(mut self, closed: bool) -> Shown {
         if self.waits == Waits::Closing {
             let taken = self.connection.discard();
             self.unread += taken.unwrap_or(0);
             return if taken.is_none() || self.unread > CLOSING_BYTES_MAX { Shown::Over } else { Shown::Waits(self) };
         }
-        let (unread, verdict) = self.connection.peek(limits);
+        let (unread, verdict) = self.connection.peek();
         match verdict {
             Peeked::Nothing if !closed => Shown::Waits(self),
             Peeked::Nothing | Peeked::Closed | Peeked::Broken => Shown::Over,
@@ -244,7 +252,7 @@ impl Parked {
     /// Answers what is no request, and waits for the client to go.
     fn refuse(mut self, status: u16, why: &str) -> Shown {
         self.connection.refuse(status, why);
-        (self.waits, self.since, self.unread) = (Waits::Closing, Instant::now(), 0);
+        self.begin_to_close();
         if self.connection.discard().is_none() { Shown::Over } else { Shown::Waits(self) }
     }
 }

@@ -11,7 +11,7 @@ use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
 use crate::http::message::{Answer, Method, Note, Request, Response, Untaken};
 use crate::http::pace::Pace;
 use crate::http::record::Line;
-use crate::http::sockets::AtOnce;
+use crate::http::sockets::{AtOnce, is_broken};
 use crate::http::wire::write_response;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -36,7 +36,7 @@ impl Shared {
             Task::Serve(connection, ..) if work.ready.len() + work.soon >= self.limits.workers_max => {
                 drop(work);
                 connection.refuse(503, "every worker is busy");
-                self.parking.park(connection, Waits::Closing, &self.limits);
+                self.parking.park(connection, Waits::Closing);
             }
             task @ (Task::Serve(..) | Task::Resume(_) | Task::Finish(..)) => {
                 work.ready.push_back(task);
@@ -109,7 +109,7 @@ impl Shared {
                 Task::Finish(asked, finish) => self.finish(asked, finish),
             };
             // The next request, if it is there already; its turn comes after the others'.
-            let next = connection.and_then(|connection| self.parking.park(connection, Waits::Idle, &self.limits));
+            let next = connection.and_then(|connection| self.parking.park(connection, Waits::Idle));
             if let Some(task) = next {
                 self.work().ready.push_back(task);
             }
@@ -170,7 +170,7 @@ impl Shared {
         if is_taken && connection.stream.shutdown(Shutdown::Write).is_ok() {
             // Closing now could take the answer from a client that is still sending.
             if connection.begin_to_be_heard().is_ok() {
-                self.parking.park(connection, Waits::Closing, &self.limits);
+                self.parking.park(connection, Waits::Closing);
             }
         }
         None
@@ -205,10 +205,9 @@ impl Shared {
         let untaken = response.untaken.take();
         // Asked only where it matters: a look at the socket before, and one after, when a client that has left has
         // said so.
-        let is_broken = || untaken.is_some() && connection.is_broken();
-        let is_taken = !is_broken()
-            && write_response(to, response, with_body, keep, Pace::new(&self.limits)).is_ok()
-            && !is_broken();
+        let is_lost = || untaken.is_some() && is_broken(&connection.stream);
+        let is_taken =
+            !is_lost() && write_response(to, response, with_body, keep, Pace::new(&self.limits)).is_ok() && !is_lost();
         if let Some(Untaken(undo)) = untaken.filter(|_| !is_taken)
             && guarded(undo).is_none()
         {
