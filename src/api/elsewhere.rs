@@ -32,17 +32,15 @@ impl Mistake {
     /// In a path that leads nowhere; `None`: it is nothing that a runner could mean.
     fn of(path: &str) -> Option<Mistake> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let is_endpoint = |from: usize| runner_v1::is_endpoint(&segments.get(from..).unwrap_or_default().join("/"));
         let is_prefixed = match segments.as_slice() {
-            ["ci", "api", "v1", ..] => is_endpoint(3),
-            ["api", "v1", ..] => is_endpoint(2),
+            ["ci", "api", "v1", path @ ..] | ["api", "v1", path @ ..] => runner_v1::is_endpoint(path),
             _ => false,
         };
         if segments.windows(2).any(|pair| pair == ["api", "v4"]) {
             Some(Mistake::Version4)
         } else if is_prefixed {
             Some(Mistake::Slashes)
-        } else if (0..segments.len()).any(is_endpoint) {
+        } else if runner_v1::ends_in_endpoint(&segments) {
             Some(Mistake::Prefix)
         } else if matches!(segments.as_slice(), ["ci"] | ["ci", "api"] | ["ci", "api", "v1"] | ["api"] | ["api", "v1"])
         {
@@ -150,6 +148,8 @@ mod tests {
             ("/favicon.ico", None),
             ("/ci/api/v1/builds/7/nothing", None),
             ("/api/v41/jobs", None),
+            (&format!("{}/builds/7/artifacts/authorize", "/a".repeat(8000)), Some(Mistake::Prefix)),
+            (&"/a".repeat(8000), None),
         ] {
             assert_eq!(Mistake::of(path), mistake, "{path}");
         }

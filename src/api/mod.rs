@@ -10,7 +10,7 @@ use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
-use crate::http::router::{Endpoint, Found, patterns};
+use crate::http::router::{Endpoint, Found, find, patterns};
 use crate::http::traffic::Traffic;
 use crate::http::{Answer, Method, Request, Response, Soon};
 use std::sync::Arc;
@@ -37,6 +37,15 @@ type Handler = fn(&Api, &mut Request<'_>, &[i64], Timestamp) -> Result<Answer>;
 /// A line of a protocol's table.
 const fn on(method: Method, pattern: &'static str, answer: Handler) -> Endpoint<Handler> {
     Endpoint { method, pattern, answer }
+}
+
+/// Looks for the request's endpoint, and notes its route.
+fn look_up<'t>(table: &'t [Endpoint<Handler>], request: &mut Request<'_>, path: &str) -> Found<'t, Handler> {
+    let found = find(table, request.method, path);
+    if let Found::Endpoint(Endpoint { pattern, .. }, _) | Found::OtherMethods(pattern, ..) = &found {
+        request.note.route = pattern;
+    }
+    found
 }
 
 /// The answer of what was found in a table.

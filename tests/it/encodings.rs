@@ -315,17 +315,7 @@ fn errors_have_one_shape_on_every_endpoint() {
     let baton = Baton::with_project();
     let (_, build) = baton.running();
     let id = build.id;
-    for (method, path) in [
-        ("POST", "builds/register".to_owned()),
-        ("PUT", format!("builds/{id}")),
-        ("PATCH", format!("builds/{id}/trace.txt")),
-        ("POST", format!("builds/{id}/artifacts")),
-        ("GET", format!("builds/{id}/artifacts")),
-        ("DELETE", format!("builds/{id}/artifacts")),
-        ("POST", format!("builds/{id}/artifacts/authorize")),
-        ("POST", "runners/register".to_owned()),
-        ("DELETE", "runners/delete".to_owned()),
-    ] {
+    for (method, path) in endpoints(id) {
         let json = baton.send(Request::new(method, &path).query("token", "wrong")).expect_error(403).json();
         assert_eq!(json, json!({"message": "403 Forbidden"}), "{method} {path}");
     }

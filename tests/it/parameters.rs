@@ -367,16 +367,7 @@ fn a_compressed_body_is_415_before_anything_of_it_is_read() {
     let baton = Baton::with_project();
     let (runner, build) = baton.running();
     let id = build.id;
-    for (method, path) in [
-        ("POST", "builds/register".to_owned()),
-        ("PUT", format!("builds/{id}")),
-        ("PATCH", format!("builds/{id}/trace.txt")),
-        ("POST", format!("builds/{id}/artifacts")),
-        ("POST", format!("builds/{id}/artifacts/authorize")),
-        ("DELETE", format!("builds/{id}/artifacts")),
-        ("POST", "runners/register".to_owned()),
-        ("DELETE", "runners/delete".to_owned()),
-    ] {
+    for (method, path) in endpoints(id) {
         for coding in ["gzip", "identity, br", "DEFLATE"] {
             let mut connection = Connection::open(baton.address());
             let head = format!(

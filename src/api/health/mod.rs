@@ -3,10 +3,10 @@
 pub(super) mod claim_metrics;
 pub(super) mod metrics;
 
-use super::{Api, Handler, answer, error_response, on};
+use super::{Api, Handler, answer, error_response, look_up, on};
 use crate::coordinator::{Coordinator, Disk};
 use crate::domain::time::Timestamp;
-use crate::http::router::{Endpoint, Found, find};
+use crate::http::router::Endpoint;
 use crate::http::{Answer, Body, Method, Request, Response};
 use crate::metrics::Text;
 use serde_json::json;
@@ -31,10 +31,7 @@ pub const ENDPOINTS: [Endpoint<Handler>; 4] = [
 
 /// Answers a request to such a path.
 pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
-    let found = find(&ENDPOINTS, request.method, path);
-    if let Found::Endpoint(Endpoint { pattern, .. }, _) | Found::OtherMethods(pattern, ..) = &found {
-        request.note.route = pattern;
-    }
+    let found = look_up(&ENDPOINTS, request, path);
     answer(api, request, found)
 }
 

@@ -11,7 +11,7 @@ mod report;
 use self::claim::{info, register_build};
 use self::payload::Job;
 use self::report::read_report;
-use super::{Api, Handler, answer, answer_to, disk_full, on, refuse_encoded};
+use super::{Api, Handler, answer, answer_to, disk_full, look_up, on, refuse_encoded};
 use crate::coordinator::{Coordinator, Patched, Report, Updated, Upload};
 use crate::domain::build::BuildId;
 use crate::domain::byte_range::{ByteRange, resolve};
@@ -89,16 +89,23 @@ fn as_in_table(path: &str) -> Cow<'_, str> {
     if path.ends_with("/trace") { format!("{path}.txt").into() } else { path.into() }
 }
 
-/// Whether there is an endpoint at this path below the prefix.
-pub fn is_endpoint(path: &str) -> bool {
-    !matches!(find(&ENDPOINTS, Method::Other, &as_in_table(path)), Found::Nothing)
+/// Whether there is an endpoint at the path of these segments below the prefix.
+pub fn is_endpoint(segments: &[&str]) -> bool {
+    !matches!(find(&ENDPOINTS, Method::Other, &as_in_table(&segments.join("/"))), Found::Nothing)
+}
+
+/// Whether a path ends in one of an endpoint. Only as many segments are looked at as an endpoint can have: a stranger's
+/// path may have thousands.
+pub fn ends_in_endpoint(segments: &[&str]) -> bool {
+    let most = ENDPOINTS.iter().map(|endpoint| endpoint.pattern.split('/').count()).max().unwrap_or(0);
+    let begin = segments.len().saturating_sub(most);
+    (begin..segments.len()).any(|from| is_endpoint(segments.get(from..).unwrap_or_default()))
 }
 
 /// Answers a request to a path below the prefix.
 pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
-    let found = find(&ENDPOINTS, request.method, &as_in_table(path));
-    if let Found::Endpoint(Endpoint { pattern, .. }, ids) | Found::OtherMethods(pattern, _, ids) = &found {
-        request.note.route = pattern;
+    let found = look_up(&ENDPOINTS, request, &as_in_table(path));
+    if let Found::Endpoint(_, ids) | Found::OtherMethods(_, _, ids) = &found {
         ids.iter().for_each(|id| request.note.set_id("build", *id));
     }
     match (found, refuse_encoded(request)) {

@@ -45,6 +45,21 @@ pub struct Claimed {
     pub json: Value,
 }
 
+/// Every endpoint that wants a token, of a build: method and path.
+pub fn endpoints(id: BuildId) -> [(&'static str, String); 9] {
+    [
+        ("POST", "builds/register".to_owned()),
+        ("PUT", format!("builds/{id}")),
+        ("PATCH", format!("builds/{id}/trace.txt")),
+        ("POST", format!("builds/{id}/artifacts")),
+        ("GET", format!("builds/{id}/artifacts")),
+        ("DELETE", format!("builds/{id}/artifacts")),
+        ("POST", format!("builds/{id}/artifacts/authorize")),
+        ("POST", "runners/register".to_owned()),
+        ("DELETE", "runners/delete".to_owned()),
+    ]
+}
+
 /// The runner that most tests want: shared, without tags.
 pub fn new_runner() -> NewRunner {
     NewRunner {
