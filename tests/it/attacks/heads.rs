@@ -2,7 +2,7 @@
 
 use super::raw::{HEALTH, PATIENCE, Raw, ask, expect_refused};
 use super::victim::Victim;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What an allocator may keep, in MiB.
 const KEPT_MIB: usize = 24;
@@ -219,4 +219,22 @@ fn other_protocols_are_refused() {
             }
         }
     });
+}
+
+/// What is made of a path grows with its bytes, whatever stands in it: compared with a path of as many bytes.
+#[test]
+fn a_path_of_thousands_of_segments_costs_no_more_than_a_long_one() {
+    let victim = Victim::start();
+    let fastest = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: baton.test\r\n\r\n");
+        let once = |_| {
+            let began = Instant::now();
+            ask(victim.address, request.as_bytes()).0.expect_error(404);
+            began.elapsed()
+        };
+        (0..5).map(once).min().unwrap()
+    };
+    let (one, many) = (fastest(&format!("/{}", "a".repeat(15_999))), fastest(&"/a".repeat(8000)));
+    println!("one segment {one:?}, 8,000 segments {many:?}");
+    assert!(many < one * 200 + Duration::from_millis(100), "{many:?}, where one segment takes {one:?}");
 }
