@@ -16,6 +16,7 @@ pub mod reserved;
 pub mod runner;
 pub mod script;
 pub mod secret;
+pub mod spec;
 pub mod stand;
 pub mod tags;
 pub mod text;

@@ -1,0 +1,208 @@
+//! What a build is asked to do, in its richest form: that of `.gitlab-ci.yml`, with everything decided that can be
+//! decided before a runner takes the build.
+//!
+//! What must stay true: it is stored as JSON, so that a field that is added later has a default, and no field changes its
+//! meaning. A protocol whose runners understand less makes it poorer when it hands the build out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a build is asked to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildSpec {
+    /// `before_script` and `script` together, in order: an entry may have several lines, and is run as it is.
+    pub script: Vec<String>,
+    /// What runs behind it, whatever came of it; its result does not count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_script: Vec<String>,
+    /// What runs before and behind the fetching of sources.
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
+    /// Container to run in; `None`: the runner's own choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// Containers beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Service>,
+    /// What is uploaded: the archive, and each report.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactsSpec>,
+    /// What is kept on the runner's side between builds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheSpec>,
+    /// Of the builds that this one needs, those whose artifacts it gets, by name; `None`: of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<Vec<String>>,
+    /// Whether a pipeline goes on when the build fails.
+    pub allow_failure: AllowFailure,
+    /// When a failed build is made again by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Options that nothing here knows: handed to runners 1.x as they came.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub other: Map<String, Value>,
+}
+
+/// Scripts around the fetching of sources.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hooks {
+    /// Before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pre_get_sources_script: Vec<String>,
+    /// Behind it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub post_get_sources_script: Vec<String>,
+}
+
+impl Hooks {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pre_get_sources_script.is_empty() && self.post_get_sources_script.is_empty()
+    }
+}
+
+/// A container image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Image {
+    /// As in `alpine:3.20`.
+    pub name: String,
+    /// What is run in it; `None`: the image's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// `always`, `if-not-present` or `never`, in order of preference; empty: the runner's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pull_policy: Vec<String>,
+    /// `docker: {platform, user}` and the like, as runners from 16.11 read it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub executor_opts: Map<String, Value>,
+}
+
+/// A container beside the build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    /// Its image.
+    #[serde(flatten)]
+    pub image: Image,
+    /// The host's name by which the build reaches it; `None`: the image's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// What is run in it; `None`: the image's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// Variables of the service alone, as `(name, value)`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<(String, String)>,
+}
+
+/// One upload of a build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArtifactsSpec {
+    /// The archive's name, without its ending; `None`: `artifacts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether files that git does not track go with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub untracked: bool,
+    /// Paths and patterns.
+    pub paths: Vec<String>,
+    /// What is left out of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// `on_success`, `on_failure` or `always`; `None`: on success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// How long it is kept, in words; `None`: as the server does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expire_in: Option<String>,
+    /// `archive`, or the kind of a report: `junit`, `dotenv`, ...
+    #[serde(rename = "type")]
+    pub kind: ArtifactKind,
+    /// `zip`, `gzip` or `raw`.
+    pub format: ArtifactFormat,
+}
+
+/// What an artifact is. Runners know the words, and new ones come with new reports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ArtifactKind(pub String);
+
+impl Default for ArtifactKind {
+    fn default() -> ArtifactKind {
+        ArtifactKind("archive".to_owned())
+    }
+}
+
+/// How an artifact is packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArtifactFormat {
+    /// An archive.
+    #[default]
+    Zip,
+    /// A member for each file, one behind the other.
+    Gzip,
+    /// The bytes of one file.
+    Raw,
+}
+
+/// What a runner keeps from one build to the next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheSpec {
+    /// Which one; `None`: the runner's own choice, the build's name and ref.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Paths and patterns.
+    pub paths: Vec<String>,
+    /// Whether files that git does not track go with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub untracked: bool,
+    /// `pull-push`, `pull` or `push`; `None`: both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// `on_success`, `on_failure` or `always`; `None`: on success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Which ones are taken if there is none of the key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback_keys: Vec<String>,
+}
+
+/// Whether a pipeline goes on when a build fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AllowFailure {
+    /// Always, or never.
+    Any(bool),
+    /// If its script ends with one of these.
+    ExitCodes {
+        /// As the runner reports them.
+        exit_codes: Vec<i64>,
+    },
+}
+
+impl Default for AllowFailure {
+    fn default() -> AllowFailure {
+        AllowFailure::Any(false)
+    }
+}
+
+/// When a failed build is made again by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retry {
+    /// How often, 0 to 2.
+    pub max: u32,
+    /// GitLab's words for reasons, `always` among them; empty: always.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<String>,
+    /// Only if the script ended with one of these; empty: with any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exit_codes: Vec<i64>,
+}
