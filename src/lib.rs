@@ -19,6 +19,7 @@
 //! | [`artifacts`] | the bytes of artifacts on disk |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `blocking` | lets a pool of threads know when one of them only waits |
+//! | `sync` | locks that outlive a panic |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
@@ -51,6 +52,7 @@ pub mod metrics;
 pub mod process;
 pub mod server;
 pub mod store;
+mod sync;
 pub mod tls;
 
 pub use server::{Config, Server};

@@ -7,7 +7,8 @@
 use super::runner_v1;
 use crate::domain::user_agent::runner_version;
 use crate::http::{Request, Response};
-use std::sync::{Mutex, PoisonError};
+use crate::sync::lock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Between two warnings of the same kind.
@@ -111,7 +112,7 @@ struct Seldom(Mutex<Option<Instant>>);
 
 impl Seldom {
     fn is_due(&self, now: Instant) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = lock(&self.0);
         let is_due = said.is_none_or(|at| now.saturating_duration_since(at) >= PAUSE);
         if is_due {
             *said = Some(now);

@@ -1,9 +1,10 @@
 //! For whom a connection stands that something before the server has made, such as a relay that ends TLS: the log is
 //! to name the client.
 
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The clients behind connections, by the addresses that these come from.
 #[derive(Clone, Default)]
@@ -30,7 +31,7 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, SocketAddr>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

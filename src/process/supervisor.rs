@@ -31,6 +31,7 @@ use crate::process::drain::Farewells;
 use crate::process::systemd::{self, Manager};
 use crate::server::{Config, Server};
 use crate::store::place::Place;
+use crate::sync::lock;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -43,7 +44,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -501,12 +502,12 @@ struct Life {
 impl Life {
     fn serves(&self, server: &Server) {
         let served = Arc::downgrade(server.coordinator());
-        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
+        *lock(&self.served) = Some(served);
     }
 
     /// Whether it lives, by what has happened since it had seen so many rounds.
     fn is_shown(&self, seen: &mut u64) -> bool {
-        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let served = lock(&self.served).clone();
         // It starts, or has all but ended: then it does not hear connections.
         let Some(coordinator) = served.and_then(|served| served.upgrade()) else { return true };
         let before = std::mem::replace(seen, self.rounds.load(Ordering::Acquire));

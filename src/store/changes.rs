@@ -8,9 +8,9 @@
 //! costs `LOOK_EVERY` and one too many costs a look; a command never waits for the server, and never fails for it. Who
 //! writes without telling, as the `sqlite3` shell does, is noticed by that look, too.
 
-use super::writer::lock;
 use crate::error::{Error, Result};
 use crate::store::place::Place;
+use crate::sync::{lock, whole};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, File};
@@ -22,7 +22,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -116,7 +116,7 @@ impl Changes {
         let is_quiet = |calls: &mut Calls| !calls.nudged && !calls.told && self.generation() == seen;
         let calls = lock(&self.calls);
         let waited = self.called.wait_timeout_while(calls, at_most, is_quiet);
-        let (mut calls, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut calls, _) = whole(waited);
         let Calls { told, .. } = std::mem::take(&mut *calls);
         drop(calls);
         if told || self.generation() == seen { self.look(read) } else { Ok(self.generation()) }

@@ -4,9 +4,10 @@
 use super::place::Place;
 use super::{Access, open};
 use crate::error::Result;
+use crate::sync::{lock, whole};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Most connections that read at a time: each has a page cache of up to 2 MB. Further threads wait.
 const READERS_MAX: usize = 16;
@@ -62,7 +63,7 @@ impl Readers {
         let mut all = self.lock();
         while all.idle.is_empty() && all.open >= READERS_MAX {
             all.waiting += 1;
-            all = self.freed.wait(all).unwrap_or_else(PoisonError::into_inner);
+            all = whole(self.freed.wait(all));
             all.waiting -= 1;
         }
         let connection = all.idle.pop();
@@ -73,7 +74,7 @@ impl Readers {
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.all)
     }
 }
 

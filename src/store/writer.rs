@@ -13,11 +13,12 @@ use crate::metrics::Histogram;
 use crate::store::changes::Changes;
 use crate::store::place::Place;
 use crate::store::queue;
+use crate::sync::{lock, whole};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::VecDeque;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,7 @@ impl<T> Seat<T> {
         loop {
             match answer.take() {
                 Some(answer) => return answer,
-                None => answer = self.given.wait(answer).unwrap_or_else(PoisonError::into_inner),
+                None => answer = whole(self.given.wait(answer)),
             }
         }
     }
@@ -260,7 +261,7 @@ impl Shared {
                 if waiting.closing {
                     return;
                 }
-                waiting = self.called.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                waiting = whole(self.called.wait(waiting));
             }
             drop(waiting);
             self.lead();
@@ -316,11 +317,6 @@ fn run_job(transaction: &Connection, job: &mut dyn Job) -> Result<()> {
     }
     execute("RELEASE job")?;
     Ok(())
-}
-
-/// A poisoned lock of ours holds whole values.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

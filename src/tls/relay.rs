@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::http::peers::Peers;
 use crate::http::sockets::has_waiting;
 use crate::limits::Limits;
+use crate::sync::lock;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::{HashMap, HashSet};
@@ -17,7 +18,7 @@ use std::io::ErrorKind;
 use std::net::{self, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -116,7 +117,7 @@ impl Relay {
     /// If they cannot be used; then what was there stays.
     pub fn reload(&self) -> Result<()> {
         let certificate = self.files.load()?;
-        *self.shared.certificate.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
+        *lock(&self.shared.certificate) = certificate;
         Ok(())
     }
 
@@ -280,7 +281,7 @@ impl Carrier {
     }
 
     fn begin(&mut self, stream: TcpStream, now: Instant) {
-        let certificate = self.shared.certificate.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let certificate = lock(&self.shared.certificate).clone();
         let id = self.next_id;
         let begun = Link::new(stream, &certificate, now).and_then(|mut link| {
             self.poll.registry().register(link.outer(), Token(2 * id), BOTH)?;

@@ -12,9 +12,10 @@ use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
 use crate::error::Kind;
+use crate::sync::lock;
 use nix::sys::signal::Signal;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -152,7 +153,7 @@ impl Interrupt {
     }
 
     fn lock(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stage)
     }
 }
 

@@ -10,8 +10,9 @@ use crate::domain::build::{BuildId, Status, after_needs};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::{builds, statistics, undecided};
+use crate::sync::lock;
 use rusqlite::Connection;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,7 @@ impl Coordinator {
     /// # Errors
     /// The database's.
     pub fn find_undecided(&self) -> Result<usize> {
-        let mut walk = self.cascade.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut walk = lock(&self.cascade.0);
         let after = BuildId(*walk);
         let (found, last) = self.store.read(|c| {
             let waiting = undecided::created_after(c, after, BUILDS_PER_STEP)?;

@@ -12,10 +12,11 @@ use crate::error::{Error, Result};
 use crate::store::builds::{self, Spec};
 use crate::store::queue::{self, QueueKey};
 use crate::store::{projects, runners};
+use crate::sync::lock;
 use rusqlite::Connection;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a runner that asks for work gets.
@@ -79,7 +80,7 @@ impl Profiles {
         let newest_set: i64 =
             c.prepare_cached("SELECT coalesce(max(id), 0) FROM tag_sets")?.query_row([], |row| row.get(0))?;
         let key = (runner.tag_set_id, runner.run_untagged);
-        let mut profiles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut profiles = lock(&self.0);
         if let Some(profile) = profiles.get(&key).filter(|profile| profile.newest_set == newest_set) {
             return Ok(Arc::clone(&profile.sets));
         }
@@ -98,7 +99,7 @@ impl Profiles {
 
     /// Whether what this runner matches need not be found out.
     fn knows(&self, runner: &Runner) -> bool {
-        let profiles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let profiles = lock(&self.0);
         profiles.contains_key(&(runner.tag_set_id, runner.run_untagged))
     }
 

@@ -7,8 +7,9 @@
 use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
+use crate::sync::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Most runners remembered; then all are forgotten, which costs each of them one search.
@@ -86,6 +87,6 @@ impl Idle {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<TokenHash, Told>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

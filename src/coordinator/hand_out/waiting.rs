@@ -9,10 +9,11 @@ use crate::domain::build::ProjectId;
 use crate::domain::runner::{Runner, RunnerId};
 use crate::error::Result;
 use crate::store::{builds, runners};
+use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ type Profile = (i64, bool, Option<ProjectId>);
 
 impl WaitingRoom {
     fn lock(&self) -> MutexGuard<'_, Waiters> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.all)
     }
 
     /// Wakes one, unless that was done before; false: it has left. Not under the lock: whoever is woken may leave

@@ -11,8 +11,9 @@ use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::statistics::{self, Statistics};
 use crate::store::{Commits, builds, runners};
+use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// So long the result of a check holds.
@@ -84,7 +85,7 @@ pub struct Overview {
 
 impl Health {
     fn checks(&self) -> MutexGuard<'_, Checks> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.checks)
     }
 
     /// What is known without a check: `None` if one is due, and then it is the caller's to make.

@@ -9,9 +9,10 @@ use crate::domain::build::BuildId;
 use crate::domain::masking::Masker;
 use crate::error::Result;
 use crate::store::builds::{self, Tokens};
+use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Most bytes of secrets kept. A masker takes nine times as many, and some hundred for each secret.
 const SECRET_BYTES_MAX: usize = 2 << 20;
@@ -60,7 +61,7 @@ impl Maskers {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

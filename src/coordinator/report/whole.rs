@@ -16,9 +16,10 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::Result;
 use crate::store::traces::{self, TraceRow};
+use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Bytes that one transaction writes, or one read compares. (Measured, 100 MB beside small patches: these wait for 20 to
 /// 60 ms at most, mostly for checkpoints; in one transaction for 0.6 to 1 s.)
@@ -256,7 +257,7 @@ impl SparedNumbers {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut BTreeSet<i64>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.0))
     }
 }
 

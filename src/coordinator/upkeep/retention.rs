@@ -10,7 +10,8 @@ use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::retention::{self, Past, PastBuild};
 use crate::store::usage::Taken;
-use std::sync::{Mutex, PoisonError};
+use crate::sync::lock;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -87,7 +88,7 @@ impl Coordinator {
         let mut pruned = Taken::default();
         let Some(keep) = self.limits().keep_builds else { return Ok(pruned) };
         let past = Past { ended_by: now.minus(keep), project: None };
-        let mut walk = self.walk.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut walk = lock(&self.walk.0);
         for _ in 0..LOOKS_PER_RUN_MAX {
             let (more, last) = self.prune_slice(past, *walk, Removal::Done)?;
             pruned = pruned.and(more);

@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::store::builds::{self, Running};
 use crate::store::{artifacts, settings, silence};
-use std::sync::{Mutex, PoisonError};
+use crate::sync::lock;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A canceled build's runner stops reporting within seconds; its token stays readable for this, to mask its
@@ -36,7 +37,7 @@ struct Jump {
 impl Looked {
     /// What has happened to the clock since the last look, of which this is the next.
     fn jump(&self, now: Timestamp, at: Instant) -> Option<Jump> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((now, at));
+        let last = lock(&self.0).replace((now, at));
         let (then, begun) = last?;
         let within = at.saturating_duration_since(begun).min(LIVED_PER_LOOK_MAX);
         let ms = now.0.saturating_sub(then.plus(within).0);

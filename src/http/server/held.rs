@@ -2,9 +2,10 @@
 
 use super::connection::Connection;
 use super::soon::Asked;
-use super::{Shared, Task, lock};
+use super::{Shared, Task};
 use crate::http::message::{Later, Response, Wake};
 use crate::http::sockets::Peeked;
+use crate::sync::lock;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};

@@ -32,6 +32,7 @@ use super::sockets::{self, has_waiting, listen};
 use super::traffic::Traffic;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::sync::{lock, whole};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use nix::errno::Errno;
@@ -40,7 +41,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -282,7 +283,7 @@ impl HttpServer {
         let mut work = self.shared.work();
         work.idle.drain(..).for_each(|idle| idle.unpark());
         while work.is_busy() && Instant::now() < deadline {
-            work = self.shared.worker_ended.wait_timeout(work, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            work = whole(self.shared.worker_ended.wait_timeout(work, TICK)).0;
         }
         let given_up = work.threads + work.soon;
         drop(work);
@@ -423,9 +424,4 @@ impl Shared {
     fn work(&self) -> MutexGuard<'_, Work> {
         lock(&self.work)
     }
-}
-
-/// A poisoned lock of ours holds whole values: nothing panics between two changes that belong together.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,10 +5,11 @@
 //! lost.
 
 use super::connection::Connection;
-use super::{ACCEPTED_MAX, CLOSING_BYTES_MAX, CLOSING_TIME_MAX, IDLE_TIME_GRANTED, Task, lock};
+use super::{ACCEPTED_MAX, CLOSING_BYTES_MAX, CLOSING_TIME_MAX, IDLE_TIME_GRANTED, Task};
 use crate::http::gate::Verdict;
 use crate::http::sockets::{Peeked, has_unread, refuse};
 use crate::limits::Limits;
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::mem;
 use std::net::SocketAddr;

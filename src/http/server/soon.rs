@@ -2,8 +2,9 @@
 
 use super::connection::Connection;
 use super::held::{Held, broken, guarded};
-use super::{About, Shared, Task, lock};
+use super::{About, Shared, Task};
 use crate::http::message::{Answer, Finish, Response, Soon};
+use crate::sync::lock;
 use std::sync::{Arc, Mutex};
 
 /// A request that was read to its end, and how it is to be answered.
