@@ -40,6 +40,9 @@ const ROOMY_MAX: usize = 2;
 /// After so many bytes the disk begins to write.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
+/// What an error means of whoever sends a file, which is not one of our file system.
+pub type Unreadable = fn(io::Error) -> Error;
+
 /// Prefix of files that are still being received.
 pub const INCOMING: &str = "incoming-";
 
@@ -146,8 +149,16 @@ impl Artifacts {
     /// syncs it. The file must have less than `bytes_below` bytes, as GitLab's limit has it.
     ///
     /// # Errors
-    /// [`Kind::TooLarge`], [`Kind::DiskFull`]; what the reader says; the file system's. Nothing is left then.
-    pub fn receive(&self, id: BuildId, from: &mut dyn Read, bytes_below: u64, reserve_bytes: u64) -> Result<Received> {
+    /// [`Kind::TooLarge`], [`Kind::DiskFull`]; what `unreadable` makes of an error of `from`; the file system's. Nothing is
+    /// left then.
+    pub fn receive(
+        &self,
+        id: BuildId,
+        from: &mut dyn Read,
+        unreadable: Unreadable,
+        bytes_below: u64,
+        reserve_bytes: u64,
+    ) -> Result<Received> {
         let nonce = hex(&random::<8>()?);
         let mut received = Received {
             dir: self.dir.clone(),
@@ -162,10 +173,10 @@ impl Artifacts {
         let receiving = Arc::clone(&self.receiving);
         let pieces = if Arc::strong_count(&receiving) <= 1 + ROOMY_MAX { ROOMY } else { USUAL };
         let mut first = vec![0; pieces.bytes];
-        let filled = fill(from, &mut first).map_err(read_error)?;
+        let filled = fill(from, &mut first).map_err(unreadable)?;
         storing.store(first.get(..filled).unwrap_or_default())?;
         if filled == pieces.bytes {
-            storing.store_rest(from, first, pieces.ahead)?;
+            storing.store_rest(from, unreadable, first, pieces.ahead)?;
         }
         storing.file.sync_all()?;
         received.size = storing.size;
@@ -237,7 +248,13 @@ impl Storing<'_> {
 
     /// Stores all that `from` delivers, in another thread: to read and look through what comes costs as much as to
     /// write it and make its checksum. The pieces are as long as this one, whose content is stored already.
-    fn store_rest(&mut self, from: &mut dyn Read, mut piece: Vec<u8>, pieces_ahead: usize) -> Result<()> {
+    fn store_rest(
+        &mut self,
+        from: &mut dyn Read,
+        unreadable: Unreadable,
+        mut piece: Vec<u8>,
+        pieces_ahead: usize,
+    ) -> Result<()> {
         let piece_bytes = piece.len();
         thread::scope(|scope| {
             let (to_store, pieces) = sync_channel::<Vec<u8>>(pieces_ahead);
@@ -254,7 +271,7 @@ impl Storing<'_> {
                 match fill(from, &mut piece) {
                     Ok(0) => break Ok(()),
                     Ok(filled) => piece.truncate(filled),
-                    Err(error) => break Err(read_error(error)),
+                    Err(error) => break Err(unreadable(error)),
                 }
                 if to_store.send(piece).is_err() {
                     break Ok(());
@@ -342,14 +359,6 @@ fn fill(from: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// An error of the client's body, which is not one of our file system.
-pub fn read_error(error: io::Error) -> Error {
-    if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
-        return Error::new(Kind::TooSlow, "the body did not arrive in time");
-    }
-    Error::invalid(format!("the body could not be read: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +382,11 @@ mod tests {
         }
     }
 
+    fn unreadable(error: io::Error) -> Error {
+        let kind = if error.kind() == io::ErrorKind::TimedOut { Kind::TooSlow } else { Kind::Invalid };
+        Error::new(kind, error.to_string())
+    }
+
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<String> =
             fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -384,7 +398,7 @@ mod tests {
     fn a_file_that_fails_on_the_way_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
-        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 10][..], 10, 0).err().unwrap();
+        let over = artifacts.receive(BuildId(1), &mut &[0_u8; 10][..], unreadable, 10, 0).err().unwrap();
         assert_eq!(over.kind, Kind::TooLarge);
         struct Broken;
         impl Read for Broken {
@@ -392,10 +406,10 @@ mod tests {
                 Err(io::ErrorKind::TimedOut.into())
             }
         }
-        assert_eq!(artifacts.receive(BuildId(1), &mut Broken, 10, 0).err().unwrap().kind, Kind::TooSlow);
-        let full = artifacts.receive(BuildId(1), &mut &b"x"[..], 10, u64::MAX).err().unwrap();
+        assert_eq!(artifacts.receive(BuildId(1), &mut Broken, unreadable, 10, 0).err().unwrap().kind, Kind::TooSlow);
+        let full = artifacts.receive(BuildId(1), &mut &b"x"[..], unreadable, 10, u64::MAX).err().unwrap();
         assert_eq!(full.kind, Kind::DiskFull);
-        drop(artifacts.receive(BuildId(1), &mut &b"x"[..], 10, 0).unwrap());
+        drop(artifacts.receive(BuildId(1), &mut &b"x"[..], unreadable, 10, 0).unwrap());
         assert_eq!(names(artifacts.dir()), Vec::<String>::new());
     }
 
@@ -431,7 +445,7 @@ mod tests {
                         let mut expected = Vec::new();
                         Source { left: size, end: None }.read_to_end(&mut expected).unwrap();
                         let mut source = Source { left: size, end: None };
-                        let mut received = artifacts.receive(BuildId(1), &mut source, u64::MAX, 0).unwrap();
+                        let mut received = artifacts.receive(BuildId(1), &mut source, unreadable, u64::MAX, 0).unwrap();
                         assert_eq!((received.size, received.sha256), (size as u64, Sha256::digest(&expected).into()));
                         let name = received.settle().unwrap();
                         assert!(fs::read(artifacts.dir().join(name)).unwrap() == expected, "{size} bytes");
@@ -448,7 +462,7 @@ mod tests {
         for size in [2 * ROOMY.bytes, 20 * ROOMY.bytes + 1] {
             let receive = |end, bytes_below| {
                 let mut source = Source { left: size, end };
-                artifacts.receive(BuildId(1), &mut source, bytes_below, 0).err().unwrap().kind
+                artifacts.receive(BuildId(1), &mut source, unreadable, bytes_below, 0).err().unwrap().kind
             };
             assert_eq!(receive(Some(io::ErrorKind::TimedOut), u64::MAX), Kind::TooSlow);
             assert_eq!(receive(Some(io::ErrorKind::InvalidData), u64::MAX), Kind::Invalid);
@@ -462,7 +476,7 @@ mod tests {
     fn the_sweep_removes_what_no_row_names_and_nothing_that_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts")).unwrap();
-        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], 4, 0).unwrap();
+        let mut kept = artifacts.receive(BuildId(1), &mut &b"abc"[..], unreadable, 4, 0).unwrap();
         assert_eq!(kept.size, 3);
         let name = kept.settle().unwrap();
         kept.keep();

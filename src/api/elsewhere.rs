@@ -5,7 +5,7 @@
 //! it came: paths may hold tokens.
 
 use super::runner_v1;
-use crate::domain::user_agent::runner_version;
+use super::shared::version::runner_version;
 use crate::http::{Request, Response};
 use crate::sync::lock;
 use std::sync::Mutex;

@@ -3,6 +3,7 @@
 mod elsewhere;
 pub mod health;
 mod runner_v1;
+mod shared;
 
 use self::elsewhere::Elsewhere;
 use self::health::claim_metrics::Claims;

@@ -3,8 +3,6 @@
 pub mod base_url;
 pub mod build;
 pub mod by_itself;
-pub mod byte_range;
-pub mod content_range;
 pub mod file_url;
 pub mod filename;
 pub mod git_names;
@@ -22,4 +20,3 @@ pub mod tags;
 pub mod text;
 pub mod time;
 pub mod token;
-pub mod user_agent;

@@ -5,6 +5,7 @@
 pub mod body;
 pub mod budget;
 pub mod gate;
+pub mod headers;
 pub mod message;
 pub mod multipart;
 pub mod pace;

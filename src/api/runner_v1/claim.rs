@@ -2,6 +2,7 @@
 //! some, as GitLab's front end does it (protocol 2, long polling), but with the build itself.
 
 use super::payload::Job;
+use super::user_agent::understands_no_content;
 use super::{INFO, TOKEN, to_runner, token_of};
 use crate::api::health::claim_metrics::{Claims, Outcome};
 use crate::api::{Api, answer_to, error_response};
@@ -10,7 +11,6 @@ use crate::domain::build::BuildId;
 use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
-use crate::domain::user_agent::understands_no_content;
 use crate::error::Result;
 use crate::http::params::{Field, Params, text};
 use crate::http::{Answer, Later, Request, Response, Wake};

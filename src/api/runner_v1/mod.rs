@@ -7,6 +7,7 @@
 mod claim;
 mod payload;
 mod report;
+mod user_agent;
 
 use self::claim::{info, register_build};
 use self::payload::Job;
@@ -14,14 +15,15 @@ use self::report::read_report;
 use super::{Api, Handler, answer, answer_to, disk_full, look_up, on, refuse_encoded};
 use crate::coordinator::{Coordinator, Patched, Report, Updated, Upload};
 use crate::domain::build::BuildId;
-use crate::domain::byte_range::{ByteRange, resolve};
-use crate::domain::content_range::ContentRange;
-use crate::domain::filename::{artifacts_filename, content_disposition};
+use crate::domain::filename::artifacts_filename;
 use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
 use crate::error::{Error, Kind, Result};
+use crate::http::headers::content_range::ContentRange;
+use crate::http::headers::disposition::content_disposition;
+use crate::http::headers::range::{ByteRange, resolve};
 use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
 use crate::http::params::{
     Allowance, Field, Given, KEPT_BYTES_MAX, Metered, Name, Params, Shape, Sink, body_error, multipart_error,
@@ -327,7 +329,7 @@ impl Parts {
         bytes_below: u64,
     ) -> Result<()> {
         let reserve = coordinator.limits().disk_reserve_bytes;
-        let received = coordinator.artifacts().receive(id, data, bytes_below, reserve)?;
+        let received = coordinator.artifacts().receive(id, data, body_error, bytes_below, reserve)?;
         let twice = if head.name == "file" {
             let filename = artifacts_filename(head.filename.as_deref());
             self.file.replace((received, filename)).is_some()

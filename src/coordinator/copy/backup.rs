@@ -333,7 +333,7 @@ mod tests {
 
     /// Stores these bytes as the build's artifacts, in the place of earlier ones, whose files go.
     fn store(live: &Coordinator, id: BuildId, bytes: &[u8]) {
-        let mut received = live.artifacts().receive(id, &mut &*bytes, u64::MAX, 0).unwrap();
+        let mut received = live.artifacts().receive(id, &mut &*bytes, Error::from, u64::MAX, 0).unwrap();
         let path = received.settle().unwrap();
         let (size, sha256) = (received.size, received.sha256);
         let file = ArtifactsFile { path, filename: "a.zip".into(), size, sha256, expire_at: None };

@@ -10,7 +10,6 @@ mod json;
 
 use super::message::Request;
 use super::multipart::{self, MultipartError, PartLimits, PartsError};
-use crate::artifacts::read_error;
 use crate::error::{Error, Kind, Result};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -441,7 +440,10 @@ pub fn body_error(error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::FileTooLarge {
         return Error::new(Kind::TooLarge, error.to_string());
     }
-    read_error(error)
+    if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
+        return Error::new(Kind::TooSlow, "the body did not arrive in time");
+    }
+    Error::invalid(format!("the body could not be read: {error}"))
 }
 
 /// A multipart body's fault as ours.

@@ -1,0 +1,3 @@
+//! What the protocols of runners have in common.
+
+pub mod version;
