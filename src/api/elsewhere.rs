@@ -4,9 +4,10 @@
 //! What must stay true: the answer is 404, since that is what the path is. Nothing that a client sent goes to the log as
 //! it came: paths may hold tokens.
 
-use super::runner_v1;
 use super::shared::version::runner_version;
-use crate::http::{Request, Response};
+use super::{PROTOCOLS, Protocol};
+use crate::http::router::{Found, find};
+use crate::http::{Method, Request, Response};
 use crate::sync::lock;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(60);
 /// The longest `Host` that is repeated, in bytes.
 const HOST_BYTES_MAX: usize = 255;
+/// More segments than any path of ours has.
+const SEGMENTS_MAX: usize = 16;
 
 /// What is wrong with a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,18 +36,13 @@ impl Mistake {
     /// In a path that leads nowhere; `None`: it is nothing that a runner could mean.
     fn of(path: &str) -> Option<Mistake> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let is_prefixed = match segments.as_slice() {
-            ["ci", "api", "v1", path @ ..] | ["api", "v1", path @ ..] => runner_v1::is_endpoint(path),
-            _ => false,
-        };
         if segments.windows(2).any(|pair| pair == ["api", "v4"]) {
             Some(Mistake::Version4)
-        } else if is_prefixed {
+        } else if is_prefixed(&segments) {
             Some(Mistake::Slashes)
-        } else if runner_v1::ends_in_endpoint(&segments) {
+        } else if of_runners().any(|protocol| ends_in_endpoint(protocol, &segments)) {
             Some(Mistake::Prefix)
-        } else if matches!(segments.as_slice(), ["ci"] | ["ci", "api"] | ["ci", "api", "v1"] | ["api"] | ["api", "v1"])
-        {
+        } else if is_part_of_prefix(&segments) {
             Some(Mistake::Bare)
         } else {
             None
@@ -64,6 +62,46 @@ impl Mistake {
             Mistake::Bare => format!("{runner} asks for the URL of runners itself, to which they append their paths"),
         }
     }
+}
+
+/// The protocols that runners speak.
+fn of_runners() -> impl Iterator<Item = &'static Protocol> {
+    PROTOCOLS.into_iter().filter(|protocol| protocol.is_for_runners)
+}
+
+/// Whether there is an endpoint at this path, as the protocol's table may have it.
+fn is_endpoint(protocol: &Protocol, path: &str) -> bool {
+    !matches!(find(protocol.table, Method::Other, path), Found::Nothing)
+}
+
+/// Whether the path of these segments is an endpoint's. None of ours has many: a stranger's may have thousands.
+fn is_prefixed(segments: &[&str]) -> bool {
+    if segments.len() > SEGMENTS_MAX {
+        return false;
+    }
+    let path = format!("/{}", segments.join("/"));
+    let is_ones =
+        |protocol: &Protocol| protocol.below_prefix(&path).is_some_and(|in_table| is_endpoint(protocol, &in_table));
+    of_runners().any(is_ones)
+}
+
+/// Whether a path ends in one of an endpoint. Only as many segments are looked at as an endpoint can have.
+fn ends_in_endpoint(protocol: &Protocol, segments: &[&str]) -> bool {
+    let most = protocol.table.iter().map(|endpoint| endpoint.pattern.split('/').count()).max().unwrap_or(0);
+    let begin = segments.len().saturating_sub(most);
+    (begin..segments.len()).any(|from| {
+        let path = segments.get(from..).unwrap_or_default().join("/");
+        is_endpoint(protocol, &(protocol.in_table)(&path))
+    })
+}
+
+/// Whether these segments are the begin of a prefix, or all of one.
+fn is_part_of_prefix(segments: &[&str]) -> bool {
+    let begins = |prefix: &&str| {
+        let mut own = prefix.split('/').filter(|segment| !segment.is_empty());
+        segments.iter().all(|segment| own.next() == Some(segment))
+    };
+    !segments.is_empty() && of_runners().any(|protocol| protocol.prefixes.iter().any(begins))
 }
 
 /// What was told of late.

@@ -1,4 +1,8 @@
-//! What is spoken over HTTP: one file per protocol, each only translating between requests and deeds.
+//! What is spoken over HTTP: a room for each protocol, which only translates between requests and deeds, and `shared/`,
+//! which holds what several of them need.
+//!
+//! What must stay true: a protocol is one line of [`PROTOCOLS`]. Which endpoints there are (404, 405 with its `Allow`, the
+//! routes in the log and the metrics) follows from its table, and its room knows no other room but `shared/`.
 
 mod elsewhere;
 pub mod health;
@@ -11,9 +15,10 @@ use crate::coordinator::{Coordinator, Deed};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
-use crate::http::router::{Endpoint, Found, find, patterns};
+use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::traffic::Traffic;
 use crate::http::{Answer, Method, Request, Response, Soon};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The protocols, and what their requests share.
@@ -32,28 +37,55 @@ pub struct Api {
     started_at: Timestamp,
 }
 
-/// What answers an endpoint, given the numbers in its path.
-type Handler = fn(&Api, &mut Request<'_>, &[i64], Timestamp) -> Result<Answer>;
+/// What answers an endpoint, given what stands in the places of its pattern.
+type Handler = fn(&Api, &mut Request<'_>, &Places<'_>, Timestamp) -> Result<Answer>;
 
-/// A line of a protocol's table.
-const fn on(method: Method, pattern: &'static str, answer: Handler) -> Endpoint<Handler> {
-    Endpoint { method, pattern, answer }
+/// A protocol.
+struct Protocol {
+    /// What its paths begin with, with a slash at either end.
+    prefixes: &'static [&'static str],
+    /// Its endpoints.
+    table: &'static [Endpoint<Handler>],
+    /// The rest of a path behind the prefix, as the table has it.
+    in_table: for<'p> fn(&'p str) -> Cow<'p, str>,
+    /// Whether runners speak it: who misses its paths is told the right URL, and bodies are taken as they are only.
+    is_for_runners: bool,
 }
 
-/// Looks for the request's endpoint, and notes its route.
-fn look_up<'t>(table: &'t [Endpoint<Handler>], request: &mut Request<'_>, path: &str) -> Found<'t, Handler> {
-    let found = find(table, request.method, path);
-    if let Found::Endpoint(Endpoint { pattern, .. }, _) | Found::OtherMethods(pattern, ..) = &found {
-        request.note.route = pattern;
+/// All protocols. One whose prefix is the begin of another's comes after that.
+const PROTOCOLS: [&Protocol; 2] = [&runner_v1::PROTOCOL, &health::PROTOCOL];
+
+impl Protocol {
+    /// The path as this protocol's table has it; `None` if it is not below one of its prefixes.
+    fn below_prefix<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        self.prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)).map(self.in_table)
     }
-    found
+
+    /// Answers a request to a path below its prefix.
+    fn answer(&self, api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
+        let found = find(self.table, request.method, path);
+        if let Found::Endpoint(Endpoint { pattern, .. }, places) | Found::OtherMethods(pattern, _, places) = &found {
+            request.note.route = pattern;
+            places.numbers.iter().for_each(|id| request.note.set_id(subject(pattern), *id));
+        }
+        match (found, self.is_for_runners) {
+            (Found::Nothing, true) => api.elsewhere.answer(request).into(),
+            (Found::Nothing, false) => Response::error(404, "").into(),
+            (found, true) => refuse_encoded(request).map_or_else(|| carry_out(api, request, found), Answer::from),
+            (found, false) => carry_out(api, request, found),
+        }
+    }
 }
 
-/// The answer of what was found in a table.
-fn answer(api: &Api, request: &mut Request<'_>, found: Found<'_, Handler>) -> Answer {
+/// What the number in a path is, for the log.
+fn subject(pattern: &str) -> &'static str {
+    if pattern.starts_with("runners/") { "runner" } else { "build" }
+}
+
+fn carry_out(api: &Api, request: &mut Request<'_>, found: Found<'_, '_, Handler>) -> Answer {
     match found {
-        Found::Endpoint(endpoint, ids) => {
-            let answer = (endpoint.answer)(api, request, &ids, Timestamp::now());
+        Found::Endpoint(endpoint, places) => {
+            let answer = (endpoint.answer)(api, request, &places, Timestamp::now());
             answer.unwrap_or_else(|error| error_response(&error).into())
         }
         Found::OtherMethods(_, methods, _) => method_not_allowed(&methods).into(),
@@ -61,9 +93,14 @@ fn answer(api: &Api, request: &mut Request<'_>, found: Found<'_, Handler>) -> An
     }
 }
 
+/// A line of a protocol's table.
+const fn on(method: Method, pattern: &'static str, answer: Handler) -> Endpoint<Handler> {
+    Endpoint { method, pattern, answer }
+}
+
 /// The patterns of all paths that there are; what lies elsewhere has none.
 pub fn routes() -> Vec<&'static str> {
-    [patterns(&runner_v1::ENDPOINTS), patterns(&health::ENDPOINTS)].concat()
+    PROTOCOLS.into_iter().flat_map(|protocol| patterns(protocol.table)).collect()
 }
 
 impl Api {
@@ -86,12 +123,9 @@ impl Api {
     /// Answers any request.
     pub fn handle(&self, request: &mut Request<'_>) -> Answer {
         let path = request.path.clone();
-        if path.starts_with("/-/") {
-            return health::handle(self, request, &path);
-        }
-        // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
-        match path.strip_prefix("/ci/api/v1/").or_else(|| path.strip_prefix("/api/v1/")) {
-            Some(rest) => runner_v1::handle(self, request, rest),
+        let found = PROTOCOLS.into_iter().find_map(|protocol| Some((protocol, protocol.below_prefix(&path)?)));
+        match found {
+            Some((protocol, path)) => protocol.answer(self, request, &path),
             None => self.elsewhere.answer(request).into(),
         }
     }
@@ -120,7 +154,7 @@ fn answer_to<T: Send + 'static>(
     match deed.outcome() {
         Ok(result) => answer(result),
         Err(deed) => Answer::Soon(Soon::new(move |reply| {
-            deed.then(move |result| reply.give(move || answer(result)));
+            deed.then(move |outcome| reply.give(move || answer(outcome.settle())));
         })),
     }
 }

@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::auth::{Purpose, build_for};
 use super::hand_out::claim::{Assigned, assigned};
-use super::report::append::{is_due, touch};
+use super::life::{is_due, touch};
 use crate::artifacts::{Received, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
 use crate::domain::text::duration::parse_keeping;

@@ -1,12 +1,13 @@
-//! Deeds that end in one write: whoever asks may wait for it, or leave word of what is to be done with what comes of
-//! it, and go on.
+//! Deeds that end in a write: whoever asks may wait for it, or leave word of what is to be done with what comes of it, and
+//! go on.
+//!
+//! What must stay true: the outcome of a deed is final. One that must look again at what its write has found (somebody
+//! else was quicker) does so itself, before anybody hears of it.
 
 use crate::error::Result;
 use crate::store::Store;
 use rusqlite::Connection;
 use std::sync::Arc;
-
-type Job<T> = Box<dyn FnOnce(&Connection) -> Result<T> + Send>;
 
 /// A deed that is all but done. Nothing is written unless it is waited for or followed up.
 #[must_use = "nothing is written yet"]
@@ -15,7 +16,51 @@ pub struct Deed<T>(Left<T>);
 /// What is left to do.
 enum Left<T> {
     Nothing(Result<T>),
-    Write(Arc<Store>, Job<T>),
+    Write(Box<dyn Steps<T>>),
+}
+
+/// What came of a deed's write.
+pub struct Outcome<T>(Box<dyn FnOnce() -> Result<T> + Send>);
+
+impl<T> Outcome<T> {
+    /// What the deed comes to. Only in a thread that may wait: there may be more to do.
+    ///
+    /// # Errors
+    /// The deed's.
+    pub fn settle(self) -> Result<T> {
+        (self.0)()
+    }
+}
+
+/// A write, and what is made of its result.
+trait Steps<T>: Send {
+    /// Does all of it.
+    fn wait(self: Box<Self>) -> Result<T>;
+    /// Has the write done, and gives `then` what the rest is made by.
+    fn begin(self: Box<Self>, then: Box<dyn FnOnce(Outcome<T>) + Send>);
+}
+
+struct Write<J, F> {
+    store: Arc<Store>,
+    job: J,
+    finish: F,
+}
+
+impl<T, R, J, F> Steps<T> for Write<J, F>
+where
+    T: 'static,
+    R: Send + 'static,
+    J: FnOnce(&Connection) -> Result<R> + Send + 'static,
+    F: FnOnce(Result<R>) -> Result<T> + Send + 'static,
+{
+    fn wait(self: Box<Self>) -> Result<T> {
+        (self.finish)(self.store.write(self.job))
+    }
+
+    fn begin(self: Box<Self>, then: Box<dyn FnOnce(Outcome<T>) + Send>) {
+        let Write { store, job, finish } = *self;
+        store.submit(job, move |result| then(Outcome(Box::new(move || finish(result)))));
+    }
 }
 
 impl<T: Send + 'static> Deed<T> {
@@ -26,7 +71,17 @@ impl<T: Send + 'static> Deed<T> {
 
     /// A deed that `job` does, inside a transaction.
     pub fn write(store: &Arc<Store>, job: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Deed<T> {
-        Deed(Left::Write(Arc::clone(store), Box::new(job)))
+        Deed::write_and(store, job, |result| result)
+    }
+
+    /// A deed that `job` does, inside a transaction, and `finish` after it was committed or has failed: in a thread that
+    /// may wait.
+    pub fn write_and<R: Send + 'static>(
+        store: &Arc<Store>,
+        job: impl FnOnce(&Connection) -> Result<R> + Send + 'static,
+        finish: impl FnOnce(Result<R>) -> Result<T> + Send + 'static,
+    ) -> Deed<T> {
+        Deed(Left::Write(Box::new(Write { store: Arc::clone(store), job, finish })))
     }
 
     /// What came of it, if nothing is left to do.
@@ -47,16 +102,16 @@ impl<T: Send + 'static> Deed<T> {
     pub fn wait(self) -> Result<T> {
         match self.0 {
             Left::Nothing(result) => result,
-            Left::Write(store, job) => store.write(job),
+            Left::Write(steps) => steps.wait(),
         }
     }
 
     /// Has it done, and then what came of it given to `then`: by another thread, or by this one before it returns.
     /// `then` must not wait for anything, since other writes may wait for it.
-    pub fn then(self, then: impl FnOnce(Result<T>) + Send + 'static) {
+    pub fn then(self, then: impl FnOnce(Outcome<T>) + Send + 'static) {
         match self.0 {
-            Left::Nothing(result) => then(result),
-            Left::Write(store, job) => store.submit(job, then),
+            Left::Nothing(result) => then(Outcome(Box::new(move || result))),
+            Left::Write(steps) => steps.begin(Box::new(then)),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod base_url;
 pub mod build;
 pub mod by_itself;
+pub mod end;
 pub mod file_url;
 pub mod filename;
 pub mod git_names;

@@ -3,11 +3,11 @@
 pub(super) mod claim_metrics;
 pub(super) mod metrics;
 
-use super::{Api, Handler, answer, error_response, look_up, on};
+use super::{Handler, Protocol, error_response, on};
 use crate::coordinator::{Coordinator, Disk};
 use crate::domain::time::Timestamp;
 use crate::http::router::Endpoint;
-use crate::http::{Answer, Body, Method, Request, Response};
+use crate::http::{Body, Method, Response};
 use crate::metrics::Text;
 use serde_json::json;
 use std::time::Instant;
@@ -15,8 +15,16 @@ use std::time::Instant;
 /// Where a supervisor tells its child how often it had to start another one; absent without a supervisor.
 pub const RESTARTS_VARIABLE: &str = "BATON_RESTARTS";
 
+/// What those speak who watch the server.
+pub(super) const PROTOCOL: Protocol = Protocol {
+    prefixes: &["/-/"],
+    table: &ENDPOINTS,
+    in_table: |path| format!("/-/{path}").into(),
+    is_for_runners: false,
+};
+
 /// The endpoints. All are asked for all the time, and change nothing.
-pub const ENDPOINTS: [Endpoint<Handler>; 4] = [
+const ENDPOINTS: [Endpoint<Handler>; 4] = [
     on(Method::Get, "/-/health", |_, _, _, _| Ok(alive().as_routine().into())),
     on(Method::Get, "/-/liveness", |_, _, _, _| Ok(alive().as_routine().into())),
     on(Method::Get, "/-/readiness", |api, _, _, now| Ok(readiness(&api.coordinator, now).as_routine().into())),
@@ -28,12 +36,6 @@ pub const ENDPOINTS: [Endpoint<Handler>; 4] = [
         Ok(text.as_routine().into())
     }),
 ];
-
-/// Answers a request to such a path.
-pub fn handle(api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
-    let found = look_up(&ENDPOINTS, request, path);
-    answer(api, request, found)
-}
 
 fn alive() -> Response {
     Response::json(200, &json!({ "status": "ok" }))

@@ -1,164 +1,49 @@
-//! The body of a `PUT builds/:id`: a whole trace may be in it, so it may be large, and the token that allows
-//! it is in it too.
-//!
-//! What must stay true: up to the moment in which the sender has shown a token that allows the report, no more
-//! is read than of any form, and no more of it is held than is reserved. Runners send the token before the trace;
-//! whoever does not has the limit of forms. The trace is decoded as it arrives, so that it is in memory once. A long one
-//! of a build that takes none any more is not held at all, and refused if that can be known.
+//! A runner reports on a build that it has (protocol 1.2).
 
-use super::{TOKEN, token};
-use crate::api::Api;
-use crate::domain::build::BuildId;
-use crate::domain::token::Token;
-use crate::error::{Error, Kind, Result};
-use crate::http::Request;
-use crate::http::budget::Reserved;
-use crate::http::params::{
-    Allowance, Field, Given, KEPT_BYTES_MAX, Name, Params, Shape, Sink, body_error, read_params, read_query, text,
-    wrong_type,
-};
-use std::io::Read;
+use super::{TOKEN, TOKEN_HEADER};
+use crate::api::shared::long_body::{self, Words};
+use crate::api::shared::{refused, to_runner};
+use crate::api::{Api, answer_to};
+use crate::coordinator::{Report, Updated};
+use crate::domain::build::{BuildId, FailureReason, Status};
+use crate::domain::end::{End, Progress};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::http::params::{Field, Params, Shape, text};
+use crate::http::{Answer, Request, Response};
+use serde_json::Value;
 
-/// What a runner reports of a build.
-pub struct Report {
-    /// Who reports.
-    pub token: Option<Token>,
-    /// The state, in the runner's word.
-    pub state: Option<String>,
-    /// The whole trace.
-    pub trace: Option<Vec<u8>>,
-    /// Memory for the trace, given back with the report.
-    _memory: Option<Reserved>,
-}
-
-/// What a report holds beside the trace. `info` is not kept: what matters of it came with the request for the build.
+/// `info` is not kept: what matters of it came with the request for the build.
 const FIELDS: &[Field] = &[TOKEN, text("state"), Field { name: "info", shape: Shape::Object(&[]) }];
 
-/// Reads the report, in whichever encoding.
+const WORDS: Words = Words { token_header: TOKEN_HEADER, fields: FIELDS, progress };
+
+/// Answers `PUT builds/:id`.
 ///
 /// # Errors
-/// [`Kind::Invalid`], [`Kind::TooLarge`]; for long traces also [`Kind::Forbidden`] and [`Kind::NotFound`], as
-/// soon as they are known, and [`Kind::Busy`] when too many are under way.
-pub fn read_report(api: &Api, request: &mut Request<'_>, id: BuildId) -> Result<Report> {
-    let limits = api.coordinator.limits();
-    let bytes = request.body_bytes.unwrap_or(limits.put_bytes_max);
-    if bytes > limits.put_bytes_max {
-        return Err(Error::new(Kind::TooLarge, format!("the body may have at most {} bytes", limits.put_bytes_max)));
-    }
-    let allowance = Allowance::new(limits.form_bytes_max);
-    let mut incoming = Incoming {
-        api,
-        id,
-        bytes,
-        header: request.headers.get("BUILD-TOKEN").and_then(Token::received),
-        params: Params::of(FIELDS),
-        allowance: &allowance,
-        stranger: request.stranger.take(),
-        is_known: false,
-        memory: None,
-        trace: None,
-    };
-    read_query(request, &mut incoming)?;
-    if bytes > limits.form_bytes_max && incoming.token().is_some() {
-        incoming.may_hold()?;
-    }
-    read_params(request, &allowance, &mut incoming).map_err(|error| {
-        if error.kind == Kind::TooLarge && !incoming.is_known {
-            let why = format!("{}; a longer one must begin with its token", error.message);
-            return Error::new(error.kind, why);
+/// As [`crate::coordinator::Coordinator::update_build`]; those of the body.
+pub fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
+    let sent = long_body::read(api, request, id, &WORDS)?;
+    let end = progress(&sent.params).and_then(Progress::end);
+    let report = Report { id, token: sent.token, end, trace: sent.trace, now };
+    let memory = sent.memory;
+    Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
+        drop(memory);
+        Ok(match updated? {
+            Updated::Accepted(runner) => to_runner(Response::json(200, &Value::Bool(true)), runner),
+            Updated::Gone(runner) => to_runner(Response::error(404, ""), runner),
+            Updated::Refused(error) => return Err(error),
+            Updated::TraceTooLarge => refused("the trace is too large"),
         }
-        error
-    })?;
-    Ok(Report {
-        token: incoming.token(),
-        state: incoming.params.text("state").map(ToOwned::to_owned),
-        trace: incoming.trace,
-        _memory: incoming.memory,
+        .into())
+    }))
+}
+
+/// The state, which counts when it is an end.
+fn progress(params: &Params) -> Option<Progress> {
+    Some(match params.text("state")? {
+        "success" => Progress::Ended(End { status: Status::Success, reason: None }),
+        "failed" => Progress::Ended(End { status: Status::Failed, reason: Some(FailureReason::ScriptFailure) }),
+        _ => Progress::Runs,
     })
-}
-
-/// A report as it comes.
-struct Incoming<'a> {
-    api: &'a Api,
-    id: BuildId,
-    /// The most that the body can have.
-    bytes: u64,
-    /// The token in the header.
-    header: Option<Token>,
-    params: Params,
-    allowance: &'a Allowance,
-    /// The sender's place among those who have shown no token.
-    stranger: Option<Reserved>,
-    /// Whether the sender has shown a token that allows the report.
-    is_known: bool,
-    memory: Option<Reserved>,
-    trace: Option<Vec<u8>>,
-}
-
-impl Sink for Incoming<'_> {
-    fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool> {
-        if name.outer != "trace" {
-            return self.params.take(name, given);
-        }
-        // Its memory must not be held beside the next one's.
-        self.trace = None;
-        match given {
-            Given::Text { data, lossy } if name.inner.is_none() => self.trace = self.read_trace(data, lossy)?,
-            Given::Null => {}
-            Given::Text { .. } | Given::Scalar(_) | Given::List | Given::Object => {
-                return Err(wrong_type("trace", "a text"));
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl Incoming<'_> {
-    /// The token seen so far: the parameter wins over the header.
-    fn token(&self) -> Option<Token> {
-        token(&self.params, self.header.as_ref())
-    }
-
-    /// The trace; `None` if nobody wants it, be it for its build or since there was none.
-    fn read_trace(&mut self, data: &mut dyn Read, lossy: bool) -> Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
-        data.take(KEPT_BYTES_MAX).read_to_end(&mut bytes).map_err(body_error)?;
-        if bytes.len() as u64 == KEPT_BYTES_MAX {
-            if !self.may_hold()? {
-                return Ok(None);
-            }
-            // At once: growing would hold it twice for a moment.
-            let expected = if self.is_known { self.bytes } else { self.bytes.min(self.form_bytes_max()) };
-            bytes.reserve_exact(usize::try_from(expected).unwrap_or(0).saturating_sub(bytes.len()));
-            data.read_to_end(&mut bytes).map_err(body_error)?;
-        }
-        // A form holds any bytes; they are the trace.
-        if !lossy && std::str::from_utf8(&bytes).is_err() {
-            return Err(Error::invalid("trace is not UTF-8"));
-        }
-        Ok(Some(bytes))
-    }
-
-    /// Whether a long trace may be held. Reserves its memory, and lets as much be read as the sender may send.
-    fn may_hold(&mut self) -> Result<bool> {
-        if self.memory.is_some() {
-            return Ok(true);
-        }
-        let Some(token) = self.token() else {
-            self.memory = Some(self.api.strangers.reserve(self.form_bytes_max())?);
-            return Ok(true);
-        };
-        let is_wanted = self.api.coordinator.authorize_report(self.id, Some(&token), self.params.text("state"))?;
-        self.is_known = true;
-        self.stranger = None;
-        self.allowance.raise_to(self.api.coordinator.limits().put_bytes_max);
-        if is_wanted {
-            self.memory = Some(self.api.bodies.reserve(self.bytes)?);
-        }
-        Ok(is_wanted)
-    }
-
-    fn form_bytes_max(&self) -> u64 {
-        self.api.coordinator.limits().form_bytes_max
-    }
 }

@@ -6,7 +6,7 @@
 //! that it could have come in, anything else under a detached number, so that readers see all of it or nothing. Whoever
 //! takes a trace decides anew whether it may be; what was made ready and is not taken goes.
 
-use super::append::{Patched, Piece, carry};
+use super::piece::{Continuation, PIECE_BYTES_MAX, Patched, Piece, carry};
 use super::replaced::{align, whole_letters};
 use crate::coordinator::Coordinator;
 use crate::coordinator::auth::build_for_put;
@@ -21,14 +21,10 @@ use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// Bytes that one transaction writes, or one read compares. (Measured, 100 MB beside small patches: these wait for 20 to
-/// 60 ms at most, mostly for checkpoints; in one transaction for 0.6 to 1 s.)
-pub const PIECE_BYTES_MAX: usize = 1 << 20;
-
 /// A trace that can be taken in a short transaction.
 pub enum Ready {
     /// It was not the sender's to report when it was looked at, or there was no room.
-    Not,
+    Nothing,
     /// It begins with what is stored.
     Longer {
         /// What was stored.
@@ -37,7 +33,7 @@ pub enum Ready {
         rest: Continuation,
     },
     /// It is another one, and short.
-    Other(Continuation),
+    Short(Continuation),
     /// It is another one, and written.
     Written {
         /// Its number.
@@ -49,40 +45,6 @@ pub enum Ready {
     },
 }
 
-/// Masked bytes that continue a trace.
-pub struct Continuation {
-    /// Where they go: before the trace's end, if they end a secret that began there.
-    pub offset: u64,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// The new end that may be the begin of a secret.
-    pub carry: Carry,
-}
-
-impl Continuation {
-    /// Masks `data`, which continues a trace of `size` bytes.
-    pub fn new(masker: &Masker, carry: &Carry, size: u64, mut data: Vec<u8>) -> Continuation {
-        let appended = masker.mask_append(carry, &mut data);
-        let tail = appended.tail.unwrap_or_default();
-        let offset = size.saturating_sub(tail.len() as u64);
-        let bytes = if tail.is_empty() { data } else { [tail, data].concat() };
-        Continuation { offset, bytes, carry: appended.carry }
-    }
-
-    /// Where the trace ends with it.
-    pub fn end(&self) -> u64 {
-        self.offset + self.bytes.len() as u64
-    }
-
-    /// Writes it to the end of the build's trace.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn write(&self, c: &Connection, id: BuildId, trace: &TraceRow) -> Result<()> {
-        traces::write(c, id, trace, self.offset, &self.bytes, &self.carry.to_bytes())
-    }
-}
-
 impl Ready {
     /// Makes it the build's trace. False: what was found before does not hold any more.
     ///
@@ -90,7 +52,7 @@ impl Ready {
     /// The database's.
     pub fn take(self, c: &Connection, id: BuildId) -> Result<bool> {
         match self {
-            Ready::Not => return Ok(false),
+            Ready::Nothing => return Ok(false),
             Ready::Longer { stored, rest } => {
                 if traces::of_build(c, id)? != stored {
                     return Ok(false);
@@ -99,7 +61,7 @@ impl Ready {
                     rest.write(c, id, &stored)?;
                 }
             }
-            Ready::Other(whole) => traces::replace(c, id, &whole.bytes, &whole.carry.to_bytes())?,
+            Ready::Short(whole) => traces::replace(c, id, &whole.bytes, &whole.carry.to_bytes())?,
             Ready::Written { number, size, carry } => traces::attach(c, id, number.number, size, &carry.to_bytes())?,
         }
         Ok(true)
@@ -127,7 +89,7 @@ impl Coordinator {
             }
             Ok(Some((build.status, self.maskers.of_build(c, id)?, traces::of_build(c, id)?)))
         })?;
-        let Some((status, masker, stored)) = found else { return Ok(Ready::Not) };
+        let Some((status, masker, stored)) = found else { return Ok(Ready::Nothing) };
         let Some(Common { carry, bytes }) = self.common(id, &stored, data, &masker)? else {
             return self.written(data, &masker);
         };
@@ -194,12 +156,14 @@ impl Coordinator {
             let piece = Piece { start: Ok(size), data: piece.to_vec() };
             match self.append_piece(id, token.cloned(), piece, Ok(()), now).wait()? {
                 Patched::Stored { size: longer, .. } => (size, rest) = (longer, follow),
-                Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_) => return Ok(Ready::Not),
+                Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_) => {
+                    return Ok(Ready::Nothing);
+                }
             }
         }
         let longer = self.store.read(|c| traces::of_build(c, id))?;
         if !longer.continues(stored) || longer.size != size {
-            return Ok(Ready::Not);
+            return Ok(Ready::Nothing);
         }
         let rest = Continuation::new(masker, &carry(&longer)?, size, rest.to_vec());
         Ok(Ready::Longer { stored: longer, rest })
@@ -208,7 +172,7 @@ impl Coordinator {
     /// Writes a trace that takes another's place: if it is long, now.
     fn written(&self, data: &[u8], masker: &Masker) -> Result<Ready> {
         if data.len() <= PIECE_BYTES_MAX {
-            return Ok(Ready::Other(Continuation::new(masker, &Carry::default(), 0, data.to_vec())));
+            return Ok(Ready::Short(Continuation::new(masker, &Carry::default(), 0, data.to_vec())));
         }
         let spared = self.spared.clone();
         let number = self.store.write(move |c| Ok(spared.add(traces::new_detached(c)?)))?;
@@ -273,6 +237,7 @@ mod tests {
     use crate::coordinator::check;
     use crate::coordinator::{Claim, Queued, Report, Updated};
     use crate::domain::build::{NewBuild, Variable};
+    use crate::domain::end::End;
     use crate::domain::runner::RunnerInfo;
     use crate::domain::tags::Tags;
     use crate::error::Kind;
@@ -286,7 +251,7 @@ mod tests {
     /// A build that a runner has, in a directory that nobody serves.
     struct Running {
         dir: tempfile::TempDir,
-        coordinator: Coordinator,
+        coordinator: Arc<Coordinator>,
         id: BuildId,
         token: Token,
     }
@@ -295,7 +260,7 @@ mod tests {
         fn new() -> Running {
             let dir = tempfile::tempdir().unwrap();
             let now = Timestamp::now();
-            let coordinator = Coordinator::open(dir.path(), Limits::default()).unwrap();
+            let coordinator = Arc::new(Coordinator::open(dir.path(), Limits::default()).unwrap());
             coordinator.add_project("p", None, Duration::from_secs(60), now).unwrap();
             let new = NewBuild { variables: vec![Variable::secret("S", SECRET)], ..new_build() };
             coordinator.add_builds(vec![Queued { new, needs_names: vec![] }], now).unwrap();
@@ -324,8 +289,9 @@ mod tests {
 
         fn try_put(&self, state: &str, trace: &[u8]) -> Result<Updated> {
             let token = Some(self.token.clone());
-            let (state, trace) = (Some(state.to_owned()), Some(trace.to_vec()));
-            self.coordinator.update_build(&Report { id: self.id, token, state, trace, now: Timestamp::now() })
+            let end = (state == "success").then_some(End { status: Status::Success, reason: None });
+            let report = Report { id: self.id, token, end, trace: Some(trace.to_vec()), now: Timestamp::now() };
+            self.coordinator.update_build(report)?.wait()
         }
 
         fn ready(&self, trace: &[u8]) -> Ready {

@@ -1,0 +1,71 @@
+//! A build's artifacts (protocol 1.4 to 1.7).
+
+use super::payload::Job;
+use super::{TOKEN, TOKEN_HEADER, TOKEN_ONLY, params, token_of};
+use crate::api::Api;
+use crate::api::shared::upload::{self, Words};
+use crate::api::shared::{download, to_runner};
+use crate::coordinator::Upload;
+use crate::domain::build::BuildId;
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Result};
+use crate::http::params::{Field, text};
+use crate::http::{Request, Response};
+use serde_json::{Value, json};
+
+const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
+const UPLOAD: Words = Words { token_header: TOKEN_HEADER, fields: &[TOKEN, text("expire_in")] };
+
+/// Answers `POST builds/:id/artifacts/authorize` (protocol 1.4).
+///
+/// # Errors
+/// As [`crate::coordinator::Coordinator::authorize_upload`]; those of the parameters.
+pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = params(api, request, AUTHORIZE_FIELDS)?;
+    let filesize = match params.text("filesize") {
+        Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
+        None => None,
+    };
+    api.coordinator.authorize_upload(id, token_of(&params, request).as_ref(), filesize, now)?;
+    // Without GitLab's `TempPath`: where the server keeps its files is nobody's business, and nobody writes there.
+    let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
+    let mut response = Response::json(200, &body);
+    response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
+    Ok(response)
+}
+
+/// Answers `POST builds/:id/artifacts` (protocol 1.5).
+///
+/// # Errors
+/// As [`upload::receive`] and [`crate::coordinator::Coordinator::put_artifacts`].
+pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let sent = upload::receive(api, request, id, &UPLOAD, now)?;
+    let upload = Upload {
+        expire_in: sent.params.text("expire_in").map(ToOwned::to_owned),
+        file: sent.file,
+        filename: sent.filename,
+        metadata: sent.metadata,
+    };
+    let assigned = api.coordinator.put_artifacts(id, sent.token, upload, now)?;
+    Ok(to_runner(Response::json(201, &Job::of(&assigned)), assigned.runner.as_ref().map(|runner| runner.id)))
+}
+
+/// Answers `GET builds/:id/artifacts` (protocol 1.6).
+///
+/// # Errors
+/// As [`crate::coordinator::Coordinator::get_artifacts`] and [`download::send`].
+pub fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = params(api, request, TOKEN_ONLY)?;
+    let found = api.coordinator.get_artifacts(id, token_of(&params, request).as_ref(), now)?;
+    download::send(api, request, found)
+}
+
+/// Answers `DELETE builds/:id/artifacts` (protocol 1.7).
+///
+/// # Errors
+/// As [`crate::coordinator::Coordinator::delete_artifacts`].
+pub fn delete(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = params(api, request, TOKEN_ONLY)?;
+    api.coordinator.delete_artifacts(id, token_of(&params, request), now)?;
+    Ok(Response::json(200, &Value::Bool(true)))
+}

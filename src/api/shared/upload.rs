@@ -1,0 +1,166 @@
+//! Receives an upload: `multipart/form-data` with a part `file`, maybe one `metadata`, and fields around them.
+//!
+//! What must stay true: the right to upload is judged before a byte of a file is read, by the query string and the header,
+//! or by fields that stand before the file. Parameters may follow the file, so that what they ask for is decided when the
+//! body has ended. What is received and not kept goes.
+
+use super::token::{chosen, in_header};
+use crate::api::{Api, disk_full};
+use crate::artifacts::Received;
+use crate::coordinator::Coordinator;
+use crate::domain::build::BuildId;
+use crate::domain::filename::artifacts_filename;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::error::{Error, Kind, Result};
+use crate::http::budget::Reserved;
+use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
+use crate::http::params::{
+    Allowance, Field, Given, Metered, Name, Params, Sink, body_error, multipart_error, parts_error,
+};
+use crate::http::{Answer, Request, Response};
+use std::io::{self, Read};
+use std::time::Instant;
+
+/// What a multipart body may have around its file: more than that over the limit is refused unread.
+const FORM_SLACK_BYTES: u64 = 1 << 20;
+
+/// A protocol's words for uploads.
+pub struct Words {
+    /// The header for tokens.
+    pub token_header: &'static str,
+    /// The parameters, the token among them.
+    pub fields: &'static [Field],
+}
+
+/// An upload that was received whole.
+pub struct Uploaded {
+    /// Who sent it: one who may upload.
+    pub token: Option<Token>,
+    /// All parameters, wherever they stood.
+    pub params: Params,
+    /// The file.
+    pub file: Received,
+    /// What the client calls it, made safe.
+    pub filename: String,
+    /// The optional second file.
+    pub metadata: Option<Received>,
+    /// The right to a transfer, until the upload is kept.
+    _transfer: Option<Reserved>,
+}
+
+/// RFC 4918 has a word for a disk without room, which is known for uploads; elsewhere it is 503.
+///
+/// # Errors
+/// Those of `response`, but for [`Kind::DiskFull`].
+pub fn answer(response: Result<Response>) -> Result<Answer> {
+    match response {
+        Err(error) if error.kind == Kind::DiskFull => Ok(disk_full(507, &error).into()),
+        response => Ok(response?.into()),
+    }
+}
+
+/// Receives the upload of a build.
+///
+/// # Errors
+/// As [`Coordinator::authorize_upload`]; [`Kind::Invalid`], [`Kind::TooLarge`], [`Kind::TooSlow`] for the body.
+pub fn receive(api: &Api, request: &mut Request<'_>, id: BuildId, words: &Words, now: Timestamp) -> Result<Uploaded> {
+    let mut params = Params::of_query(request, words.fields)?;
+    let limits = api.coordinator.limits();
+    let authorize = |token: Option<&Token>, bytes| api.coordinator.authorize_upload(id, token, bytes, now);
+    let header = in_header(request, words.token_header);
+    if let Some(token) = chosen(&params, header.as_ref()) {
+        let declared = request.body_bytes.filter(|_| is_multipart(request));
+        authorize(Some(&token), declared.filter(|bytes| *bytes > limits.artifacts_bytes_max + FORM_SLACK_BYTES))?;
+        request.stranger = None;
+    }
+    if !is_multipart(request) {
+        let params = Params::of_request(request, words.fields, limits.form_bytes_max)?;
+        authorize(chosen(&params, header.as_ref()).as_ref(), None)?;
+        return Err(Error::invalid("the upload needs a file: multipart/form-data with a part `file`"));
+    }
+    let content_type = request.headers.get("Content-Type").unwrap_or_default();
+    let boundary = boundary(content_type).transpose().map_err(multipart_error)?.unwrap_or_default();
+    let (mut transfer, mut parts) = (None, Parts::default());
+    let fields = Allowance::new(limits.form_bytes_max);
+    let stranger = &mut request.stranger;
+    let mut each = |head: PartHead, data: &mut dyn Read| -> Result<()> {
+        let bytes_below = match (head.is_file, head.name.as_str()) {
+            (true, "file") => limits.artifacts_bytes_max,
+            (true, "metadata") => limits.metadata_bytes_max,
+            (true, _) => return Ok(()),
+            (false, name) => return take_field(&mut params, name, data, &fields),
+        };
+        authorize(chosen(&params, header.as_ref()).as_ref(), None)?;
+        *stranger = None;
+        if transfer.is_none() {
+            transfer = Some(api.transfers.reserve(1)?);
+        }
+        let mut data = Lively { data, coordinator: &api.coordinator, id, noted: Instant::now() };
+        parts.receive(&api.coordinator, id, &head, &mut data, bytes_below)
+    };
+    for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
+    let token = chosen(&params, header.as_ref());
+    authorize(token.as_ref(), None)?;
+    let Some((file, filename)) = parts.file else {
+        return Err(Error::invalid("the upload has no part `file` with a file"));
+    };
+    Ok(Uploaded { token, params, file, filename, metadata: parts.metadata, _transfer: transfer })
+}
+
+/// Takes a field of an upload. `fields` holds for all of them together, known or not.
+fn take_field(params: &mut Params, name: &str, data: &mut dyn Read, fields: &Allowance) -> Result<()> {
+    let mut data = Metered { body: data, allowance: fields };
+    params.take(Name::parse(name), Given::Text { data: &mut data, lossy: false })?;
+    io::copy(&mut data, &mut io::sink()).map(drop).map_err(body_error)
+}
+
+fn is_multipart(request: &Request<'_>) -> bool {
+    request.headers.get("Content-Type").is_some_and(|value| boundary(value).is_some())
+}
+
+/// An upload that takes longer than the runner timeout must not lose its build meanwhile.
+struct Lively<'a> {
+    data: &'a mut dyn Read,
+    coordinator: &'a Coordinator,
+    id: BuildId,
+    noted: Instant,
+}
+
+impl Read for Lively<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.noted.elapsed() >= self.coordinator.limits().seen_step() {
+            self.noted = Instant::now();
+            self.coordinator.note_upload(self.id, Timestamp::now()).map_err(io::Error::other)?;
+        }
+        self.data.read(buffer)
+    }
+}
+
+/// The files of an upload, as they come.
+#[derive(Default)]
+struct Parts {
+    file: Option<(Received, String)>,
+    metadata: Option<Received>,
+}
+
+impl Parts {
+    fn receive(
+        &mut self,
+        coordinator: &Coordinator,
+        id: BuildId,
+        head: &PartHead,
+        data: &mut dyn Read,
+        bytes_below: u64,
+    ) -> Result<()> {
+        let reserve = coordinator.limits().disk_reserve_bytes;
+        let received = coordinator.artifacts().receive(id, data, body_error, bytes_below, reserve)?;
+        let twice = if head.name == "file" {
+            let filename = artifacts_filename(head.filename.as_deref());
+            self.file.replace((received, filename)).is_some()
+        } else {
+            self.metadata.replace(received).is_some()
+        };
+        if twice { Err(Error::invalid(format!("the upload has two parts `{}`", head.name))) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,181 @@
+//! A runner reports on a build that it has: its whole log so far, its end.
+
+use super::piece::Cut;
+use super::whole::Ready;
+use crate::coordinator::auth::build_for_put;
+use crate::coordinator::builds::finish;
+use crate::coordinator::life::touch;
+use crate::coordinator::{Coordinator, Deed};
+use crate::domain::build::{BuildId, FailureReason, Status};
+use crate::domain::end::{End, Progress};
+use crate::domain::runner::RunnerId;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::error::{Error, Kind, Result};
+use crate::store::builds;
+use crate::store::traces;
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a report is looked at, since somebody else writes to the same trace.
+const TRIES_MAX: usize = 6;
+
+/// What became of an update.
+#[derive(Debug)]
+pub enum Updated {
+    /// Done, or done before, by the runner that has or had the build.
+    Accepted(Option<RunnerId>),
+    /// The build is not the caller's to report on (any more); a canceled build's last trace was kept.
+    Gone(Option<RunnerId>),
+    /// The trace passed the limit; the build has failed.
+    TraceTooLarge,
+    /// There is no room for a trace that is not the last one; nothing was stored but that its sender lives.
+    Refused(Error),
+}
+
+/// What a runner says of a build that it has.
+pub struct Report {
+    /// The build.
+    pub id: BuildId,
+    /// Who says it.
+    pub token: Option<Token>,
+    /// The build's end; `None`: it goes on.
+    pub end: Option<End>,
+    /// The whole trace.
+    pub trace: Option<Vec<u8>>,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Coordinator {
+    /// Takes a build's end and whole trace. What somebody else has written to the trace meanwhile is looked at anew, a
+    /// few times.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for a token that nobody holds, [`Kind::NotFound`] for a build that is not the
+    /// holder's, [`Kind::Busy`] if others never cease to write to the trace.
+    pub fn update_build(self: &Arc<Self>, report: Report) -> Result<Deed<Updated>> {
+        let update = self.update(&report)?;
+        let (own, token) = (Arc::clone(self), report.token.clone());
+        let job = move |c: &Connection| update.run(c, token.as_ref());
+        Ok(Deed::write_and(&self.store, job, move |updated| match updated? {
+            Some(updated) => Ok(updated),
+            None => own.update_again(&report),
+        }))
+    }
+
+    fn update_again(&self, report: &Report) -> Result<Updated> {
+        for _ in 1..TRIES_MAX {
+            let (update, token) = (self.update(report)?, report.token.clone());
+            if let Some(updated) = self.store.write(move |c| update.run(c, token.as_ref()))? {
+                return Ok(updated);
+            }
+        }
+        Err(Error::new(Kind::Busy, "somebody else writes to the trace at the same time"))
+    }
+
+    /// Finds out all that the transaction of a report need not.
+    fn update(&self, report: &Report) -> Result<Update> {
+        let Report { id, end, now, .. } = *report;
+        let bytes_max = self.limits().trace_bytes_max;
+        let too_large = report.trace.as_ref().is_some_and(|trace| trace.len() as u64 > bytes_max);
+        let room = self.check_room();
+        // The last trace lives on the reserve; runners before 1.3 send one every three seconds.
+        let has_room = room.is_ok() || end.is_some();
+        let trace = match &report.trace {
+            None => None,
+            Some(data) => {
+                let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+                let data = data.get(..most).unwrap_or(data);
+                Some(self.ready(id, report.token.as_ref(), data, has_room, now)?)
+            }
+        };
+        let room = if has_room { Ok(()) } else { room };
+        let cut = too_large.then(|| Cut { bytes_max, maskers: Arc::clone(&self.maskers) });
+        Ok(Update { id, end, trace, cut, room, step: self.limits().seen_step(), now })
+    }
+
+    /// Says whether the holder of `token` may report on this build, before a long trace is read, and
+    /// whether a trace would be taken. A build that has ended takes none, but the report of its end may be repeated;
+    /// `progress` is what is known of it so far.
+    ///
+    /// # Errors
+    /// As [`Coordinator::update_build`]; [`Kind::NotFound`] also if that would answer [`Updated::Gone`].
+    pub fn authorize_report(&self, id: BuildId, token: Option<&Token>, progress: Option<Progress>) -> Result<bool> {
+        let build = self.store.read(|c| build_for_put(c, id, token))?;
+        if build.status == Status::Running || build.has_last_words() {
+            return Ok(true);
+        }
+        let is_repeated = |progress: Progress| progress.end().is_some_and(|end| end.status == build.status);
+        if build.erased_at.is_some() || !progress.is_none_or(is_repeated) {
+            return Err(Error::not_found(""));
+        }
+        Ok(false)
+    }
+}
+
+/// A report, with all that was found out beforehand.
+struct Update {
+    id: BuildId,
+    end: Option<End>,
+    trace: Option<Ready>,
+    /// Set when the trace is only what fits of the one that was sent.
+    cut: Option<Cut>,
+    room: Result<()>,
+    step: Duration,
+    now: Timestamp,
+}
+
+impl Update {
+    /// Does what is reported. `None`: what was found out does not hold any more; only a sign of life was noted.
+    fn run(self, c: &Connection, token: Option<&Token>) -> Result<Option<Updated>> {
+        let build = &build_for_put(c, self.id, token)?;
+        let Update { id, end, now, .. } = self;
+        if build.has_last_words() {
+            // The runner has not heard of it yet: its last words are kept, and it is told to stop.
+            if let Some(trace) = self.trace {
+                if !trace.take(c, id)? {
+                    return Ok(None);
+                }
+                if let Some(cut) = &self.cut {
+                    cut.say(c, id)?;
+                }
+                traces::finish(c, id)?;
+            }
+            return Ok(Some(Updated::Gone(build.runner_id)));
+        }
+        if build.status != Status::Running {
+            // Maybe the answer to this very report was lost on its way.
+            let is_repeated = end.is_some_and(|end| end.status == build.status) && build.erased_at.is_none();
+            let runner = build.runner_id;
+            return Ok(Some(if is_repeated { Updated::Accepted(runner) } else { Updated::Gone(runner) }));
+        }
+        if let Some(cut) = self.cut {
+            if let (Some(trace), Ok(())) = (self.trace, &self.room) {
+                if !trace.take(c, id)? {
+                    return Ok(None);
+                }
+                cut.say(c, id)?;
+            }
+            finish(c, build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
+            return Ok(Some(Updated::TraceTooLarge));
+        }
+        touch(c, build, self.step, now)?;
+        if let Some(trace) = self.trace {
+            if let Err(error) = self.room {
+                return Ok(Some(Updated::Refused(error)));
+            }
+            if !trace.take(c, id)? {
+                return Ok(None);
+            }
+        }
+        if let Some(End { status, reason }) = end {
+            // Runners 1.x only say that it failed when they end it since its time is over.
+            let is_over = status == Status::Failed && builds::is_time_over(c, id, now)?;
+            let reason = if is_over { Some(FailureReason::TimedOut) } else { reason };
+            finish(c, build, status, reason, now)?;
+        }
+        Ok(Some(Updated::Accepted(build.runner_id)))
+    }
+}
