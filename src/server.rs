@@ -30,6 +30,8 @@ pub struct Config {
     pub registration_token: Option<Token>,
     /// The certificate for TLS, without which plain HTTP is spoken.
     pub tls: Option<tls::Files>,
+    /// How many serving processes have died before this one and were replaced; 0 without a supervisor.
+    pub restarts: u64,
 }
 
 impl Config {
@@ -37,7 +39,8 @@ impl Config {
     #[must_use]
     pub fn local(data: impl Into<PathBuf>) -> Config {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Config { data: data.into(), listen, limits: Limits::default(), registration_token: None, tls: None }
+        let (limits, registration_token, tls) = (Limits::default(), None, None);
+        Config { data: data.into(), listen, limits, registration_token, tls, restarts: 0 }
     }
 }
 
@@ -106,7 +109,7 @@ impl Server {
         }
         let traffic = Arc::new(Traffic::new(&crate::api::routes()));
         let handler = {
-            let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic));
+            let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic), config.restarts);
             Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
         };
         let peers = Peers::default();

@@ -35,6 +35,8 @@ pub struct Api {
     /// What the server that this answers for has counted.
     traffic: Arc<Traffic>,
     started_at: Timestamp,
+    /// Serving processes before this one, of the same supervisor.
+    restarts: u64,
 }
 
 /// What answers an endpoint, given what stands in the places of its pattern.
@@ -104,9 +106,10 @@ pub fn routes() -> Vec<&'static str> {
 }
 
 impl Api {
-    /// The protocols over these deeds, for a server that counts in `traffic`, by [`routes`].
+    /// The protocols over these deeds, for a server that counts in `traffic`, by [`routes`]. `restarts`: as
+    /// [`crate::server::Config::restarts`].
     #[must_use]
-    pub fn new(coordinator: Arc<Coordinator>, traffic: Arc<Traffic>) -> Api {
+    pub fn new(coordinator: Arc<Coordinator>, traffic: Arc<Traffic>, restarts: u64) -> Api {
         let limits = coordinator.limits();
         Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
@@ -116,6 +119,7 @@ impl Api {
             elsewhere: Elsewhere::default(),
             traffic,
             started_at: Timestamp::now(),
+            restarts,
             coordinator,
         }
     }

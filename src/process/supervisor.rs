@@ -21,7 +21,6 @@
 //!
 //! Data that is moved or replaced under the child ends both: what the child would acknowledge, nobody would find.
 
-use crate::api::health::RESTARTS_VARIABLE;
 use crate::coordinator::Coordinator;
 use crate::domain::text::size::format_size;
 use crate::ephemeral;
@@ -73,6 +72,8 @@ const DATA_VARIABLE: &str = "BATON_DATA";
 const READY: &str = "ready";
 /// The child's word for: I live.
 const ALIVE: &str = "alive";
+/// Where a child is told how many have died before it; absent without a supervisor.
+pub const RESTARTS_VARIABLE: &str = "BATON_RESTARTS";
 
 // ---------------------------------------------------------------------------------------- the supervisor
 
@@ -454,6 +455,11 @@ fn resident_bytes(process: u32) -> Option<u64> {
 
 // --------------------------------------------------------------------------------------------- the child
 
+/// How many children have died before this one.
+fn restarts() -> u64 {
+    std::env::var(RESTARTS_VARIABLE).ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
 /// Whether this process is a supervisor's child.
 #[must_use]
 pub fn is_child() -> bool {
@@ -469,7 +475,7 @@ pub fn serve(config: Config, is_for_a_while: bool, stop: &Receiver<Signal>) {
     let life = Arc::new(Life::default());
     let started = end_with_supervisor(removed)
         .and_then(|()| show_life(Arc::clone(&life)))
-        .and_then(|()| Server::start_on(inherited_listener()?, config));
+        .and_then(|()| Server::start_on(inherited_listener()?, Config { restarts: restarts(), ..config }));
     let server = started.unwrap_or_else(|error| give_up(&error.message));
     life.serves(&server);
     if say(READY).is_err() {

@@ -3,7 +3,6 @@
 //! What must stay true: labels hold words of this program only, never an id, a name or a token; a look costs the same,
 //! however many builds there are.
 
-use super::RESTARTS_VARIABLE;
 use crate::api::Api;
 use crate::coordinator::Overview;
 use crate::domain::build::{FailureReason, Status};
@@ -33,9 +32,8 @@ fn process(text: &mut Text, api: &Api) {
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     let start = seconds(api.started_at.since(Timestamp(0)));
     text.number(Kind::Gauge, "process_start_time_seconds", "When the serving process started, since 1970.", start);
-    let restarts: u64 = std::env::var(RESTARTS_VARIABLE).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     let help = "Serving processes that died and were replaced.";
-    text.number(Kind::Counter, "baton_restarts_total", help, restarts);
+    text.number(Kind::Counter, "baton_restarts_total", help, api.restarts);
 }
 
 fn builds(text: &mut Text, overview: &Overview, now: Timestamp) {

@@ -12,9 +12,6 @@ use crate::metrics::Text;
 use serde_json::json;
 use std::time::Instant;
 
-/// Where a supervisor tells its child how often it had to start another one; absent without a supervisor.
-pub const RESTARTS_VARIABLE: &str = "BATON_RESTARTS";
-
 /// What those speak who watch the server.
 pub(super) const PROTOCOL: Protocol = Protocol {
     prefixes: &["/-/"],

@@ -5,9 +5,9 @@
 //! and is none is an error of `serve`, which has its settings from there, and a warning of other commands if it is
 //! most likely misspelt. Neither ever shows its value.
 
-use crate::api::health::RESTARTS_VARIABLE;
 use crate::cli::{Done, Stop};
 use crate::domain::text::did_you_mean::nearest;
+use crate::process::supervisor::RESTARTS_VARIABLE;
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
