@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
 use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::traffic::Traffic;
-use crate::http::{Answer, Method, Request, Response, Soon};
+use crate::http::{AfterCommit, Answer, Method, Request, Response};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -157,8 +157,8 @@ fn answer_to<T: Send + 'static>(
     let answer = move |result| answer(result).unwrap_or_else(|error| error_response(&error).into());
     match deed.outcome() {
         Ok(result) => answer(result),
-        Err(deed) => Answer::Soon(Soon::new(move |reply| {
-            deed.then(move |outcome| reply.give(move || answer(outcome.settle())));
+        Err(deed) => Answer::AfterCommit(AfterCommit::new(move |reply| {
+            deed.then(move |tried| reply.give(move || answer(tried.settle())));
         })),
     }
 }

@@ -44,7 +44,7 @@ struct ProjectDocument<'a> {
 impl Du {
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
-        let usage = coordinator.usage()?;
+        let usage = coordinator.disk_use()?;
         let (database_bytes, database_free_bytes) = (usage.database_bytes, usage.database_free_bytes);
         let sum = usage.projects.iter().fold(Taken::default(), |sum, (_, taken)| sum.and(*taken));
         let total_bytes = database_bytes + sum.artifact_bytes;

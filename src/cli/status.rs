@@ -105,7 +105,7 @@ impl Status {
 }
 
 fn document<'a>(standing: &'a Standing, data: &Path, now: Timestamp) -> Document<'a> {
-    let (overview, counts) = (&standing.overview, &standing.overview.statistics);
+    let (counts, statistics) = (&standing.counts, &standing.counts.statistics);
     let oldest = standing.oldest_pending.as_ref().map(|(report, since)| Since {
         pending_reason: report.pending_reason.as_deref(),
         ..Since::new(&report.build, *since, now)
@@ -114,27 +114,27 @@ fn document<'a>(standing: &'a Standing, data: &Path, now: Timestamp) -> Document
     Document {
         data: data.display().to_string(),
         server: Server { running: standing.is_served, alive_at: standing.alive_at.map(|at| at.to_string()) },
-        queue: Queue { pending: counts.stored(State::Pending), created: counts.stored(State::Created), oldest },
+        queue: Queue { pending: statistics.stored(State::Pending), created: statistics.stored(State::Created), oldest },
         running: Running { builds: standing.running.builds, longest },
-        runners: overview.runners.iter().map(|(state, count)| (state.as_str(), *count)).collect(),
+        runners: counts.runners.iter().map(|(state, count)| (state.as_str(), *count)).collect(),
         disk: Disk {
-            database_bytes: overview.database_bytes,
-            wal_bytes: overview.log_bytes,
-            artifact_bytes: counts.artifact_bytes,
-            free_bytes: overview.room.free_bytes,
+            database_bytes: counts.database_bytes,
+            wal_bytes: counts.log_bytes,
+            artifact_bytes: statistics.artifact_bytes,
+            free_bytes: counts.room.free_bytes,
         },
     }
 }
 
 fn lines(standing: &Standing, data: &Path, now: Timestamp) -> String {
-    let (overview, counts) = (&standing.overview, &standing.overview.statistics);
+    let (counts, statistics) = (&standing.counts, &standing.counts.statistics);
     let ago = |at: Timestamp| format_duration(now.since(at));
     let server = match (standing.is_served, standing.alive_at) {
         (true, _) => "runs".to_owned(),
         (false, Some(at)) => format!("does not run; the last one was alive {} ago", ago(at)),
         (false, None) => "does not run, and never has; `baton serve` starts it".to_owned(),
     };
-    let (pending, created) = (counts.stored(State::Pending), counts.stored(State::Created));
+    let (pending, created) = (statistics.stored(State::Pending), statistics.stored(State::Created));
     let mut queue = print::count(pending, "build");
     if created > 0 {
         let wait = if created == 1 { "waits" } else { "wait" };
@@ -149,13 +149,13 @@ fn lines(standing: &Standing, data: &Path, now: Timestamp) -> String {
         format!("build {} ({}), for {}{runner}", build.id, build.name, ago(*since))
     });
     let runners: Vec<String> =
-        overview.runners.iter().map(|(state, count)| format!("{count} {}", state.as_str().replace('_', " "))).collect();
+        counts.runners.iter().map(|(state, count)| format!("{count} {}", state.as_str().replace('_', " "))).collect();
     let disk = format!(
         "database {}, write-ahead log {}, artifacts {}; {} free",
-        format_size(overview.database_bytes),
-        format_size(overview.log_bytes),
-        format_size(counts.artifact_bytes),
-        format_size(overview.room.free_bytes)
+        format_size(counts.database_bytes),
+        format_size(counts.log_bytes),
+        format_size(statistics.artifact_bytes),
+        format_size(counts.room.free_bytes)
     );
     let rows = [
         ("data", Some(data.display().to_string())),

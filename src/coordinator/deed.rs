@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 /// A deed that is all but done. Nothing is written unless it is waited for or followed up.
 #[must_use = "nothing is written yet"]
-pub struct Deed<T>(Left<T>);
+pub struct Deed<T>(Remaining<T>);
 
 /// What is left to do.
-enum Left<T> {
+enum Remaining<T> {
     Nothing(Result<T>),
     Write(Box<dyn Steps<T>>),
 }
 
 /// What came of a deed's write.
-pub struct Outcome<T>(Box<dyn FnOnce() -> Result<T> + Send>);
+pub struct Tried<T>(Box<dyn FnOnce() -> Result<T> + Send>);
 
-impl<T> Outcome<T> {
+impl<T> Tried<T> {
     /// What the deed comes to. Only in a thread that may wait: there may be more to do.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ trait Steps<T>: Send {
     /// Does all of it.
     fn wait(self: Box<Self>) -> Result<T>;
     /// Has the write done, and gives `then` what the rest is made by.
-    fn begin(self: Box<Self>, then: Box<dyn FnOnce(Outcome<T>) + Send>);
+    fn begin(self: Box<Self>, then: Box<dyn FnOnce(Tried<T>) + Send>);
 }
 
 struct Write<J, F> {
@@ -57,16 +57,16 @@ where
         (self.finish)(self.store.write(self.job))
     }
 
-    fn begin(self: Box<Self>, then: Box<dyn FnOnce(Outcome<T>) + Send>) {
+    fn begin(self: Box<Self>, then: Box<dyn FnOnce(Tried<T>) + Send>) {
         let Write { store, job, finish } = *self;
-        store.submit(job, move |result| then(Outcome(Box::new(move || finish(result)))));
+        store.submit(job, move |result| then(Tried(Box::new(move || finish(result)))));
     }
 }
 
 impl<T: Send + 'static> Deed<T> {
     /// A deed that has come to this, without a write.
     pub fn done(result: Result<T>) -> Deed<T> {
-        Deed(Left::Nothing(result))
+        Deed(Remaining::Nothing(result))
     }
 
     /// A deed that `job` does, inside a transaction.
@@ -81,7 +81,7 @@ impl<T: Send + 'static> Deed<T> {
         job: impl FnOnce(&Connection) -> Result<R> + Send + 'static,
         finish: impl FnOnce(Result<R>) -> Result<T> + Send + 'static,
     ) -> Deed<T> {
-        Deed(Left::Write(Box::new(Write { store: Arc::clone(store), job, finish })))
+        Deed(Remaining::Write(Box::new(Write { store: Arc::clone(store), job, finish })))
     }
 
     /// What came of it, if nothing is left to do.
@@ -90,8 +90,8 @@ impl<T: Send + 'static> Deed<T> {
     /// The deed itself, if something is.
     pub fn outcome(self) -> std::result::Result<Result<T>, Deed<T>> {
         match self.0 {
-            Left::Nothing(result) => Ok(result),
-            left @ Left::Write(..) => Err(Deed(left)),
+            Remaining::Nothing(result) => Ok(result),
+            remaining @ Remaining::Write(..) => Err(Deed(remaining)),
         }
     }
 
@@ -101,17 +101,17 @@ impl<T: Send + 'static> Deed<T> {
     /// The deed's.
     pub fn wait(self) -> Result<T> {
         match self.0 {
-            Left::Nothing(result) => result,
-            Left::Write(steps) => steps.wait(),
+            Remaining::Nothing(result) => result,
+            Remaining::Write(steps) => steps.wait(),
         }
     }
 
     /// Has it done, and then what came of it given to `then`: by another thread, or by this one before it returns.
     /// `then` must not wait for anything, since other writes may wait for it.
-    pub fn then(self, then: impl FnOnce(Outcome<T>) + Send + 'static) {
+    pub fn then(self, then: impl FnOnce(Tried<T>) + Send + 'static) {
         match self.0 {
-            Left::Nothing(result) => then(Outcome(Box::new(move || result))),
-            Left::Write(steps) => steps.begin(Box::new(then)),
+            Remaining::Nothing(result) => then(Tried(Box::new(move || result))),
+            Remaining::Write(steps) => steps.begin(Box::new(then)),
         }
     }
 }

@@ -21,12 +21,12 @@ pub use artifacts::{Download, Upload};
 pub use builds::{BuildReport, Queued};
 pub use copy::backup::{Backup, backup};
 pub use copy::check::{Checked, check};
-pub use deed::{Deed, Outcome};
+pub use deed::{Deed, Tried};
 pub use hand_out::claim::{Assigned, Claim, Dependency};
 pub use hand_out::told::Nothing;
 pub use hand_out::waiting::Waiting;
-pub use look::disk_use::{Taken, Usage};
-pub use look::health::{Disk, Overview, Readiness};
+pub use look::disk_use::{DiskUse, Taken};
+pub use look::health::{Counts, Disk, Readiness};
 pub use look::status::{Running, Standing};
 pub use projects::{ProjectChange, RemovedProject};
 pub use report::end::{Report, Updated};
@@ -58,7 +58,7 @@ pub struct Coordinator {
     artifacts: Artifacts,
     queue_key: QueueKey,
     profiles: Arc<hand_out::claim::Profiles>,
-    idle: Arc<hand_out::told::Idle>,
+    told: Arc<hand_out::told::ToldRunners>,
     waiting: hand_out::waiting::WaitingRoom,
     maskers: Arc<report::maskers::Maskers>,
     spared: report::whole::SparedNumbers,
@@ -122,7 +122,7 @@ impl Coordinator {
             queue_key,
             profiles: Arc::default(),
             maskers: Arc::default(),
-            idle: Arc::default(),
+            told: Arc::default(),
             waiting: hand_out::waiting::WaitingRoom::default(),
             spared: report::whole::SparedNumbers::default(),
             health: look::health::Health::default(),

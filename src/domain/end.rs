@@ -4,7 +4,7 @@ use super::build::{FailureReason, Status};
 
 /// How far a build is, as its runner says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Progress {
+pub enum Reported {
     /// It goes on.
     Runs,
     /// It has ended.
@@ -20,13 +20,13 @@ pub struct End {
     pub reason: Option<FailureReason>,
 }
 
-impl Progress {
+impl Reported {
     /// The end, if there is one.
     #[must_use]
     pub fn end(self) -> Option<End> {
         match self {
-            Progress::Runs => None,
-            Progress::Ended(end) => Some(end),
+            Reported::Runs => None,
+            Reported::Ended(end) => Some(end),
         }
     }
 }

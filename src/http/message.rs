@@ -135,10 +135,10 @@ impl Note {
 pub enum Answer {
     /// The response.
     Now(Response),
-    /// It is on its way.
-    Soon(Soon),
-    /// It comes later.
-    Later(Box<dyn Later>),
+    /// The response follows as soon as something short is over, such as a commit.
+    AfterCommit(AfterCommit),
+    /// The response follows when something happens that may be long in coming, or at the latest when its time is over.
+    Held(Box<dyn Held>),
 }
 
 impl From<Response> for Answer {
@@ -153,22 +153,22 @@ impl Answer {
     pub fn at_once(self) -> Response {
         match self {
             Answer::Now(response) => response,
-            Answer::Soon(soon) => soon.wait().at_once(),
-            Answer::Later(mut later) => later.answer(true).unwrap_or_else(|| Response::error(500, "")),
+            Answer::AfterCommit(after) => after.wait().at_once(),
+            Answer::Held(mut held) => held.answer(true).unwrap_or_else(|| Response::error(500, "")),
         }
     }
 }
 
 /// An answer that waits for something short, such as the commit of a write. Meanwhile it keeps no thread.
-pub struct Soon(Box<dyn FnOnce(Reply) + Send>);
+pub struct AfterCommit(Box<dyn FnOnce(Reply) + Send>);
 
 /// Makes an answer.
 pub type Finish = Box<dyn FnOnce() -> Answer + Send>;
 
-impl Soon {
+impl AfterCommit {
     /// `begin` begins what is waited for, and sees to it that the [`Reply`] is given when that is over.
-    pub fn new(begin: impl FnOnce(Reply) + Send + 'static) -> Soon {
-        Soon(Box::new(begin))
+    pub fn new(begin: impl FnOnce(Reply) + Send + 'static) -> AfterCommit {
+        AfterCommit(Box::new(begin))
     }
 
     /// Begins. `take` is given what makes the answer, by another thread, or by this one before it returns.
@@ -208,9 +208,9 @@ impl Drop for Reply {
 }
 
 /// A response that is not there yet. While it is awaited it keeps no thread.
-pub trait Later: Send {
+pub trait Held: Send {
     /// Begins to wait: from now on `wake` is to be called when there may be a response. Called again after each
-    /// [`Later::answer`] that gave none.
+    /// [`Held::answer`] that gave none.
     fn begin(&mut self, wake: Wake);
 
     /// The response, if there is one by now. `last`: there must be one now.
@@ -220,7 +220,7 @@ pub trait Later: Send {
     fn until(&self) -> Instant;
 }
 
-/// Has a [`Later`] asked for its response. It may be called from any thread, more than once, and too late.
+/// Has a [`Held`] asked for its response. It may be called from any thread, more than once, and too late.
 pub struct Wake(Box<dyn Fn() + Send + Sync>);
 
 impl Wake {

@@ -18,4 +18,4 @@ pub(crate) mod sockets;
 pub mod traffic;
 pub mod wire;
 
-pub use message::{Answer, Body, Later, Method, Note, Request, Response, Soon, Wake};
+pub use message::{AfterCommit, Answer, Body, Held, Method, Note, Request, Response, Wake};

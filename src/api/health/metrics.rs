@@ -4,7 +4,7 @@
 //! however many builds there are.
 
 use crate::api::Api;
-use crate::coordinator::Overview;
+use crate::coordinator::Counts;
 use crate::domain::build::{FailureReason, Status};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
@@ -16,12 +16,12 @@ use std::time::Duration;
 /// # Errors
 /// The database's or the file system's.
 pub fn text(api: &Api, now: Timestamp) -> Result<Text> {
-    let overview = api.coordinator.overview(now)?;
+    let counts = api.coordinator.counts(now)?;
     let mut text = Text::default();
     process(&mut text, api);
-    builds(&mut text, &overview, now);
+    builds(&mut text, &counts, now);
     claims(&mut text, api);
-    storage(&mut text, &overview);
+    storage(&mut text, &counts);
     commits(&mut text, api);
     requests(&mut text, api);
     Ok(text)
@@ -36,8 +36,8 @@ fn process(text: &mut Text, api: &Api) {
     text.number(Kind::Counter, "baton_restarts_total", help, api.restarts);
 }
 
-fn builds(text: &mut Text, overview: &Overview, now: Timestamp) {
-    let statistics = &overview.statistics;
+fn builds(text: &mut Text, counts: &Counts, now: Timestamp) {
+    let statistics = &counts.statistics;
     let mut family = text.family(Kind::Gauge, "baton_builds", "Builds stored, by state.");
     for status in Status::ALL {
         family.sample(&[("status", status.as_str())], statistics.stored(status));
@@ -54,7 +54,7 @@ fn builds(text: &mut Text, overview: &Overview, now: Timestamp) {
     }
     let pending = statistics.stored(Status::Pending);
     text.number(Kind::Gauge, "baton_queue_length", "Builds that wait for a runner.", pending);
-    let age = overview.oldest_pending.map_or(Duration::ZERO, |(_, at)| now.since(at));
+    let age = counts.oldest_pending.map_or(Duration::ZERO, |(_, at)| now.since(at));
     let help = "How long the build has waited for a runner that has waited longest; 0: none waits.";
     text.number(Kind::Gauge, "baton_queue_oldest_seconds", help, seconds(age));
     let help = "From when builds could be handed out to when they were.";
@@ -62,20 +62,20 @@ fn builds(text: &mut Text, overview: &Overview, now: Timestamp) {
     let help = "From when builds were handed out to their end.";
     text.distribution("baton_build_duration_seconds", help, &(&statistics.runs).into());
     let mut family = text.family(Kind::Gauge, "baton_runners", "Registered runners, by state.");
-    for (state, count) in &overview.runners {
+    for (state, count) in &counts.runners {
         family.sample(&[("state", state.as_str())], count);
     }
 }
 
-fn storage(text: &mut Text, overview: &Overview) {
-    let statistics = &overview.statistics;
+fn storage(text: &mut Text, counts: &Counts) {
+    let statistics = &counts.statistics;
     for (name, help, bytes) in [
         ("baton_trace_bytes", "Bytes of all logs.", statistics.trace_bytes),
         ("baton_artifact_bytes", "Bytes of all artifacts.", statistics.artifact_bytes),
-        ("baton_database_bytes", "Length of the database's file.", overview.database_bytes),
-        ("baton_database_wal_bytes", "Length of the database's write-ahead log.", overview.log_bytes),
-        ("baton_disk_free_bytes", "Room on the file system of the data.", overview.room.free_bytes),
-        ("baton_disk_size_bytes", "Size of the file system of the data.", overview.room.bytes),
+        ("baton_database_bytes", "Length of the database's file.", counts.database_bytes),
+        ("baton_database_wal_bytes", "Length of the database's write-ahead log.", counts.log_bytes),
+        ("baton_disk_free_bytes", "Room on the file system of the data.", counts.room.free_bytes),
+        ("baton_disk_size_bytes", "Size of the file system of the data.", counts.room.bytes),
     ] {
         text.number(Kind::Gauge, name, help, bytes);
     }

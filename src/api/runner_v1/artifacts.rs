@@ -3,7 +3,7 @@
 use super::payload::Job;
 use super::{TOKEN, TOKEN_HEADER, TOKEN_ONLY, params, token_of};
 use crate::api::Api;
-use crate::api::shared::upload::{self, Words};
+use crate::api::shared::upload::{self, UploadWords};
 use crate::api::shared::{download, to_runner};
 use crate::coordinator::Upload;
 use crate::domain::build::BuildId;
@@ -14,7 +14,7 @@ use crate::http::{Request, Response};
 use serde_json::{Value, json};
 
 const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
-const UPLOAD: Words = Words { token_header: TOKEN_HEADER, fields: &[TOKEN, text("expire_in")] };
+const UPLOAD: UploadWords = UploadWords { token_header: TOKEN_HEADER, fields: &[TOKEN, text("expire_in")] };
 
 /// Answers `POST builds/:id/artifacts/authorize` (protocol 1.4).
 ///

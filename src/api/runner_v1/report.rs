@@ -1,12 +1,12 @@
 //! A runner reports on a build that it has (protocol 1.2).
 
 use super::{TOKEN, TOKEN_HEADER};
-use crate::api::shared::long_body::{self, Words};
+use crate::api::shared::long_body::{self, ReportWords};
 use crate::api::shared::{refused, to_runner};
 use crate::api::{Api, answer_to};
 use crate::coordinator::{Report, Updated};
 use crate::domain::build::{BuildId, FailureReason, Status};
-use crate::domain::end::{End, Progress};
+use crate::domain::end::{End, Reported};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::http::params::{Field, Params, Shape, text};
@@ -16,7 +16,7 @@ use serde_json::Value;
 /// `info` is not kept: what matters of it came with the request for the build.
 const FIELDS: &[Field] = &[TOKEN, text("state"), Field { name: "info", shape: Shape::Object(&[]) }];
 
-const WORDS: Words = Words { token_header: TOKEN_HEADER, fields: FIELDS, progress };
+const WORDS: ReportWords = ReportWords { token_header: TOKEN_HEADER, fields: FIELDS, reported };
 
 /// Answers `PUT builds/:id`.
 ///
@@ -24,7 +24,7 @@ const WORDS: Words = Words { token_header: TOKEN_HEADER, fields: FIELDS, progres
 /// As [`crate::coordinator::Coordinator::update_build`]; those of the body.
 pub fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
     let sent = long_body::read(api, request, id, &WORDS)?;
-    let end = progress(&sent.params).and_then(Progress::end);
+    let end = reported(&sent.params).and_then(Reported::end);
     let report = Report { id, token: sent.token, end, trace: sent.trace, now };
     let memory = sent.memory;
     Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
@@ -40,10 +40,10 @@ pub fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Time
 }
 
 /// The state, which counts when it is an end.
-fn progress(params: &Params) -> Option<Progress> {
+fn reported(params: &Params) -> Option<Reported> {
     Some(match params.text("state")? {
-        "success" => Progress::Ended(End { status: Status::Success, reason: None }),
-        "failed" => Progress::Ended(End { status: Status::Failed, reason: Some(FailureReason::ScriptFailure) }),
-        _ => Progress::Runs,
+        "success" => Reported::Ended(End { status: Status::Success, reason: None }),
+        "failed" => Reported::Ended(End { status: Status::Failed, reason: Some(FailureReason::ScriptFailure) }),
+        _ => Reported::Runs,
     })
 }

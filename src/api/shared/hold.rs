@@ -13,7 +13,7 @@ use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::Result;
-use crate::http::{Answer, Later, Response, Wake};
+use crate::http::{Answer, Held, Response, Wake};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,7 +78,7 @@ impl<W: Fn(&Got<'_>) -> Response + Send + 'static> Poll<W> {
             && !hold_time_max.is_zero()
             && self.ask.last_update.as_ref() == Some(&nothing.last_update)
         {
-            return Answer::Later(Box::new(HeldPoll {
+            return Answer::Held(Box::new(HeldPoll {
                 until: Instant::now() + hold_time_max,
                 runner: *runner,
                 nothing: nothing.clone(),
@@ -137,7 +137,7 @@ impl<W> Drop for HeldPoll<W> {
     }
 }
 
-impl<W: Fn(&Got<'_>) -> Response + Send + 'static> Later for HeldPoll<W> {
+impl<W: Fn(&Got<'_>) -> Response + Send + 'static> Held for HeldPoll<W> {
     fn begin(&mut self, wake: Wake) {
         let (runner, generation) = (self.runner, self.nothing.generation);
         self.waiting = Some(self.poll.coordinator.wait_for_build(runner, generation, move || wake.wake()));

@@ -9,7 +9,7 @@
 use super::token::{chosen, in_header};
 use crate::api::Api;
 use crate::domain::build::BuildId;
-use crate::domain::end::Progress;
+use crate::domain::end::Reported;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
 use crate::http::Request;
@@ -20,13 +20,13 @@ use crate::http::params::{
 use std::io::Read;
 
 /// A protocol's words for reports.
-pub struct Words {
+pub struct ReportWords {
     /// The header for tokens.
     pub token_header: &'static str,
     /// The parameters beside `trace`, the token among them.
     pub fields: &'static [Field],
     /// What they say of the build's state; `None`: nothing yet.
-    pub progress: fn(&Params) -> Option<Progress>,
+    pub reported: fn(&Params) -> Option<Reported>,
 }
 
 /// The body of a report.
@@ -46,19 +46,19 @@ pub struct LongBody {
 /// # Errors
 /// [`Kind::Invalid`], [`Kind::TooLarge`]; for long traces also [`Kind::Forbidden`] and [`Kind::NotFound`], as
 /// soon as they are known, and [`Kind::Busy`] when too many are under way.
-pub fn read(api: &Api, request: &mut Request<'_>, id: BuildId, words: &Words) -> Result<LongBody> {
+pub fn read(api: &Api, request: &mut Request<'_>, id: BuildId, words: &ReportWords) -> Result<LongBody> {
     let limits = api.coordinator.limits();
     let bytes = request.body_bytes.unwrap_or(limits.put_bytes_max);
     if bytes > limits.put_bytes_max {
         return Err(Error::new(Kind::TooLarge, format!("the body may have at most {} bytes", limits.put_bytes_max)));
     }
     let allowance = Allowance::new(limits.form_bytes_max);
-    let mut incoming = Incoming {
+    let mut arriving = Arriving {
         api,
         id,
         bytes,
         header: in_header(request, words.token_header),
-        progress: words.progress,
+        reported: words.reported,
         params: Params::of(words.fields),
         allowance: &allowance,
         stranger: request.stranger.take(),
@@ -66,31 +66,31 @@ pub fn read(api: &Api, request: &mut Request<'_>, id: BuildId, words: &Words) ->
         memory: None,
         trace: None,
     };
-    read_query(request, &mut incoming)?;
-    if bytes > limits.form_bytes_max && incoming.token().is_some() {
-        incoming.may_hold()?;
+    read_query(request, &mut arriving)?;
+    if bytes > limits.form_bytes_max && arriving.token().is_some() {
+        arriving.may_hold()?;
     }
-    read_params(request, &allowance, &mut incoming).map_err(|error| {
-        if error.kind == Kind::TooLarge && !incoming.is_known {
+    read_params(request, &allowance, &mut arriving).map_err(|error| {
+        if error.kind == Kind::TooLarge && !arriving.is_known {
             let why = format!("{}; a longer one must begin with its token", error.message);
             return Error::new(error.kind, why);
         }
         error
     })?;
-    let token = incoming.token();
-    let Incoming { params, trace, memory, .. } = incoming;
+    let token = arriving.token();
+    let Arriving { params, trace, memory, .. } = arriving;
     Ok(LongBody { token, params, trace, memory })
 }
 
 /// A report as it comes.
-struct Incoming<'a> {
+struct Arriving<'a> {
     api: &'a Api,
     id: BuildId,
     /// The most that the body can have.
     bytes: u64,
     /// The token in the header.
     header: Option<Token>,
-    progress: fn(&Params) -> Option<Progress>,
+    reported: fn(&Params) -> Option<Reported>,
     params: Params,
     allowance: &'a Allowance,
     /// The sender's place among those who have shown no token.
@@ -101,7 +101,7 @@ struct Incoming<'a> {
     trace: Option<Vec<u8>>,
 }
 
-impl Sink for Incoming<'_> {
+impl Sink for Arriving<'_> {
     fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool> {
         if name.outer != "trace" {
             return self.params.take(name, given);
@@ -119,7 +119,7 @@ impl Sink for Incoming<'_> {
     }
 }
 
-impl Incoming<'_> {
+impl Arriving<'_> {
     /// The token seen so far: the parameter wins over the header.
     fn token(&self) -> Option<Token> {
         chosen(&self.params, self.header.as_ref())
@@ -154,8 +154,8 @@ impl Incoming<'_> {
             self.memory = Some(self.api.strangers.reserve(self.form_bytes_max())?);
             return Ok(true);
         };
-        let progress = (self.progress)(&self.params);
-        let is_wanted = self.api.coordinator.authorize_report(self.id, Some(&token), progress)?;
+        let reported = (self.reported)(&self.params);
+        let is_wanted = self.api.coordinator.authorize_report(self.id, Some(&token), reported)?;
         self.is_known = true;
         self.stranger = None;
         self.allowance.raise_to(self.api.coordinator.limits().put_bytes_max);

@@ -26,7 +26,7 @@ use std::time::Instant;
 const FORM_SLACK_BYTES: u64 = 1 << 20;
 
 /// A protocol's words for uploads.
-pub struct Words {
+pub struct UploadWords {
     /// The header for tokens.
     pub token_header: &'static str,
     /// The parameters, the token among them.
@@ -64,7 +64,13 @@ pub fn answer(response: Result<Response>) -> Result<Answer> {
 ///
 /// # Errors
 /// As [`Coordinator::authorize_upload`]; [`Kind::Invalid`], [`Kind::TooLarge`], [`Kind::TooSlow`] for the body.
-pub fn receive(api: &Api, request: &mut Request<'_>, id: BuildId, words: &Words, now: Timestamp) -> Result<Uploaded> {
+pub fn receive(
+    api: &Api,
+    request: &mut Request<'_>,
+    id: BuildId,
+    words: &UploadWords,
+    now: Timestamp,
+) -> Result<Uploaded> {
     let mut params = Params::of_query(request, words.fields)?;
     let limits = api.coordinator.limits();
     let authorize = |token: Option<&Token>, bytes| api.coordinator.authorize_upload(id, token, bytes, now);

@@ -131,7 +131,7 @@ impl Coordinator {
     ) -> Result<Deed<Claim>> {
         let hash = token.ok_or_else(Error::forbidden)?.hash();
         let step = self.limits().seen_step();
-        if let Some((runner, nothing)) = self.idle.told(hash, info, step, now) {
+        if let Some((runner, nothing)) = self.told.nothing_for(hash, info, step, now) {
             // Who says nothing of what it knows is owed what other processes queued in this moment, too.
             let is_known = last_update == Some(nothing.last_update.as_str());
             let generation = if is_known { self.store.changes().generation() } else { self.store.look_at_queue()? };
@@ -157,17 +157,17 @@ impl Coordinator {
             // The generation is read in the snapshot that was searched, so that the answer holds for it.
             let nothing = nothing_as_of(runner.id, queue::generation(c)?);
             let id = runner.id;
-            self.idle.tell(hash, nothing.clone(), runner);
+            self.told.tell_nothing(hash, nothing.clone(), runner);
             Ok(Some(Claim::Nothing(id, nothing)))
         };
         // Who got a build last is likely to get another: then looking first is work done twice.
-        if !self.idle.got_build(hash)
+        if !self.told.got_build(hash)
             && let Some(answer) = self.store.read(look)?
         {
             return Ok(Deed::done(Ok(answer)));
         }
         let room = self.check_room();
-        let (profiles, idle) = (Arc::clone(&self.profiles), Arc::clone(&self.idle));
+        let (profiles, told) = (Arc::clone(&self.profiles), Arc::clone(&self.told));
         let info = info.clone();
         Ok(Deed::write(&self.store, move |c| {
             let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
@@ -179,7 +179,7 @@ impl Coordinator {
                 runners::touch(c, runner.id, &runner.info, now)?;
             }
             let candidate = profiles.candidate(c, &runner, Seen::Uncommitted)?;
-            idle.give_build(hash, candidate.is_some() && profiles.knows(&runner));
+            told.give_build(hash, candidate.is_some() && profiles.knows(&runner));
             let Some(id) = candidate else {
                 return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
             };

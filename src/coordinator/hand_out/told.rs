@@ -26,9 +26,9 @@ pub struct Nothing {
 
 /// What is remembered, by the hash of the runner's token.
 #[derive(Default)]
-pub struct Idle(Mutex<HashMap<TokenHash, Told>>);
+pub struct ToldRunners(Mutex<HashMap<TokenHash, LastAnswer>>);
 
-enum Told {
+enum LastAnswer {
     Nothing {
         runner: RunnerId,
         nothing: Nothing,
@@ -39,10 +39,10 @@ enum Told {
     Build,
 }
 
-impl Idle {
+impl ToldRunners {
     /// What the holder of this token was told, unless it is time to note that it lives, or it says something new
     /// of itself.
-    pub fn told(
+    pub fn nothing_for(
         &self,
         token: TokenHash,
         sent: &RunnerInfo,
@@ -50,35 +50,35 @@ impl Idle {
         now: Timestamp,
     ) -> Option<(RunnerId, Nothing)> {
         match self.all().get(&token)? {
-            Told::Nothing { runner, nothing, info, contacted_at } => {
+            LastAnswer::Nothing { runner, nothing, info, contacted_at } => {
                 let is_due = contacted_at.is_none_or(|at| now.since(at) >= step);
                 (info.includes(sent) && !is_due).then(|| (*runner, nothing.clone()))
             }
-            Told::Build => None,
+            LastAnswer::Build => None,
         }
     }
 
     /// Remembers that the holder of this token was told that there is nothing, with what is stored of it.
-    pub fn tell(&self, token: TokenHash, nothing: Nothing, runner: Runner) {
+    pub fn tell_nothing(&self, token: TokenHash, nothing: Nothing, runner: Runner) {
         let Runner { id, info, contacted_at, .. } = runner;
-        self.keep(token, Told::Nothing { runner: id, nothing, info, contacted_at });
+        self.keep(token, LastAnswer::Nothing { runner: id, nothing, info, contacted_at });
     }
 
     /// Whether the holder of this token was given a build.
     pub fn got_build(&self, token: TokenHash) -> bool {
-        matches!(self.all().get(&token), Some(Told::Build))
+        matches!(self.all().get(&token), Some(LastAnswer::Build))
     }
 
     /// Remembers that the holder of this token is given a build, or not.
     pub fn give_build(&self, token: TokenHash, is_given: bool) {
         if is_given {
-            self.keep(token, Told::Build);
+            self.keep(token, LastAnswer::Build);
         } else {
             self.all().remove(&token);
         }
     }
 
-    fn keep(&self, token: TokenHash, told: Told) {
+    fn keep(&self, token: TokenHash, told: LastAnswer) {
         let mut all = self.all();
         if all.len() >= RUNNERS_MAX {
             all.clear();
@@ -86,7 +86,7 @@ impl Idle {
         all.insert(token, told);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<TokenHash, Told>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<TokenHash, LastAnswer>> {
         lock(&self.0)
     }
 }

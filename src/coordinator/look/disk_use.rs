@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub use crate::store::usage::Taken;
 
 /// What takes how much room. Projects are looked at one after the other, while others write.
-pub struct Usage {
+pub struct DiskUse {
     /// Each project by name, oldest first.
     pub projects: Vec<(String, Taken)>,
     /// Bytes of the database: logs, and all that is known of builds.
@@ -23,7 +23,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// The database's.
-    pub fn usage(&self) -> Result<Usage> {
+    pub fn disk_use(&self) -> Result<DiskUse> {
         let mut taken: HashMap<ProjectId, Taken> = HashMap::new();
         let mut after = BuildId(0);
         loop {
@@ -41,7 +41,7 @@ impl Coordinator {
             let of_project = |id| taken.get(&id).copied().unwrap_or_default();
             let projects = projects::all(c)?.into_iter().map(|it| (it.name, of_project(it.id))).collect();
             let (database_bytes, database_free_bytes) = usage::database(c)?;
-            Ok(Usage { projects, database_bytes, database_free_bytes })
+            Ok(DiskUse { projects, database_bytes, database_free_bytes })
         })
     }
 }

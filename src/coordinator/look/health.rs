@@ -68,7 +68,7 @@ struct Checks {
 
 /// What a data directory holds, at one moment.
 #[derive(Debug)]
-pub struct Overview {
+pub struct Counts {
     /// Counts of builds and bytes.
     pub statistics: Statistics,
     /// The build that has been ready to be handed out for longest, and since when.
@@ -180,14 +180,14 @@ impl Coordinator {
     ///
     /// # Errors
     /// The database's or the file system's.
-    pub fn overview(&self, now: Timestamp) -> Result<Overview> {
+    pub fn counts(&self, now: Timestamp) -> Result<Counts> {
         let read = |c: &rusqlite::Connection| {
             Ok((statistics::load(c)?, builds::longest_pending(c)?, runners::count_states(c, now)?))
         };
         let (statistics, oldest_pending, runners) = self.store.read(read)?;
         let (database_bytes, log_bytes) = self.store.file_bytes()?;
         let room = self.artifacts.room()?;
-        Ok(Overview { statistics, oldest_pending, runners, database_bytes, log_bytes, room })
+        Ok(Counts { statistics, oldest_pending, runners, database_bytes, log_bytes, room })
     }
 }
 
@@ -285,10 +285,10 @@ mod tests {
         coordinator.pause_runner(paused.id, true).unwrap();
         coordinator.remove_runner(removed.id, minute(1)).unwrap();
         let states = |now| {
-            let overview = coordinator.overview(now).unwrap();
-            assert!(overview.database_bytes > 0 && overview.log_bytes > 0);
-            assert!(overview.room.free_bytes <= overview.room.bytes);
-            overview.runners.iter().map(|(state, count)| (state.as_str(), *count)).collect::<Vec<_>>()
+            let counts = coordinator.counts(now).unwrap();
+            assert!(counts.database_bytes > 0 && counts.log_bytes > 0);
+            assert!(counts.room.free_bytes <= counts.room.bytes);
+            counts.runners.iter().map(|(state, count)| (state.as_str(), *count)).collect::<Vec<_>>()
         };
         assert_eq!(states(minute(4)), [("online", 2), ("stale", 0), ("paused", 1), ("never_seen", 1)]);
         let id = crate::domain::build::BuildId(1);

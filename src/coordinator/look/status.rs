@@ -1,6 +1,6 @@
 //! How things stand, for the operator.
 
-use super::health::Overview;
+use super::health::Counts;
 use crate::coordinator::builds::Reasons;
 use crate::coordinator::upkeep::serving::{self, is_served};
 use crate::coordinator::{BuildReport, Coordinator};
@@ -16,7 +16,7 @@ pub struct Standing {
     /// When one last said so, to a second, or half a minute where power was lost; `None`: none has run.
     pub alive_at: Option<Timestamp>,
     /// What there is.
-    pub overview: Overview,
+    pub counts: Counts,
     /// The build that has been ready to be handed out for longest, and since when.
     pub oldest_pending: Option<(BuildReport, Timestamp)>,
     /// What runs.
@@ -38,11 +38,11 @@ impl Coordinator {
     /// The database's or the file system's.
     pub fn standing(&self, now: Timestamp) -> Result<Standing> {
         let is_served = is_served(&self.data)?;
-        let overview = self.overview(now)?;
+        let counts = self.counts(now)?;
         let mut reasons = Reasons::of(is_served, now);
         self.store.read(|c| {
             let alive_at = settings::alive_at(c)?.max(serving::alive_at(&self.data));
-            // Looked for anew: it may have been handed out since the overview.
+            // Looked for anew: it may have been handed out since the counts.
             let oldest_pending = match builds::longest_pending(c)? {
                 Some((id, since)) => builds::by_id(c, id, now)?.map(|build| (build, since)),
                 None => None,
@@ -60,7 +60,7 @@ impl Coordinator {
                 None => None,
             };
             let running = Running { builds: all.len(), longest };
-            Ok(Standing { is_served, alive_at, overview, oldest_pending, running })
+            Ok(Standing { is_served, alive_at, counts, oldest_pending, running })
         })
     }
 }

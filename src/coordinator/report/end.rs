@@ -7,7 +7,7 @@ use crate::coordinator::builds::finish;
 use crate::coordinator::life::touch;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
-use crate::domain::end::{End, Progress};
+use crate::domain::end::{End, Reported};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -98,17 +98,17 @@ impl Coordinator {
 
     /// Says whether the holder of `token` may report on this build, before a long trace is read, and
     /// whether a trace would be taken. A build that has ended takes none, but the report of its end may be repeated;
-    /// `progress` is what is known of it so far.
+    /// `reported` is what is known of it so far.
     ///
     /// # Errors
     /// As [`Coordinator::update_build`]; [`Kind::NotFound`] also if that would answer [`Updated::Gone`].
-    pub fn authorize_report(&self, id: BuildId, token: Option<&Token>, progress: Option<Progress>) -> Result<bool> {
+    pub fn authorize_report(&self, id: BuildId, token: Option<&Token>, reported: Option<Reported>) -> Result<bool> {
         let build = self.store.read(|c| build_for_put(c, id, token))?;
         if build.status == Status::Running || build.has_last_words() {
             return Ok(true);
         }
-        let is_repeated = |progress: Progress| progress.end().is_some_and(|end| end.status == build.status);
-        if build.erased_at.is_some() || !progress.is_none_or(is_repeated) {
+        let is_repeated = |reported: Reported| reported.end().is_some_and(|end| end.status == build.status);
+        if build.erased_at.is_some() || !reported.is_none_or(is_repeated) {
             return Err(Error::not_found(""));
         }
         Ok(false)

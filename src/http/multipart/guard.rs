@@ -34,16 +34,16 @@ enum Place {
 }
 
 /// Bytes read from the body and not yet passed on, at `start..end` of the buffer.
-struct Held {
+struct ReadAhead {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     body_ended: bool,
 }
 
-impl Held {
-    fn new() -> Held {
-        Held { buffer: vec![0; HELD_BYTES], start: 0, end: 0, body_ended: false }
+impl ReadAhead {
+    fn new() -> ReadAhead {
+        ReadAhead { buffer: vec![0; HELD_BYTES], start: 0, end: 0, body_ended: false }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -99,7 +99,7 @@ pub struct Guard<'a, R> {
     place: Place,
     /// Whether a delimiter may come at once, without the CRLF that belongs to it: at the start of body and data.
     at_line_start: bool,
-    held: Held,
+    held: ReadAhead,
     /// How many of the bytes held are known to be data, or preamble.
     data_bytes: usize,
     /// To be passed on to the crate, from `ready_start`.
@@ -120,7 +120,7 @@ impl<'a, R: Read> Guard<'a, R> {
             head_bytes_max: limits.head_bytes_max.min(PartLimits::HEAD_BYTES_MAX),
             place: Place::Preamble,
             at_line_start: true,
-            held: Held::new(),
+            held: ReadAhead::new(),
             data_bytes: 0,
             ready: Vec::new(),
             ready_start: 0,

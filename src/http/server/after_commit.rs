@@ -1,9 +1,9 @@
 //! Requests whose answers are on their way: of those that wait for the same commit, none keeps a thread.
 
 use super::connection::Connection;
-use super::held::{Held, broken, guarded};
+use super::held::{HeldRequest, broken, guarded};
 use super::{About, Shared, Task};
-use crate::http::message::{Answer, Finish, Response, Soon};
+use crate::http::message::{AfterCommit, Answer, Finish, Response};
 use crate::sync::lock;
 use std::sync::{Arc, Mutex};
 
@@ -27,18 +27,18 @@ impl Shared {
     /// Gives an answer now, or when it is there. Returns the connection if it may carry another request.
     pub(super) fn answer(self: &Arc<Self>, asked: Asked, answer: Answer) -> Option<Connection> {
         match answer {
-            Answer::Later(later) if self.may_hold() => {
-                self.hold(Held { asked, later });
+            Answer::Held(answer) if self.may_hold() => {
+                self.hold(HeldRequest { asked, answer });
                 None
             }
-            Answer::Soon(soon) => self.answer_soon(asked, soon),
-            answer @ (Answer::Now(_) | Answer::Later(_)) => self.send(asked, at_once(answer)),
+            Answer::AfterCommit(after) => self.answer_after_commit(asked, after),
+            answer @ (Answer::Now(_) | Answer::Held(_)) => self.send(asked, at_once(answer)),
         }
     }
 
     /// Begins what the answer waits for. If it is there at once, it is given at once, and the connection comes back if
     /// it may carry another request; else another worker gives it.
-    fn answer_soon(self: &Arc<Self>, asked: Asked, soon: Soon) -> Option<Connection> {
+    fn answer_after_commit(self: &Arc<Self>, asked: Asked, after: AfterCommit) -> Option<Connection> {
         let meeting = Arc::new(Mutex::new(Meeting::default()));
         let take = {
             let (shared, meeting) = (Arc::clone(self), Arc::clone(&meeting));
@@ -50,11 +50,11 @@ impl Shared {
                         None => return meeting.finish = Some(finish),
                     }
                 };
-                shared.work().soon -= 1;
+                shared.work().uncommitted -= 1;
                 shared.queue(Task::Finish(asked, finish));
             }
         };
-        soon.begin(take);
+        after.begin(take);
         let mut meeting = lock(&meeting);
         match meeting.finish.take() {
             Some(finish) => {
@@ -62,7 +62,7 @@ impl Shared {
                 self.finish(asked, finish)
             }
             None => {
-                self.work().soon += 1;
+                self.work().uncommitted += 1;
                 meeting.asked = Some(asked);
                 None
             }

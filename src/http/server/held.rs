@@ -1,9 +1,9 @@
 //! Requests that are answered later, and keep no thread until then.
 
+use super::after_commit::Asked;
 use super::connection::Connection;
-use super::soon::Asked;
 use super::{Shared, Task};
-use crate::http::message::{Later, Response, Wake};
+use crate::http::message::{Held, Response, Wake};
 use crate::http::sockets::Peeked;
 use crate::sync::lock;
 use mio::event::Event;
@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A request that waits for its answer.
-pub(super) struct Held {
+pub(super) struct HeldRequest {
     pub asked: Asked,
-    pub later: Box<dyn Later>,
+    pub answer: Box<dyn Held>,
 }
 
 impl Shared {
@@ -31,7 +31,7 @@ impl Shared {
     }
 
     /// Keeps a request until it is woken, its time is over, its client leaves, or the server stops.
-    pub(super) fn hold(self: &Arc<Self>, mut held: Held) {
+    pub(super) fn hold(self: &Arc<Self>, mut held: HeldRequest) {
         let id = held.asked.connection.id;
         let woken = Arc::new(AtomicBool::new(false));
         let wake = {
@@ -43,7 +43,7 @@ impl Shared {
                 }
             })
         };
-        held.later.begin(wake);
+        held.answer.begin(wake);
         lock(&self.held).insert(id, held);
         // What happened before it was there has found nobody.
         if woken.load(Ordering::SeqCst) || self.stopping.load(Ordering::SeqCst) {
@@ -87,10 +87,10 @@ impl Shared {
     /// may not know of connections that carry one request only.
     pub(super) fn resume_the_due(self: &Arc<Self>) {
         let now = Instant::now();
-        let has_left = |held: &Held| !held.asked.keep && self.has_left(&held.asked.connection);
+        let has_left = |held: &HeldRequest| !held.asked.keep && self.has_left(&held.asked.connection);
         let gone: Vec<_> = lock(&self.held).extract_if(|_, held| has_left(held)).collect();
         drop(gone);
-        let due = |held: &Held| held.later.until() <= now;
+        let due = |held: &HeldRequest| held.answer.until() <= now;
         let ids: Vec<usize> = lock(&self.held).iter().filter(|(_, held)| due(held)).map(|(id, _)| *id).collect();
         ids.into_iter().for_each(|id| self.resume(id));
     }
@@ -102,12 +102,12 @@ impl Shared {
     }
 
     /// Answers a held request, or holds it again. Returns the connection if it may carry another request.
-    pub(super) fn answer_held(self: &Arc<Self>, mut held: Held) -> Option<Connection> {
+    pub(super) fn answer_held(self: &Arc<Self>, mut held: HeldRequest) -> Option<Connection> {
         if self.has_left(&held.asked.connection) {
             return None;
         }
-        let last = held.later.until() <= Instant::now() || !self.may_hold();
-        let response = guarded(|| held.later.answer(last)).unwrap_or_else(|| Some(broken()));
+        let last = held.answer.until() <= Instant::now() || !self.may_hold();
+        let response = guarded(|| held.answer.answer(last)).unwrap_or_else(|| Some(broken()));
         let Some(response) = response else {
             self.hold(held);
             return None;

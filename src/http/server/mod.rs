@@ -6,23 +6,23 @@
 //!   bytes arrive it looks at them in the kernel's buffer (`recv` with `MSG_PEEK`), and lets a request pass
 //!   only when its head is complete, bounded and free of doubt (`gate.rs`);
 //! * a bounded number of **workers** each serve one such request at a time, and give the connection back. What waits for
-//!   a commit (`soon.rs`) or for a build (`held.rs`) keeps none of them meanwhile;
+//!   a commit (`after_commit.rs`) or for a build (`held.rs`) keeps none of them meanwhile;
 //! * whoever holds the [`HttpServer`] stops it.
 //!
 //! What must stay true: of a connection, no byte behind the request that was judged is taken; a connection whose
 //! request was not read to its end carries no further request; every wait has an end; nothing that befalls one
 //! connection holds up the others.
 
+mod after_commit;
 mod connection;
 mod held;
 mod parking;
-mod soon;
 mod workers;
 
+use self::after_commit::Asked;
 use self::connection::Connection;
-use self::held::Held;
+use self::held::HeldRequest;
 use self::parking::{Parking, TOO_LATE};
-use self::soon::Asked;
 use super::budget::Budget;
 use super::gate::Head;
 use super::message::{Answer, Finish, Method, Note, Request};
@@ -114,7 +114,7 @@ struct Shared {
     handler: Box<Handler>,
     limits: Limits,
     parking: Parking,
-    held: Mutex<HashMap<usize, Held>>,
+    held: Mutex<HashMap<usize, HeldRequest>>,
     work: Mutex<Work>,
     worker_ended: Condvar,
     waker: Waker,
@@ -147,7 +147,7 @@ struct Work {
     /// Workers that wait in the middle of a request.
     waiting: usize,
     /// Requests that wait for an answer soon, without a worker.
-    soon: usize,
+    uncommitted: usize,
     /// Most workers that run at a time, apart from those,
     running_max: usize,
     /// and what that is when none of them hangs.
@@ -161,7 +161,7 @@ impl Work {
 
     /// Whether a request is under way.
     fn is_busy(&self) -> bool {
-        self.threads > 0 || self.soon > 0 || !self.ready.is_empty()
+        self.threads > 0 || self.uncommitted > 0 || !self.ready.is_empty()
     }
 
     /// How many may run: more for a crowd, so that nobody stands behind all of it.
@@ -185,7 +185,7 @@ enum Task {
     /// A request; with whether something has arrived behind it.
     Serve(Connection, Head, bool),
     /// Another look at a request that is held.
-    Resume(Held),
+    Resume(HeldRequest),
     /// An answer that can be made now.
     Finish(Asked, Finish),
 }
@@ -285,7 +285,7 @@ impl HttpServer {
         while work.is_busy() && Instant::now() < deadline {
             work = whole(self.shared.worker_ended.wait_timeout(work, TICK)).0;
         }
-        let given_up = work.threads + work.soon;
+        let given_up = work.threads + work.uncommitted;
         drop(work);
         // What was parked after the poller had ended: it would keep everything alive that the handler holds.
         self.shared.parking.clear();

@@ -1,9 +1,9 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
+use super::after_commit::{Asked, at_once};
 use super::connection::Connection;
 use super::held::{broken, guarded};
 use super::parking::Waits;
-use super::soon::{Asked, at_once};
 use super::{About, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::blocking::{self, Crew};
 use crate::http::body::{Incoming, Source};
@@ -33,7 +33,7 @@ impl Shared {
     pub(super) fn queue(self: &Arc<Self>, task: Task) {
         let mut work = self.work();
         match task {
-            Task::Serve(connection, ..) if work.ready.len() + work.soon >= self.limits.workers_max => {
+            Task::Serve(connection, ..) if work.ready.len() + work.uncommitted >= self.limits.workers_max => {
                 drop(work);
                 connection.refuse(503, "every worker is busy");
                 self.parking.park(connection, Waits::Closing);

@@ -6,7 +6,7 @@ use super::*;
 use baton::http::peers::Peers;
 use baton::http::server::{HttpServer, bind};
 use baton::http::traffic::Traffic;
-use baton::http::{Answer, Later, Response as Answered, Wake};
+use baton::http::{Answer, Held, Response as Answered, Wake};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ struct Slow {
     is_eager: bool,
 }
 
-impl Later for Slow {
+impl Held for Slow {
     fn begin(&mut self, wake: Wake) {
         self.is_kept.store(false, Ordering::SeqCst);
         if self.is_eager {
@@ -104,7 +104,7 @@ impl Server {
             move |request: &mut baton::http::Request<'_>| match request.path.as_str() {
                 path @ ("/later" | "/eager") => {
                     let number = seen.made.fetch_add(1, Ordering::SeqCst);
-                    Answer::Later(Box::new(Slow {
+                    Answer::Held(Box::new(Slow {
                         seen: Arc::clone(&seen),
                         begun: begun.clone(),
                         is_ready: is_ready(number),
