@@ -1,7 +1,7 @@
 //! Projects and their CI tokens.
 
 use super::Coordinator;
-use super::builds::finish;
+use super::builds::finish::finish;
 use super::upkeep::retention::{Removal, step_aside};
 use crate::domain::build::{ProjectId, Status, check_repo_url, check_word};
 use crate::domain::text::did_you_mean::nearest;
@@ -61,6 +61,14 @@ pub fn named(c: &Connection, name: &str) -> Result<Project> {
 }
 
 impl Coordinator {
+    /// The names of all projects.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn project_names(&self) -> Result<Vec<String>> {
+        self.store.read(|c| Ok(projects::all(c)?.into_iter().map(|project| project.name).collect()))
+    }
+
     /// Adds a project.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Runners: registration by themselves, and by the operator.
 
 use super::Coordinator;
-use super::builds::finish;
+use super::builds::finish::finish;
 use crate::domain::build::{FailureReason, Status};
 use crate::domain::runner::{Runner, RunnerAtWork, RunnerId, RunningBuild};
 use crate::domain::tags::Tags;

@@ -7,6 +7,8 @@ pub mod download;
 pub mod hold;
 pub mod long_body;
 pub mod patch;
+#[cfg(test)]
+mod tests;
 pub mod token;
 pub mod upload;
 pub mod version;

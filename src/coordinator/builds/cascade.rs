@@ -172,7 +172,7 @@ mod tests {
     fn cancel_first(coordinator: &Coordinator) {
         let end = |c: &Connection| {
             let build = builds::state(c, BuildId(1))?.unwrap();
-            crate::coordinator::builds::finish(c, &build, Status::Canceled, None, Timestamp(2))
+            crate::coordinator::builds::finish::finish(c, &build, Status::Canceled, None, Timestamp(2))
         };
         coordinator.store.write(end).unwrap();
     }

@@ -1,17 +1,18 @@
 //! Builds as operators deal with them: queue, list, cancel, retry, erase.
 
 pub(super) mod cascade;
+pub(super) mod finish;
+pub(super) mod reasons;
 
+use self::finish::finish;
+use self::reasons::Reasons;
 use super::Coordinator;
-use super::runners::at_work;
 use super::upkeep::serving::is_served;
-use crate::domain::build::{Build, BuildId, FailureReason, NewBuild, Status, after_needs};
-use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason};
-use crate::domain::runner::RunnerAtWork;
+use crate::domain::build::{Build, BuildId, NewBuild, Status, after_needs};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
-use crate::store::builds::{self, BuildState, Filter};
-use crate::store::{artifacts, projects, traces};
+use crate::store::builds::{self, Filter};
+use crate::store::{artifacts, traces};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -195,85 +196,6 @@ fn add_build(c: &Connection, new: &mut NewBuild, now: Timestamp) -> Result<Build
     builds::insert(c, new, project.id, new.timeout_s.unwrap_or(project.timeout_s), status, now)
 }
 
-/// Ends a build, and decides about those that wait for it.
-///
-/// # Errors
-/// [`Kind::Conflict`] if the build may not change so.
-pub fn finish(
-    c: &Connection,
-    build: &BuildState,
-    to: Status,
-    reason: Option<FailureReason>,
-    now: Timestamp,
-) -> Result<()> {
-    builds::change_status(c, build.id, build.status, to, reason, now)?;
-    if build.status == Status::Running {
-        traces::finish(c, build.id)?;
-    }
-    cascade::after_end(c, build.id, now)
-}
-
 fn with_reasons(c: &Connection, list: Vec<Build>, mut reasons: Reasons) -> Result<Vec<BuildReport>> {
     list.into_iter().map(|build| Ok(BuildReport { pending_reason: reasons.of_build(c, &build)?, build })).collect()
-}
-
-/// Why builds wait. Runners are looked at once, and once for all builds that ask for the same.
-pub struct Reasons {
-    is_served: bool,
-    now: Timestamp,
-    runners: Option<Vec<RunnerAtWork>>,
-    known: HashMap<Asked, String>,
-}
-
-impl Reasons {
-    /// As of `now`, for whom a server runs or not.
-    pub fn of(is_served: bool, now: Timestamp) -> Reasons {
-        Reasons { is_served, now, runners: None, known: HashMap::new() }
-    }
-
-    /// Why this build waits; `None` if it does not.
-    pub fn of_build(&mut self, c: &Connection, build: &Build) -> Result<Option<String>> {
-        match build.status {
-            Status::Created => waits_for(c, build).map(Some),
-            Status::Pending => self.of_pending(c, build).map(Some),
-            Status::Running | Status::Success | Status::Failed | Status::Canceled | Status::Skipped => Ok(None),
-        }
-    }
-
-    fn of_pending(&mut self, c: &Connection, build: &Build) -> Result<String> {
-        if !self.is_served {
-            return Ok(UNSERVED.to_owned());
-        }
-        let has_sources = builds::has_sources(c, build.id)?;
-        let asked = Asked { project: build.project_id, tags: build.tags.clone(), has_sources };
-        if let Some(reason) = self.known.get(&asked) {
-            return Ok(reason.clone());
-        }
-        let runners = match self.runners.take() {
-            Some(runners) => runners,
-            None => at_work(c)?,
-        };
-        let reason = pending_reason(&asked, self.runners.insert(runners), self.now);
-        self.known.insert(asked, reason.clone());
-        Ok(reason)
-    }
-}
-
-fn waits_for(c: &Connection, build: &Build) -> Result<String> {
-    let mut open = Vec::new();
-    for id in &build.needs {
-        let needed = builds::state(c, *id)?.filter(|needed| needed.status != Status::Success);
-        open.extend(needed.map(|needed| (needed.id, needed.status)));
-    }
-    Ok(needs_reason(&open))
-}
-
-impl Coordinator {
-    /// The names of all projects.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn project_names(&self) -> Result<Vec<String>> {
-        self.store.read(|c| Ok(projects::all(c)?.into_iter().map(|project| project.name).collect()))
-    }
 }

@@ -1,7 +1,7 @@
 //! How things stand, for the operator.
 
 use super::health::Counts;
-use crate::coordinator::builds::Reasons;
+use crate::coordinator::builds::reasons::Reasons;
 use crate::coordinator::upkeep::serving::{self, is_served};
 use crate::coordinator::{BuildReport, Coordinator};
 use crate::domain::build::Build;

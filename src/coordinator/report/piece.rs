@@ -5,7 +5,7 @@
 
 use super::maskers::Maskers;
 use crate::coordinator::auth::{Purpose, build_for};
-use crate::coordinator::builds::finish;
+use crate::coordinator::builds::finish::finish;
 use crate::coordinator::life::touch;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};

@@ -1,7 +1,7 @@
 //! What must happen without anybody asking: builds whose runners are gone end, expired artifacts go.
 
 use crate::coordinator::Coordinator;
-use crate::coordinator::builds::finish;
+use crate::coordinator::builds::finish::finish;
 use crate::domain::build::{FailureReason, Status};
 use crate::domain::time::Timestamp;
 use crate::error::Result;

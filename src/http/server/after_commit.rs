@@ -2,19 +2,10 @@
 
 use super::connection::Connection;
 use super::held::{HeldRequest, broken, guarded};
-use super::{About, Shared, Task};
+use super::{Asked, Shared, Task};
 use crate::http::message::{AfterCommit, Answer, Finish, Response};
 use crate::sync::lock;
 use std::sync::{Arc, Mutex};
-
-/// A request that was read to its end, and how it is to be answered.
-pub(super) struct Asked {
-    /// Carries the request.
-    pub connection: Connection,
-    /// Whether the connection may carry another request.
-    pub keep: bool,
-    pub about: About,
-}
 
 /// Where those meet that have the request and that have its answer.
 #[derive(Default)]

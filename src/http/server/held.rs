@@ -1,8 +1,7 @@
 //! Requests that are answered later, and keep no thread until then.
 
-use super::after_commit::Asked;
 use super::connection::Connection;
-use super::{Shared, Task};
+use super::{Asked, Shared, Task};
 use crate::http::message::{Held, Response, Wake};
 use crate::http::sockets::Peeked;
 use crate::sync::lock;

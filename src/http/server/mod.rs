@@ -19,7 +19,6 @@ mod held;
 mod parking;
 mod workers;
 
-use self::after_commit::Asked;
 use self::connection::Connection;
 use self::held::HeldRequest;
 use self::parking::{Parking, TOO_LATE};
@@ -188,6 +187,15 @@ enum Task {
     Resume(HeldRequest),
     /// An answer that can be made now.
     Finish(Asked, Finish),
+}
+
+/// A request that was read to its end, and how it is to be answered.
+struct Asked {
+    /// Carries the request.
+    connection: Connection,
+    /// Whether the connection may carry another request.
+    keep: bool,
+    about: About,
 }
 
 /// What is known of a request that is to be answered.

@@ -1,10 +1,10 @@
 //! The workers: threads that each serve one request at a time, and end when they are too many.
 
-use super::after_commit::{Asked, at_once};
+use super::after_commit::at_once;
 use super::connection::Connection;
 use super::held::{broken, guarded};
 use super::parking::Waits;
-use super::{About, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
+use super::{About, Asked, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::blocking::{self, Crew};
 use crate::http::body::{Incoming, Source};
 use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
