@@ -48,7 +48,9 @@ const TABLE: [Endpoint<Handler>; 5] = [
             drop(memory);
             match updated? {
                 Updated::Accepted(_) => Ok(Response::empty(200).into()),
-                other @ (Updated::Gone(_) | Updated::TraceTooLarge | Updated::Refused(_)) => Err(Error::internal(format!("{other:?}"))),
+                other @ (Updated::Gone(_) | Updated::TraceTooLarge | Updated::Refused(_)) => {
+                    Err(Error::internal(format!("{other:?}")))
+                }
             }
         }))
     }),

@@ -435,8 +435,12 @@ pub fn read_body(request: &mut Request<'_>, bytes_max: u64) -> Result<Vec<u8>> {
     Ok(body)
 }
 
-/// Why a body could not be read, as ours.
+/// Why a body could not be read, as ours. What befell us while it was read is no fault of its sender, and stays what it is.
 pub fn body_error(error: io::Error) -> Error {
+    let error = match error.downcast::<Error>() {
+        Ok(own) => return own,
+        Err(error) => error,
+    };
     if error.kind() == io::ErrorKind::FileTooLarge {
         return Error::new(Kind::TooLarge, error.to_string());
     }
@@ -462,5 +466,23 @@ pub fn parts_error(error: PartsError<Error>) -> Error {
     match error {
         PartsError::Each(error) => error,
         PartsError::Body(error) => multipart_error(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_ours_while_a_body_is_read_is_not_its_senders() {
+        for (error, kind) in [
+            (io::Error::other(Error::new(Kind::Busy, "database: locked")), Kind::Busy),
+            (io::Error::other("anything else"), Kind::Invalid),
+            (io::ErrorKind::UnexpectedEof.into(), Kind::Invalid),
+            (io::ErrorKind::TimedOut.into(), Kind::TooSlow),
+            (Allowance::new(5).over(), Kind::TooLarge),
+        ] {
+            assert_eq!(body_error(error).kind, kind);
+        }
     }
 }
