@@ -1,7 +1,7 @@
 //! What is spoken over HTTP: a room for each protocol, which only translates between requests and deeds, and `shared/`,
 //! which holds what several of them need.
 //!
-//! What must stay true: a protocol is one line of [`PROTOCOLS`]. Which endpoints there are (404, 405 with its `Allow`, the
+//! What must stay true: a protocol is one line of `PROTOCOLS`. Which endpoints there are (404, 405 with its `Allow`, the
 //! routes in the log and the metrics) follows from its table, and its room knows no other room but `shared/`.
 
 mod elsewhere;
