@@ -23,8 +23,8 @@
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
-//! Beside `src/`: `schema.sql` is the commented data model, `tests/it/` speaks to whole servers,
-//! `docs/reliability.md` says which test shows which promise; `examples/` has test suites that use a server of their own,
+//! Beside `src/`: `schema.sql` is the commented data model. `tests/it/` speaks to whole servers in under a minute,
+//! `tests/siege/` attacks, kills and fills them; `tests/harness/` starts them for both. `docs/reliability.md` says which test shows which promise; `examples/` has test suites that use a server of their own,
 //! `packaging/` what a service manager needs.
 //!
 //! # What must stay true

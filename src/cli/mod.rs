@@ -22,7 +22,7 @@ mod words;
 
 /// The tests beside the code and those of the whole program say in the same way that they are skipped.
 #[cfg(test)]
-#[path = "../../tests/it/harness/skip.rs"]
+#[path = "../../tests/harness/skip.rs"]
 mod skip;
 
 use crate::coordinator::Coordinator;

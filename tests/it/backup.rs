@@ -1,9 +1,7 @@
 //! `baton backup` and `baton check`: copies that are whole, and damage that is named.
 
-mod load;
-
+use crate::harness::command::{baton, done, refused, text};
 use crate::harness::*;
-use baton::coordinator::Checked;
 use baton::coordinator::check;
 use baton::domain::build::Status;
 use baton::limits::Limits;
@@ -12,43 +10,8 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// Runs `baton` in a process of its own, as operators do beside a server.
-fn baton(data: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
-    command.env_remove("BATON_DATA").env_remove("RUST_LOG").arg("--data").arg(data).args(arguments);
-    command.output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// What a command that must succeed prints.
-#[track_caller]
-fn done(output: &Output) -> String {
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// The one line that a command that must be refused gives as the reason.
-#[track_caller]
-fn refused(output: &Output) -> String {
-    let reason = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{}{reason}", text(&output.stdout));
-    assert_eq!(reason.lines().count(), 1, "{reason}");
-    reason
-}
-
-#[track_caller]
-fn expect_well(data: &Path) -> Checked {
-    let checked = check(data).unwrap();
-    assert!(checked.problems.is_empty(), "{:#?}", checked.problems);
-    checked
-}
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> =

@@ -1,7 +1,7 @@
 //! For test suites: a server with data for a while, which says in JSON where it is.
 
+use crate::harness::served::{Served, begin_long_patch, running, wait_for};
 use crate::harness::*;
-use crate::supervisor::{Served, begin_long_patch, running, wait_for};
 use baton::limits::Limits;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -1,7 +1,7 @@
 //! What the server says in its log.
 
+use crate::harness::served::{Served, serve, wait_for};
 use crate::harness::{Connection, Request, add_project, ask, claimed, new_build, new_runner, patch, queue, upload};
-use crate::supervisor::{Served, serve, wait_for};
 use baton::coordinator::Coordinator;
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;

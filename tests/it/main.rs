@@ -1,4 +1,5 @@
-//! The tests that speak to a whole server, over sockets, as runners and operators do.
+//! The tests that speak to a whole server, over sockets, as runners and operators do: those that one runs all day, under
+//! a minute. What attacks, kills, fills or takes long is in `siege`.
 //!
 //! `harness` starts servers and speaks HTTP; then there is a file for each endpoint (`register`, `update`, `trace`,
 //! `artifacts`, `runners`) and one for each promise. Numbers in comments ("row 12") are those of the behaviours
@@ -6,7 +7,7 @@
 //!
 //! | rows | why |
 //! | --- | --- |
-//! | 14 | claims are atomic: nobody loses a race, so there is no 409; `race` shows it |
+//! | 14 | claims are atomic: nobody loses a race, so there is no 409; `race` in `siege` shows it |
 //! | 15 | there is no registry, so `credentials` never has an entry (16: the key is there) |
 //! | 20 | projects have no switch for shared runners |
 //! | 21 | there are no triggers; its secret variable is in `variables` |
@@ -26,34 +27,23 @@
 )]
 
 mod artifacts;
-mod attacks;
 mod backup;
-mod big;
-mod bytes;
 mod changes;
-mod clock;
-mod crash;
 mod curl;
-mod docs;
 mod encodings;
 mod ephemeral;
 mod examples;
 mod first;
 mod fixtures;
-mod full_disk;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod hold;
 mod last_update;
-mod life;
 mod logs;
 mod masking;
-mod misdirected;
-mod moved;
 mod needs;
 mod packaging;
 mod parameters;
-mod proxy;
-mod race;
 mod recovery;
 mod register;
 mod retention;
@@ -62,10 +52,7 @@ mod scripts;
 mod secrets;
 mod settings;
 mod space;
-mod supervisor;
-mod systemd;
 mod tidy;
-mod tls;
 mod tokens;
 mod trace;
 mod trace_model;

@@ -1,6 +1,6 @@
 //! What operators set: by options, by variables, by files with secrets.
 
-use crate::attacks::victim::Victim;
+use crate::harness::victim::Victim;
 use crate::harness::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -48,3 +48,31 @@ fn every_test_that_is_skipped_says_so_by_the_one_way_there_is() {
     };
     expect_none(prints, "`harness::skipped` says it");
 }
+
+/// Whether `src` or a half of the tests has this module, or, with its last word, a function of a module.
+fn is_there(path: &str) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file_of = |half: &str, words: &[&str]| {
+        let folder = words.iter().fold(root.join(half), |folder, word| folder.join(word));
+        [folder.with_extension("rs"), folder.join("mod.rs")].into_iter().find(|file| file.is_file())
+    };
+    let words: Vec<&str> = path.trim_end_matches("::").split("::").collect();
+    let (name, module) = words.split_last().expect("a word");
+    ["tests/it", "tests/siege", "src"].iter().any(|half| {
+        let has_function = |file: PathBuf| std::fs::read_to_string(file).unwrap().contains(&format!("fn {name}("));
+        file_of(half, &words).is_some() || file_of(half, module).is_some_and(has_function)
+    })
+}
+
+#[test]
+fn the_tests_that_show_the_promises_are_there() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let is_path = |word: &&str| {
+        word.contains("::") && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
+    };
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let missing: Vec<&str> = named.into_iter().filter(|path| !is_there(path)).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "docs/reliability.md names tests that are not there");
+}

@@ -172,7 +172,7 @@ fn requests_are_counted_by_route_method_and_status_and_claims_by_outcome() {
     raw.send_raw(b"GET / HTTP/2.0\r\n\r\n");
     raw.read("GET").expect(505);
     // An answer is counted when it is out.
-    let seen = crate::supervisor::wait_for("all counts", || {
+    let seen = crate::harness::served::wait_for("all counts", || {
         let seen = metrics(&baton);
         let count = seen.sum("baton_http_requests_total") - seen.sum_of("baton_http_requests_total", "/-/metrics");
         (count == 7.0 && seen.sum("baton_http_refusals_total") == 1.0).then_some(seen)
@@ -211,11 +211,11 @@ fn polls_that_are_held_are_counted_while_they_are_and_by_what_comes_of_them() {
     // Whoever leaves meanwhile is no answer.
     let mut leaving = crate::harness::Connection::open(baton.address());
     leaving.send_raw(&asks.bytes());
-    crate::supervisor::wait_for("a held poll", || {
+    crate::harness::served::wait_for("a held poll", || {
         (metrics(&baton).value("baton_held_polls", &[]) == 1.0).then_some(())
     });
     drop(leaving);
-    crate::supervisor::wait_for("its end", || {
+    crate::harness::served::wait_for("its end", || {
         let seen = metrics(&baton);
         let left = seen.value("baton_claims_total", &[("outcome", "left")]);
         (left == 1.0 && seen.value("baton_held_polls", &[]) == 0.0).then_some(())

@@ -1,7 +1,6 @@
 //! What carries requests that are answered later, without a coordinator: a handler of the test's own decides when there
 //! is an answer.
 
-use super::leaving::{WAYS, Way, leave};
 use super::*;
 use baton::http::peers::Peers;
 use baton::http::server::{HttpServer, bind};
