@@ -1,4 +1,7 @@
 //! A coordinator that listens: the library's front door.
+//!
+//! `LIBSQLITE3_FLAGS` in `.cargo/config.toml` says how SQLite is compiled, in this tree only. A program that uses the library
+//! gets SQLite as its own tree says; nothing that Baton promises needs these flags, but speed does.
 
 use crate::api::Api;
 use crate::background::Background;
