@@ -307,7 +307,7 @@ fn copy(
         // Its end is looked for, too: then the checksum is compared.
         let count = match from.read(&mut piece) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read.map_err(damaged)?,
+            read => read.map_err(|error| damaged(format!("{}: {error}", place.display())))?,
         };
         let bytes = piece.get(..count).unwrap_or_default();
         left = left
