@@ -9,9 +9,6 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 pub type Files = Vec<String>;
 
 /// Puts the row of a build's artifacts in the place of an earlier one; returns the earlier one's files.
-///
-/// # Errors
-/// The database's.
 pub fn replace(
     c: &Connection,
     id: BuildId,
@@ -33,9 +30,6 @@ pub fn replace(
 }
 
 /// Removes the row of a build's artifacts, if there is one; returns its files.
-///
-/// # Errors
-/// The database's.
 pub fn remove(c: &Connection, id: BuildId) -> Result<Files> {
     let files: Option<(String, Option<String>)> = c
         .prepare_cached("DELETE FROM artifacts WHERE build_id = ?1 RETURNING path, metadata_path")?
@@ -45,9 +39,6 @@ pub fn remove(c: &Connection, id: BuildId) -> Result<Files> {
 }
 
 /// A build's artifacts, unless there are none or they have expired by `now`.
-///
-/// # Errors
-/// The database's.
 pub fn of_build(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<ArtifactsFile>> {
     let mut statement = c.prepare_cached(
         "SELECT path, filename, size, sha256, expire_at FROM artifacts
@@ -66,9 +57,6 @@ pub fn of_build(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Ar
 }
 
 /// Builds whose artifacts have expired by `now`.
-///
-/// # Errors
-/// The database's.
 pub fn expired(c: &Connection, now: Timestamp) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached("SELECT build_id FROM artifacts WHERE expire_at <= ?1 LIMIT 1000")?;
     let rows = statement.query_map([now.0], |row| row.get(0).map(BuildId))?;
@@ -92,9 +80,6 @@ const SELECT: &str =
     "SELECT build_id, path, filename, size, sha256, expire_at, metadata_path, uploaded_at FROM artifacts";
 
 /// The artifacts of up to a thousand builds after `after`, in the order of the builds, expired ones included.
-///
-/// # Errors
-/// The database's.
 pub fn page(c: &Connection, after: BuildId) -> Result<Vec<Stored>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE build_id > ?1 ORDER BY build_id LIMIT 1000"))?;
     let rows = statement.query_map([after.0], stored)?;
@@ -102,9 +87,6 @@ pub fn page(c: &Connection, after: BuildId) -> Result<Vec<Stored>> {
 }
 
 /// A build's artifacts, expired ones included.
-///
-/// # Errors
-/// The database's.
 pub fn stored_of_build(c: &Connection, id: BuildId) -> Result<Option<Stored>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE build_id = ?1"))?;
     Ok(statement.query_row([id.0], stored).optional()?)
@@ -126,9 +108,6 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
 }
 
 /// How many builds have artifacts, and their bytes.
-///
-/// # Errors
-/// The database's.
 pub fn total(c: &Connection) -> Result<(u64, u64)> {
     let row =
         c.query_row("SELECT count(*), coalesce(sum(size), 0) FROM artifacts", [], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -136,18 +115,12 @@ pub fn total(c: &Connection) -> Result<(u64, u64)> {
 }
 
 /// Whether a row names this file.
-///
-/// # Errors
-/// The database's.
 pub fn is_named(c: &Connection, name: &str) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE path = ?1 OR metadata_path = ?1)";
     Ok(c.prepare_cached(sql)?.query_row([name], |row| row.get(0))?)
 }
 
 /// Every file that a row names.
-///
-/// # Errors
-/// The database's.
 pub fn all_files(c: &Connection) -> Result<std::collections::HashSet<String>> {
     let mut statement = c.prepare(
         "SELECT path FROM artifacts UNION ALL SELECT metadata_path FROM artifacts WHERE metadata_path IS NOT NULL",

@@ -72,9 +72,6 @@ pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 }
 
 /// Adds a checked build in `status`, with the timeout decided.
-///
-/// # Errors
-/// The database's.
 pub fn insert(
     c: &Connection,
     new: &NewBuild,
@@ -113,9 +110,6 @@ pub fn insert(
 }
 
 /// The narrow row of this build.
-///
-/// # Errors
-/// The database's.
 pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     let mut statement = c.prepare_cached(
         "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at FROM builds WHERE id = ?1",
@@ -160,9 +154,6 @@ pub fn spec(c: &Connection, id: BuildId) -> Result<Spec> {
 /// The oldest pending build with one of these sets of tags, of this project or of all.
 ///
 /// One index look-up a set: the rest of the queue costs nothing.
-///
-/// # Errors
-/// The database's.
 pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId>) -> Result<Option<BuildId>> {
     let mut oldest: Option<i64> = None;
     let mut statement = c.prepare_cached(match project {
@@ -182,9 +173,6 @@ pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectI
 }
 
 /// The same of builds with sources only: who is behind many without waits for a look at each of them.
-///
-/// # Errors
-/// The database's.
 pub fn oldest_pending_with_sources(
     c: &Connection,
     tag_sets: &[i64],
@@ -205,9 +193,6 @@ pub fn oldest_pending_with_sources(
 }
 
 /// Whether a runner fetches something for this build: it or its project names a repository.
-///
-/// # Errors
-/// The database's.
 pub fn has_sources(c: &Connection, id: BuildId) -> Result<bool> {
     let mut statement = c.prepare_cached(
         "SELECT coalesce(s.repo_url, p.repo_url) IS NOT NULL FROM builds b
@@ -217,9 +202,6 @@ pub fn has_sources(c: &Connection, id: BuildId) -> Result<bool> {
 }
 
 /// How many pending builds there are with one of these sets of tags, of `project` or of all; at most `max`.
-///
-/// # Errors
-/// The database's.
 pub fn count_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId>, max: usize) -> Result<usize> {
     let mut count = 0;
     let mut statement = c.prepare_cached(match project {
@@ -243,9 +225,6 @@ pub fn count_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId
 }
 
 /// Hands a pending build to a runner. False: it is not pending any more.
-///
-/// # Errors
-/// The database's.
 pub fn start(
     c: &Connection,
     id: BuildId,
@@ -268,9 +247,6 @@ pub fn start(
 
 /// Puts a build back into the queue that [`start`] has taken out, if nothing was heard of it since. Returns whether that
 /// was so.
-///
-/// # Errors
-/// The database's.
 pub fn give_back(c: &Connection, id: BuildId, hash: TokenHash) -> Result<bool> {
     let changed = c
         .prepare_cached(
@@ -315,9 +291,6 @@ pub fn change_status(
 }
 
 /// Notes that the build's runner lives.
-///
-/// # Errors
-/// The database's.
 pub fn touch(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
     c.prepare_cached("UPDATE builds SET seen_at = :now WHERE id = :id")?
         .execute(named_params! {":now": now.0, ":id": id.0})?;
@@ -341,9 +314,6 @@ pub struct Running {
 }
 
 /// All running builds.
-///
-/// # Errors
-/// The database's.
 pub fn running(c: &Connection) -> Result<Vec<Running>> {
     let mut statement = c.prepare_cached(
         "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s, deadline_at, runner_id FROM builds
@@ -363,9 +333,6 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
 }
 
 /// Whether a running build has had all the time that it may run.
-///
-/// # Errors
-/// The database's.
 pub fn is_time_over(c: &Connection, id: BuildId, now: Timestamp) -> Result<bool> {
     let mut statement =
         c.prepare_cached("SELECT coalesce(?2 - started_at >= timeout_s * 1000, 0) FROM builds WHERE id = ?1")?;
@@ -373,9 +340,6 @@ pub fn is_time_over(c: &Connection, id: BuildId, now: Timestamp) -> Result<bool>
 }
 
 /// Forgets the readable tokens of builds that were canceled before `before`: their runners have gone silent.
-///
-/// # Errors
-/// The database's.
 pub fn forget_tokens(c: &Connection, before: Timestamp) -> Result<()> {
     c.prepare_cached(
         "UPDATE builds SET token = NULL WHERE status = 'canceled' AND token IS NOT NULL AND finished_at < ?1",
@@ -385,26 +349,17 @@ pub fn forget_tokens(c: &Connection, before: Timestamp) -> Result<()> {
 }
 
 /// Notes that the build's trace and artifacts were erased.
-///
-/// # Errors
-/// The database's.
 pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
     c.execute("UPDATE builds SET erased_at = :now WHERE id = :id", named_params! {":now": now.0, ":id": id.0})?;
     Ok(())
 }
 
 /// The builds that this one needs.
-///
-/// # Errors
-/// The database's.
 pub fn needs(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
     ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", id.0)
 }
 
 /// The builds that this runner has at present.
-///
-/// # Errors
-/// The database's.
 pub fn running_on(c: &Connection, runner: RunnerId) -> Result<Vec<BuildId>> {
     ids(c, "SELECT id FROM builds WHERE runner_id = ?1 AND status = 'running' ORDER BY id", runner.0)
 }
@@ -416,9 +371,6 @@ fn ids(c: &Connection, sql: &str, parameter: i64) -> Result<Vec<BuildId>> {
 }
 
 /// Whether some running build that needs `id` holds the token of this hash.
-///
-/// # Errors
-/// The database's.
 pub fn is_token_of_dependent(c: &Connection, id: BuildId, token: TokenHash) -> Result<bool> {
     let mut statement = c.prepare_cached(
         "SELECT b.token_hash FROM build_needs n JOIN builds b ON b.id = n.build_id
@@ -444,9 +396,6 @@ pub fn token(c: &Connection, id: BuildId) -> Result<Token> {
 }
 
 /// How many builds are in each state that some build is in, counted one by one.
-///
-/// # Errors
-/// The database's.
 pub fn count(c: &Connection) -> Result<Vec<(Status, u64)>> {
     let mut statement = c.prepare_cached("SELECT status, count(*) FROM builds GROUP BY status")?;
     let rows = statement.query_map([], |row| Ok((status(row, 0)?, row.get(1)?)))?;
@@ -471,9 +420,6 @@ pub(super) const LONGEST_PENDING: &str = "
 
 /// The build that has been ready to be handed out for longest, of those that are first in line for their sets of tags,
 /// and since when.
-///
-/// # Errors
-/// The database's.
 pub fn longest_pending(c: &Connection) -> Result<Option<(BuildId, Timestamp)>> {
     let mut statement = c.prepare_cached(LONGEST_PENDING)?;
     Ok(statement.query_row([], |row| Ok((BuildId(row.get(0)?), Timestamp(row.get(1)?)))).optional()?)
@@ -498,9 +444,6 @@ impl Tokens {
 }
 
 /// The tokens that must be masked in this build's trace.
-///
-/// # Errors
-/// The database's.
 pub fn tokens(c: &Connection, id: BuildId) -> Result<Tokens> {
     let mut statement = c.prepare_cached(
         "SELECT b.token, p.ci_token, p.repo_url FROM builds b JOIN projects p ON p.id = b.project_id WHERE b.id = ?1",
@@ -511,9 +454,6 @@ pub fn tokens(c: &Connection, id: BuildId) -> Result<Tokens> {
 
 /// What else must be masked in this build's trace: the values of secret variables, and what is secret in the URLs of
 /// repositories, in all forms in which they can be read. The build's own never change.
-///
-/// # Errors
-/// The database's.
 pub fn secret_values(c: &Connection, id: BuildId) -> Result<BTreeSet<String>> {
     let mut statement = c.prepare_cached(
         "SELECT s.variables, s.repo_url, p.repo_url FROM build_specs s

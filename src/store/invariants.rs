@@ -63,9 +63,6 @@ const MISCOUNTED: &str =
 const LITESTREAM: [&str; 2] = ["_litestream_seq", "_litestream_lock"];
 
 /// Takes Litestream's tables out of a copy: where it does not look after the file, nobody needs them.
-///
-/// # Errors
-/// The database's.
 pub fn drop_litestream(c: &Connection) -> Result<()> {
     LITESTREAM.iter().try_for_each(|table| Ok(c.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?))
 }

@@ -93,9 +93,6 @@ pub fn check_current(connection: &Connection) -> Result<()> {
 }
 
 /// Type and name of all that the schema of this file has, as in `table builds`.
-///
-/// # Errors
-/// The database's.
 pub fn schema_names(connection: &Connection) -> Result<BTreeSet<String>> {
     let mut statement = connection
         .prepare("SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?;
@@ -104,9 +101,6 @@ pub fn schema_names(connection: &Connection) -> Result<BTreeSet<String>> {
 }
 
 /// What [`schema_names`] says of a new file.
-///
-/// # Errors
-/// The database's.
 pub fn new_schema_names() -> Result<BTreeSet<String>> {
     let connection = Connection::open_in_memory()?;
     connection.execute_batch(include_str!("../../schema.sql"))?;

@@ -149,18 +149,12 @@ impl Store {
     }
 
     /// The queue's generation as it is stored, whoever moved it.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn look_at_queue(&self) -> Result<u64> {
         self.changes.look(|| self.readers.read_one(queue::generation))
     }
 
     /// Waits until the queue's generation is another than `seen`, or there may be something else to do for those who
     /// wait. Returns the generation.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn wait_for_change(&self, seen: u64) -> Result<u64> {
         self.changes.wait(seen, || self.readers.read_one(queue::generation))
     }

@@ -59,42 +59,27 @@ pub fn insert(
 }
 
 /// The project of this id.
-///
-/// # Errors
-/// The database's.
 pub fn by_id(c: &Connection, id: ProjectId) -> Result<Option<Project>> {
     Ok(c.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?.query_row([id.0], project).optional()?)
 }
 
 /// The project of this name, whatever its case.
-///
-/// # Errors
-/// The database's.
 pub fn by_name(c: &Connection, name: &str) -> Result<Option<Project>> {
     Ok(c.prepare_cached(&format!("{SELECT} WHERE name = ?1"))?.query_row([name], project).optional()?)
 }
 
 /// Whether the CI token of this project has this hash.
-///
-/// # Errors
-/// The database's.
 pub fn has_ci_token(c: &Connection, id: ProjectId, token: TokenHash) -> Result<bool> {
     let mut statement = c.prepare_cached("SELECT ci_token_hash = ?2 FROM projects WHERE id = ?1")?;
     Ok(statement.query_row(rusqlite::params![id.0, token.0], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
 /// The project whose CI token has this hash.
-///
-/// # Errors
-/// The database's.
 pub fn by_ci_token(c: &Connection, token: TokenHash) -> Result<Option<Project>> {
     Ok(c.prepare_cached(&format!("{SELECT} WHERE ci_token_hash = ?1"))?.query_row([token.0], project).optional()?)
 }
 
 /// All projects, oldest first.
-///
-/// # Errors
-/// The database's.
 pub fn all(c: &Connection) -> Result<Vec<Project>> {
     let mut statement = c.prepare(&format!("{SELECT} ORDER BY id"))?;
     let rows = statement.query_map([], project)?;
@@ -102,9 +87,6 @@ pub fn all(c: &Connection) -> Result<Vec<Project>> {
 }
 
 /// Replaces a project's CI token.
-///
-/// # Errors
-/// The database's.
 pub fn set_ci_token(c: &Connection, id: ProjectId, ci_token: &Token) -> Result<()> {
     c.execute(
         "UPDATE projects SET ci_token = :ci_token, ci_token_hash = :hash WHERE id = :id",
@@ -139,9 +121,6 @@ pub struct Belongings {
 }
 
 /// What belongs to a project. Reads all builds.
-///
-/// # Errors
-/// The database's.
 pub fn belongings(c: &Connection, id: ProjectId) -> Result<Belongings> {
     let mut statement = c.prepare(
         "SELECT count(*), count(*) FILTER (WHERE finished_at IS NULL),
@@ -154,9 +133,6 @@ pub fn belongings(c: &Connection, id: ProjectId) -> Result<Belongings> {
 }
 
 /// The newest of a project's builds that have not ended, at most so many.
-///
-/// # Errors
-/// The database's.
 pub fn newest_unfinished(c: &Connection, id: ProjectId, limit: usize) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached(
         "SELECT id FROM builds WHERE project_id = :id AND finished_at IS NULL ORDER BY id DESC LIMIT :limit",

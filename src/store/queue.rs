@@ -7,9 +7,6 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 /// The present generation.
-///
-/// # Errors
-/// The database's.
 pub fn generation(c: &Connection) -> Result<u64> {
     Ok(c.prepare_cached("SELECT generation FROM queue_state")?.query_row([], |row| row.get(0))?)
 }
@@ -23,9 +20,6 @@ pub struct QueueKey([u8; 16]);
 
 impl QueueKey {
     /// The key of this installation.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn load(c: &Connection) -> Result<QueueKey> {
         Ok(QueueKey(c.query_row("SELECT queue_key FROM settings", [], |row| row.get(0))?))
     }

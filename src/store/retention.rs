@@ -45,9 +45,6 @@ const IS_PAST: &str = "b.finished_at <= :ended_by AND NOT EXISTS
      WHERE n.needs_id = b.id AND waiting.finished_at IS NULL)";
 
 /// Looks at the next `rows` builds after `after`.
-///
-/// # Errors
-/// The database's.
 pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<Slice> {
     let last: Option<i64> = c
         .prepare_cached("SELECT max(id) FROM (SELECT id FROM builds WHERE id > :after ORDER BY id LIMIT :rows)")?
@@ -81,9 +78,6 @@ pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<
 
 /// Removes a build with its log and the row of its artifacts, and returns their files. `None`: it is not past
 /// keeping, any more or at all. Builds that have ended and needed it stay, and forget that they did.
-///
-/// # Errors
-/// The database's.
 pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> {
     let is_past = c
         .prepare_cached(&format!("SELECT 1 FROM builds b WHERE b.id = :id AND {IS_PAST}"))?

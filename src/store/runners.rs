@@ -46,9 +46,6 @@ fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
 }
 
 /// The row of this set of tags, made if there is none.
-///
-/// # Errors
-/// The database's.
 pub fn tag_set(c: &Connection, tags: &Tags) -> Result<i64> {
     let text = serde_json::to_string(tags)?;
     let known =
@@ -61,9 +58,6 @@ pub fn tag_set(c: &Connection, tags: &Tags) -> Result<i64> {
 }
 
 /// Every set of tags that a build or runner has had.
-///
-/// # Errors
-/// The database's.
 pub fn tag_sets(c: &Connection) -> Result<Vec<(i64, Tags)>> {
     let mut statement = c.prepare_cached("SELECT id, tags FROM tag_sets")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, super::from_json(row, 1)?)))?;
@@ -71,9 +65,6 @@ pub fn tag_sets(c: &Connection) -> Result<Vec<(i64, Tags)>> {
 }
 
 /// Adds a runner.
-///
-/// # Errors
-/// The database's.
 pub fn insert(c: &Connection, new: &NewRunner, token: TokenHash, now: Timestamp) -> Result<RunnerId> {
     let tag_set_id = tag_set(c, &new.tags)?;
     c.execute(
@@ -89,9 +80,6 @@ pub fn insert(c: &Connection, new: &NewRunner, token: TokenHash, now: Timestamp)
 }
 
 /// Whether the token of this runner has this hash; a removed runner's has none.
-///
-/// # Errors
-/// The database's.
 pub fn has_token(c: &Connection, id: RunnerId, token: TokenHash) -> Result<bool> {
     let mut statement = c.prepare_cached("SELECT token_hash = ?2 FROM runners WHERE id = ?1")?;
     let is_same =
@@ -100,26 +88,17 @@ pub fn has_token(c: &Connection, id: RunnerId, token: TokenHash) -> Result<bool>
 }
 
 /// The runner that holds the token of this hash.
-///
-/// # Errors
-/// The database's.
 pub fn by_token(c: &Connection, token: TokenHash) -> Result<Option<Runner>> {
     Ok(c.prepare_cached(&format!("{SELECT} WHERE r.token_hash = ?1"))?.query_row([token.0], runner).optional()?)
 }
 
 /// The runner of this id, unless it was removed.
-///
-/// # Errors
-/// The database's.
 pub fn by_id(c: &Connection, id: RunnerId) -> Result<Option<Runner>> {
     let sql = format!("{SELECT} WHERE r.id = ?1 AND r.removed_at IS NULL");
     Ok(c.prepare_cached(&sql)?.query_row([id.0], runner).optional()?)
 }
 
 /// All runners that were not removed, oldest first.
-///
-/// # Errors
-/// The database's.
 pub fn all(c: &Connection) -> Result<Vec<Runner>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE r.removed_at IS NULL ORDER BY r.id"))?;
     let rows = statement.query_map([], runner)?;
@@ -127,9 +106,6 @@ pub fn all(c: &Connection) -> Result<Vec<Runner>> {
 }
 
 /// How many runners are in each state.
-///
-/// # Errors
-/// The database's.
 pub fn count_states(c: &Connection, now: Timestamp) -> Result<Vec<(RunnerState, u64)>> {
     // By the index of tokens, in which those that were removed are not: they may be many.
     let mut statement = c.prepare_cached(
@@ -149,9 +125,6 @@ pub fn count_states(c: &Connection, now: Timestamp) -> Result<Vec<(RunnerState, 
 }
 
 /// Notes what a runner said of itself, and when.
-///
-/// # Errors
-/// The database's.
 pub fn touch(c: &Connection, id: RunnerId, info: &RunnerInfo, now: Timestamp) -> Result<()> {
     c.prepare_cached("UPDATE runners SET info = :info, contacted_at = :now WHERE id = :id")?
         .execute(named_params! {":info": serde_json::to_string(info)?, ":now": now.0, ":id": id.0})?;
@@ -159,9 +132,6 @@ pub fn touch(c: &Connection, id: RunnerId, info: &RunnerInfo, now: Timestamp) ->
 }
 
 /// Changes what a runner is called and what it takes.
-///
-/// # Errors
-/// The database's.
 pub fn update(c: &Connection, id: RunnerId, description: &str, tags: &Tags, run_untagged: bool) -> Result<()> {
     let tag_set_id = tag_set(c, tags)?;
     c.execute(
@@ -175,18 +145,12 @@ pub fn update(c: &Connection, id: RunnerId, description: &str, tags: &Tags, run_
 }
 
 /// Pauses or resumes a runner.
-///
-/// # Errors
-/// The database's.
 pub fn set_paused(c: &Connection, id: RunnerId, paused: bool) -> Result<()> {
     c.execute("UPDATE runners SET paused = :paused WHERE id = :id", named_params! {":paused": paused, ":id": id.0})?;
     Ok(())
 }
 
 /// Ends a runner's token; the row stays for the builds that name it.
-///
-/// # Errors
-/// The database's.
 pub fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {
     c.execute(
         "UPDATE runners SET token_hash = NULL, removed_at = :now WHERE id = :id",

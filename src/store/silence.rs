@@ -7,18 +7,12 @@ use rusqlite::{Connection, named_params};
 use std::time::Duration;
 
 /// Puts off when a running build is given up.
-///
-/// # Errors
-/// The database's.
 pub fn put_off(c: &Connection, id: BuildId, deadline: Timestamp) -> Result<()> {
     c.execute("UPDATE builds SET deadline_at = ?1 WHERE id = ?2 AND status = 'running'", [deadline.0, id.0])?;
     Ok(())
 }
 
 /// Forgives the runners of all running builds a time in which no server ran.
-///
-/// # Errors
-/// The database's.
 pub fn forgive_silence(c: &Connection, silence_ms: i64) -> Result<()> {
     c.execute("UPDATE builds SET seen_at = seen_at + ?1 WHERE status = 'running'", [silence_ms])?;
     Ok(())
@@ -26,9 +20,6 @@ pub fn forgive_silence(c: &Connection, silence_ms: i64) -> Result<()> {
 
 /// Moves with the clock what silence and deadlines of running builds are counted from. What was noted in the time
 /// `since` to `now` may have been noted by the new clock already, and is left, as far as that can be.
-///
-/// # Errors
-/// The database's.
 pub fn move_times(c: &Connection, by_ms: i64, since: Timestamp, now: Timestamp, grace: Duration) -> Result<()> {
     c.execute(
         "UPDATE builds SET

@@ -70,9 +70,6 @@ impl Statistics {
 }
 
 /// What is counted at present.
-///
-/// # Errors
-/// The database's.
 pub fn load(c: &Connection) -> Result<Statistics> {
     let (trace_bytes, artifact_bytes) = c
         .prepare_cached("SELECT traces, artifacts FROM stored_bytes")?

@@ -48,9 +48,6 @@ impl TraceRow {
 }
 
 /// The build's trace; an empty one if nothing was stored yet.
-///
-/// # Errors
-/// The database's.
 pub fn of_build(c: &Connection, id: BuildId) -> Result<TraceRow> {
     let row = c
         .prepare_cached("SELECT number, size, carry FROM traces WHERE build_id = ?1")?
@@ -86,18 +83,12 @@ pub fn replace(c: &Connection, id: BuildId, data: &[u8], carry: &[u8]) -> Result
 }
 
 /// Removes the trace; its segments are left to [`collect`].
-///
-/// # Errors
-/// The database's.
 pub fn remove(c: &Connection, id: BuildId) -> Result<()> {
     c.prepare_cached("DELETE FROM traces WHERE build_id = ?1")?.execute([id.0])?;
     Ok(())
 }
 
 /// A new number that no build has. It is collected unless it is spared, or attached.
-///
-/// # Errors
-/// The database's.
 pub fn new_detached(c: &Connection) -> Result<i64> {
     let number = next_number(c)?;
     c.prepare_cached("INSERT INTO detached_traces (number) VALUES (?1)")?.execute([number])?;
@@ -130,18 +121,12 @@ pub fn attach(c: &Connection, id: BuildId, number: i64, size: u64, carry: &[u8])
 }
 
 /// Whether [`collect`] has something to do.
-///
-/// # Errors
-/// The database's.
 pub fn is_any_detached(c: &Connection, spared: &BTreeSet<i64>) -> Result<bool> {
     Ok(!detached(c, spared, 1)?.is_empty())
 }
 
 /// Removes up to `steps_max` segments and numbers of detached traces that are not `spared`. Returns how many
 /// segments.
-///
-/// # Errors
-/// The database's.
 pub fn collect(c: &Connection, spared: &BTreeSet<i64>, steps_max: usize) -> Result<usize> {
     let (mut left, mut removed) = (steps_max, 0);
     for number in detached(c, spared, steps_max)? {
@@ -165,9 +150,6 @@ pub fn collect(c: &Connection, spared: &BTreeSet<i64>, steps_max: usize) -> Resu
 }
 
 /// Gives back the unused end of the last segment and forgets the carry, when the build has ended.
-///
-/// # Errors
-/// The database's.
 pub fn finish(c: &Connection, id: BuildId) -> Result<()> {
     let trace = of_build(c, id)?;
     c.prepare_cached("UPDATE traces SET carry = x'' WHERE build_id = ?1 AND carry <> x''")?.execute([id.0])?;

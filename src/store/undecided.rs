@@ -5,9 +5,6 @@ use crate::error::Result;
 use rusqlite::Connection;
 
 /// The next builds after `after` in state `created` that need this one.
-///
-/// # Errors
-/// The database's.
 pub fn waiting_for(c: &Connection, id: BuildId, after: BuildId, count_max: usize) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached(
         "SELECT n.build_id FROM build_needs n JOIN builds b ON b.id = n.build_id
@@ -19,9 +16,6 @@ pub fn waiting_for(c: &Connection, id: BuildId, after: BuildId, count_max: usize
 }
 
 /// The next builds in state `created` with ids above `after`.
-///
-/// # Errors
-/// The database's.
 pub fn created_after(c: &Connection, after: BuildId, count_max: usize) -> Result<Vec<BuildId>> {
     let mut statement =
         c.prepare_cached("SELECT id FROM builds WHERE status = 'created' AND id > ?1 ORDER BY id LIMIT ?2")?;
@@ -32,9 +26,6 @@ pub fn created_after(c: &Connection, after: BuildId, count_max: usize) -> Result
 
 /// Builds that have ended, of which those that need them are not all decided yet: each with the last that is. Known to
 /// the connection that writes, and to no other process.
-///
-/// # Errors
-/// The database's.
 pub fn leave(c: &Connection, ended: &[(BuildId, BuildId)]) -> Result<()> {
     let mut statement = c.prepare_cached("INSERT INTO temp.undecided (needs_id, after_id) VALUES (?1, ?2)")?;
     for (id, after) in ended {
@@ -44,9 +35,6 @@ pub fn leave(c: &Connection, ended: &[(BuildId, BuildId)]) -> Result<()> {
 }
 
 /// Takes the newest of what [`leave`] left.
-///
-/// # Errors
-/// The database's.
 pub fn take(c: &Connection, count_max: usize) -> Result<Vec<(BuildId, BuildId)>> {
     let mut statement = c.prepare_cached(
         "DELETE FROM temp.undecided WHERE rowid IN (SELECT rowid FROM temp.undecided ORDER BY rowid DESC LIMIT ?1)

@@ -46,9 +46,6 @@ pub struct Page {
 }
 
 /// The next builds after `after`.
-///
-/// # Errors
-/// The database's.
 pub fn page(c: &Connection, after: BuildId) -> Result<Page> {
     let mut statement = c.prepare_cached(
         "SELECT b.project_id, count(*), coalesce(sum(t.size), 0), coalesce(sum(a.size), 0), max(b.id)
@@ -68,9 +65,6 @@ pub fn page(c: &Connection, after: BuildId) -> Result<Page> {
 }
 
 /// Bytes of the database, and how many of them are in free pages.
-///
-/// # Errors
-/// The database's.
 pub fn database(c: &Connection) -> Result<(u64, u64)> {
     let pragma = |name| c.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let page_bytes = pragma("page_size")?;

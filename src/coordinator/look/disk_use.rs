@@ -20,9 +20,6 @@ pub struct DiskUse {
 
 impl Coordinator {
     /// What takes how much room. Looks at every build, which takes a second or so for a million of them.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn disk_use(&self) -> Result<DiskUse> {
         let mut taken: HashMap<ProjectId, Taken> = HashMap::new();
         let mut after = BuildId(0);

@@ -135,9 +135,6 @@ impl Coordinator {
     }
 
     /// Whether the database can be read: in a moment, also while others write, however long they take.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn check_reading(&self) -> Result<()> {
         self.store.read(crate::store::queue::generation).map(drop)
     }

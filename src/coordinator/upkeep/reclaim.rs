@@ -33,9 +33,6 @@ impl Coordinator {
     /// Gives back the room of what was removed; of much, a part. To be called every second: then 100 MB are back
     /// within half a minute, and the writer is busy with it for at most a twentieth of the time. Returns whether
     /// there may be more.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn reclaim(&self) -> Result<bool> {
         let are_segments_left = repeat(REMOVALS_PER_RUN_MAX, || self.collect_some())?;
         let are_pages_left = repeat(RETURNS_PER_RUN_MAX, || self.give_back_some())?;

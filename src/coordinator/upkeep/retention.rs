@@ -64,9 +64,6 @@ impl Coordinator {
     }
 
     /// Removes all builds that are `past` keeping. Returns what they took.
-    ///
-    /// # Errors
-    /// The database's.
     pub(in crate::coordinator) fn prune_past(&self, past: Past, removal: Removal) -> Result<Taken> {
         let (mut pruned, mut after) = (Taken::default(), BuildId(0));
         loop {
@@ -81,9 +78,6 @@ impl Coordinator {
 
     /// Removes some of the builds that ended longer ago than the server is to keep them. To be called every few
     /// seconds: each call goes on where the one before it stopped, and begins anew at the end. Returns what they took.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn retire(&self, now: Timestamp) -> Result<Taken> {
         let mut pruned = Taken::default();
         let Some(keep) = self.limits().keep_builds else { return Ok(pruned) };

@@ -103,9 +103,6 @@ impl Coordinator {
     }
 
     /// Says that a server serves. To be called every half minute, and when it ends.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn say_alive(&self, now: Timestamp) -> Result<()> {
         self.store.write(move |c| settings::set_alive_at(c, now))
     }

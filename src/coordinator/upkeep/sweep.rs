@@ -61,9 +61,6 @@ impl Coordinator {
     /// counted from: neither makes a runner's silence longer or shorter. `at` is the same moment by a clock that cannot
     /// be set and stands still while the machine sleeps. To be called each second, and before each
     /// [`Coordinator::sweep`].
-    ///
-    /// # Errors
-    /// The database's.
     pub fn notice_absence(&self, now: Timestamp, at: Instant) -> Result<()> {
         let Some(Jump { ms, within }) = self.looked.jump(now, at) else { return Ok(()) };
         let by = Duration::from_millis(ms.unsigned_abs());
@@ -78,9 +75,6 @@ impl Coordinator {
     }
 
     /// Ends builds whose runner is lost or that ran too long, and removes expired artifacts.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn sweep(&self, now: Timestamp) -> Result<Swept> {
         let mut swept = Swept::default();
         let verdict = |running: &Running| verdict(running, self.limits(), now);

@@ -31,9 +31,6 @@ const SELECT: &str =
      LEFT JOIN artifacts a ON a.build_id = b.id AND coalesce(a.expire_at > :now, 1)";
 
 /// A build as operators see it. Artifacts that have expired by `now` do not show.
-///
-/// # Errors
-/// The database's.
 pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.id = :id"))?;
     let build = statement.query_row(named_params! {":now": now.0, ":id": id.0}, build).optional()?;
@@ -41,9 +38,6 @@ pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build
 }
 
 /// Builds as operators see them, newest first. Artifacts that have expired by `now` do not show.
-///
-/// # Errors
-/// The database's.
 pub fn list(c: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Build>> {
     let mut statement = c.prepare_cached(&format!(
         "{SELECT} WHERE (:project IS NULL OR b.project_id = :project) AND (:status IS NULL OR b.status = :status)

@@ -6,18 +6,12 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Pages of the file that hold nothing.
-///
-/// # Errors
-/// The database's.
 pub fn free_pages(c: &Connection) -> Result<u64> {
     Ok(c.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
 }
 
 /// Makes the database smaller by up to `pages` free pages: the last pages of the file take their places. Returns
 /// how many are left free.
-///
-/// # Errors
-/// The database's.
 pub fn give_back(c: &Connection, pages: u64) -> Result<u64> {
     // Each step of the statement gives back one page; `execute_batch` would take one.
     let mut statement = c.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
@@ -39,9 +33,6 @@ pub fn longer_file(c: &Connection) -> Result<Option<String>> {
 }
 
 /// Brings the write-ahead log into the file, as far as nobody reads or writes an older state; nobody waits for it.
-///
-/// # Errors
-/// The database's.
 pub fn checkpoint(path: &Path) -> Result<()> {
     // On a connection of its own, so that the writer goes on meanwhile.
     let connection = open(path, Access::Write)?;
