@@ -1,4 +1,4 @@
--- Baton's data model, version 3. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 5. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -70,10 +70,15 @@ CREATE TABLE builds (
     -- AUTOINCREMENT: an id is never used twice, also after builds were pruned.
     id             INTEGER PRIMARY KEY AUTOINCREMENT,
     project_id     INTEGER NOT NULL REFERENCES projects (id),
-    status         TEXT NOT NULL CHECK (status IN
-        ('created', 'pending', 'running', 'success', 'failed', 'canceled', 'skipped')),
-    failure_reason TEXT CHECK (failure_reason IN
-        ('script_failure', 'runner_lost', 'timed_out', 'trace_too_large')),
+    -- The words of states and reasons are in src/domain/build.rs, and what must be true of a build in each state in
+    -- src/store/invariants.rs, by which `baton check` finds others: SQLite changes no CHECK of a table that is there.
+    status         TEXT NOT NULL,
+    -- NULL for builds that have not failed.
+    failure_reason TEXT,
+    -- The reason in the runner's own word, where that is none of ours; NULL: it said none.
+    failure_text   TEXT,
+    -- How the script ended, as the runner says; NULL: it did not say.
+    exit_code      INTEGER,
     tag_set_id     INTEGER NOT NULL REFERENCES tag_sets (id),
     runner_id      INTEGER REFERENCES runners (id),
     -- Readable while the build runs: the register response carries it and the trace is masked for it. A
@@ -90,11 +95,13 @@ CREATE TABLE builds (
     -- When it is given up as timed out; NULL: its timeout and a grace after its start. Set when that moment
     -- passed while no server ran, since its runner is then still trying to say how it ended.
     deadline_at    INTEGER,
+    -- When artifacts were refused for their size: a failure after that is for that reason. NULL: never, or others
+    -- were taken since.
+    artifacts_refused_at INTEGER,
     erased_at      INTEGER,
-    CHECK ((status = 'failed') = (failure_reason IS NOT NULL)),
-    CHECK (token IS NOT NULL OR status <> 'running'),
-    CHECK (token IS NULL OR status IN ('running', 'canceled')),
-    CHECK ((status IN ('success', 'failed', 'canceled', 'skipped')) = (finished_at IS NOT NULL))
+    -- The build that this one repeats, which may have been pruned since; NULL: none.
+    retry_of       INTEGER,
+    CHECK (token IS NULL OR started_at IS NOT NULL)
 ) STRICT;
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';
 CREATE INDEX builds_pending_of_project ON builds (project_id, tag_set_id, id) WHERE status = 'pending';
@@ -114,17 +121,18 @@ CREATE TABLE build_specs (
     before_sha      TEXT,
     is_tag          INTEGER NOT NULL CHECK (is_tag IN (0, 1)),
     repo_url        TEXT,
-    commands        TEXT NOT NULL,
     allow_git_fetch INTEGER NOT NULL CHECK (allow_git_fetch IN (0, 1)),
-    -- JSON object, passed through to the runner.
-    options         TEXT NOT NULL,
-    -- JSON array of {key, value, public[, file]}; the values of secret ones are masked in the trace.
+    -- JSON object, as src/domain/spec.rs has it: script, image, services, artifacts, cache, ...
+    spec            TEXT NOT NULL,
+    -- JSON array of {key, value, public[, file][, expand]}; the values of secret ones are masked in the trace.
     variables       TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE build_needs (
-    build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
-    needs_id INTEGER NOT NULL REFERENCES builds (id),
+    build_id  INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
+    needs_id  INTEGER NOT NULL REFERENCES builds (id),
+    -- Whether the artifacts of the one go along to the other.
+    artifacts INTEGER NOT NULL DEFAULT 1 CHECK (artifacts IN (0, 1)),
     PRIMARY KEY (build_id, needs_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX build_needs_by_needs ON build_needs (needs_id);

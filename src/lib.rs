@@ -14,7 +14,7 @@
 //! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
 //! | [`http`] | requests and responses as values, and the server that carries them; `headers/`: what the values of headers mean; `http/wire.rs` alone knows tiny_http |
 //! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`: what operators do; `look/`: how things stand; `copy/`: backup and check; `upkeep/`: what happens by itself |
-//! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write |
+//! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write; `keywords/`: what GitLab's keywords mean |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |

@@ -5,6 +5,7 @@ use crate::wire::{self, Connections, field, poll};
 use baton::coordinator::{Coordinator, Queued};
 use baton::domain::build::NewBuild;
 use baton::domain::runner::RunnerInfo;
+use baton::domain::spec::BuildSpec;
 use baton::domain::tags::Tags;
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
@@ -106,9 +107,8 @@ fn trivial_build() -> NewBuild {
         before_sha: None,
         is_tag: false,
         repo_url: None,
-        commands: "true".to_owned(),
+        spec: BuildSpec::of_script("true"),
         allow_git_fetch: true,
-        options: serde_json::Map::new(),
         variables: vec![],
         tags: Tags::default(),
         needs: vec![],

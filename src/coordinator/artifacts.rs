@@ -4,7 +4,7 @@ use super::Coordinator;
 use super::auth::{Purpose, build_for};
 use super::hand_out::claim::{Assigned, assigned};
 use super::life::{is_due, touch};
-use crate::artifacts::{Received, check_size};
+use crate::artifacts::{Received, Unreadable, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
 use crate::domain::text::duration::parse_keeping;
 use crate::domain::time::Timestamp;
@@ -14,6 +14,7 @@ use crate::store::artifacts;
 use crate::store::builds::{self, BuildState};
 use rusqlite::Connection;
 use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
 
 /// What was received of an upload.
@@ -52,9 +53,35 @@ impl Coordinator {
         let build = self.store.read(|c| running_build(c, id, token))?;
         self.note_life(&build, now)?;
         if let Some(bytes) = filesize {
-            check_size(bytes, self.limits().artifacts_bytes_max)?;
+            let fits = check_size(bytes, self.limits().artifacts_bytes_max);
+            self.note_too_large(id, fits, now)?;
         }
         self.check_room()
+    }
+
+    /// Receives a file of an upload that was authorized; it must have less than `bytes_below` bytes.
+    ///
+    /// # Errors
+    /// As [`crate::artifacts::Artifacts::receive`].
+    pub fn receive_file(
+        &self,
+        id: BuildId,
+        data: &mut dyn Read,
+        unreadable: Unreadable,
+        bytes_below: u64,
+        now: Timestamp,
+    ) -> Result<Received> {
+        let reserve = self.limits().disk_reserve_bytes;
+        let received = self.artifacts.receive(id, data, unreadable, bytes_below, reserve);
+        self.note_too_large(id, received, now)
+    }
+
+    /// Has a build whose artifacts are refused for their size fail for that reason, if it fails.
+    fn note_too_large<T>(&self, id: BuildId, result: Result<T>, now: Timestamp) -> Result<T> {
+        if result.as_ref().is_err_and(|error| error.kind == Kind::TooLarge) {
+            self.store.write(move |c| builds::note_refused_artifacts(c, id, Some(now)))?;
+        }
+        result
     }
 
     /// Notes that a running build's runner lives. Any authenticated call for the build says so.
@@ -103,6 +130,7 @@ impl Coordinator {
             let expire_at = expire_at(c, id, expire_in.as_deref(), keep, now)?;
             let file = ArtifactsFile { path, filename, size, sha256, expire_at };
             let old = artifacts::replace(c, id, &file, metadata_path.as_deref(), now)?;
+            builds::note_refused_artifacts(c, id, None)?;
             touch(c, &build, step, now)?;
             let own = builds::token(c, id)?;
             Ok((assigned(c, id, own, now)?, old))
@@ -187,7 +215,7 @@ fn expire_at(
     now: Timestamp,
 ) -> Result<Option<Timestamp>> {
     let spec = builds::spec(c, id)?;
-    let own = spec.options.get("artifacts").and_then(|artifacts| artifacts.get("expire_in")?.as_str());
+    let own = spec.asked.archive().and_then(|archive| archive.expire_in.as_deref());
     let keep = match given.or(own) {
         Some(text) => parse_keeping(text).map_err(|error| Error::invalid(format!("expire_in: {error}")))?,
         None => keep,

@@ -1,11 +1,11 @@
 //! Builds: their states, which state may follow which, and what an operator asks for.
 
 use super::git_names::{check_ref, check_sha, url_of_short_form};
-use super::options;
+use super::spec::BuildSpec;
 use super::tags::Tags;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt;
 
 /// Identifies a build. On the wire it may be any number, also -1, which no build has.
@@ -115,15 +115,21 @@ pub enum FailureReason {
     TimedOut,
     /// The trace passed the limit of the server.
     TraceTooLarge,
+    /// Artifacts that were uploaded passed the limit of the server.
+    ArtifactsTooLarge,
+    /// The runner named a reason that is none of these.
+    RunnerFailure,
 }
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [FailureReason; 4] = [
+    pub const ALL: [FailureReason; 6] = [
         FailureReason::ScriptFailure,
         FailureReason::RunnerLost,
         FailureReason::TimedOut,
         FailureReason::TraceTooLarge,
+        FailureReason::ArtifactsTooLarge,
+        FailureReason::RunnerFailure,
     ];
 
     /// The word for this reason in the database and in JSON.
@@ -134,6 +140,8 @@ impl FailureReason {
             FailureReason::RunnerLost => "runner_lost",
             FailureReason::TimedOut => "timed_out",
             FailureReason::TraceTooLarge => "trace_too_large",
+            FailureReason::ArtifactsTooLarge => "artifacts_too_large",
+            FailureReason::RunnerFailure => "runner_failure",
         }
     }
 
@@ -166,7 +174,7 @@ pub fn after_needs(needs: impl IntoIterator<Item = Status>) -> Option<Status> {
 pub struct Variable {
     /// Its name.
     pub key: String,
-    /// Its value, which the build gets as it is.
+    /// Its value, which the build gets as it is, unless `expand` is set.
     #[serde(deserialize_with = "text_or_number")]
     pub value: String,
     /// Whether it may be shown. The values of others are masked in the trace.
@@ -175,6 +183,9 @@ pub struct Variable {
     /// Whether the runner (1.9 and later) puts the value into a file and passes the file's name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub file: bool,
+    /// Whether the runner replaces `$NAME` in the value by the variable of that name, and `$$` by `$`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expand: bool,
 }
 
 fn yes() -> bool {
@@ -196,12 +207,12 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D
 impl Variable {
     /// A variable that anybody may see.
     pub fn public(key: impl Into<String>, value: impl Into<String>) -> Variable {
-        Variable { key: key.into(), value: value.into(), public: true, file: false }
+        Variable { key: key.into(), value: value.into(), public: true, file: false, expand: false }
     }
 
     /// A variable whose value is masked in the trace.
     pub fn secret(key: impl Into<String>, value: impl Into<String>) -> Variable {
-        Variable { key: key.into(), value: value.into(), public: false, file: false }
+        Variable { key: key.into(), value: value.into(), public: false, file: false, expand: false }
     }
 }
 
@@ -232,12 +243,10 @@ pub struct NewBuild {
     pub is_tag: bool,
     /// Overrides the project's repository.
     pub repo_url: Option<String>,
-    /// Shell commands, lines joined by `\n`.
-    pub commands: String,
+    /// What it is to do.
+    pub spec: BuildSpec,
     /// Whether the runner may keep its checkout and fetch; otherwise it clones.
     pub allow_git_fetch: bool,
-    /// Passed through to the runner (protocol 1.9), checked by [`options::check`].
-    pub options: Map<String, Value>,
     /// In order; later ones win in the runner.
     pub variables: Vec<Variable>,
     /// What a runner must offer.
@@ -270,9 +279,8 @@ impl NewBuild {
             before_sha: None,
             is_tag: false,
             repo_url: None,
-            commands: commands.to_owned(),
+            spec: BuildSpec::of_script(commands),
             allow_git_fetch: true,
-            options: Map::new(),
             variables: Vec::new(),
             tags: Tags::default(),
             needs: Vec::new(),
@@ -280,11 +288,11 @@ impl NewBuild {
         }
     }
 
-    /// Checks what can be checked without the database, and brings `options` to the runner's shape.
+    /// Checks what can be checked without the database.
     ///
     /// # Errors
     /// Says which field is wrong and what it may be.
-    pub fn check(&mut self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         for (field, word) in [("name", &self.name), ("stage", &self.stage), ("ref", &self.ref_)] {
             check_word(field, word)?;
         }
@@ -297,30 +305,30 @@ impl NewBuild {
         if let Some(url) = &self.repo_url {
             check_repo_url(url)?;
         }
-        if self.commands.trim().is_empty() {
-            return Err("the build has no commands; give at least one line of script".to_owned());
-        }
-        if self.commands.contains('\0') {
-            return Err("the script has a NUL byte, which no shell takes".to_owned());
-        }
+        self.spec.check()?;
         if self.needs.len() > NEEDS_MAX {
             return Err(format!("{} builds needed; at most {NEEDS_MAX} are allowed", self.needs.len()));
         }
         if self.timeout_s.is_some_and(|s| s <= 0) {
             return Err("the timeout must be at least one second".to_owned());
         }
-        let mut variables_bytes = 0;
         for variable in &self.variables {
             check_variable_name(&variable.key)?;
             if variable.value.contains('\0') {
                 return Err(format!("the variable {} has a NUL byte, which no program takes", variable.key));
             }
-            variables_bytes += variable.key.len() + variable.value.len();
         }
-        options::check(&mut self.options)?;
-        let options_bytes = Value::Object(self.options.clone()).to_string().len();
+        self.check_sizes()
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
+        let script_bytes: usize = self.spec.script.iter().map(|entry| entry.len() + 1).sum();
+        let variables_bytes: usize =
+            self.variables.iter().map(|variable| variable.key.len() + variable.value.len()).sum();
+        let beside = BuildSpec { script: Vec::new(), ..self.spec.clone() };
+        let options_bytes = serde_json::to_string(&beside).map_err(|error| error.to_string())?.len();
         for (field, bytes) in
-            [("script", self.commands.len()), ("variables", variables_bytes), ("options", options_bytes)]
+            [("script", script_bytes.saturating_sub(1)), ("variables", variables_bytes), ("options", options_bytes)]
         {
             if bytes > SPEC_BYTES_MAX {
                 return Err(format!("the build's {field} have {bytes} bytes; at most {SPEC_BYTES_MAX} are allowed"));
@@ -480,16 +488,15 @@ mod tests {
     #[test]
     fn bad_fields_are_named() {
         type Spoil = fn(&mut NewBuild);
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 8] = [
             ("sha", |b| b.sha = Some("1234567".into())),
-            ("commands", |b| b.commands = " \n".into()),
+            ("commands", |b| b.spec.script = vec![" \n".into()]),
             ("name", |b| b.name = "a\nb".into()),
             ("ref", |b| b.ref_ = String::new()),
             ("ssh://git@host/x.git", |b| b.repo_url = Some("git@host:x.git".into())),
             ("..", |b| b.repo_url = Some("http://h/../x".into())),
             ("variable", |b| b.variables = vec![Variable::public("1A", "x")]),
             ("timeout", |b| b.timeout_s = Some(0)),
-            ("image", |b| _ = b.options.insert("image".into(), 5.into())),
         ];
         build().check().unwrap();
         for (word, spoil) in cases {

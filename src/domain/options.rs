@@ -1,74 +1,54 @@
-//! A build's `options`: what the runner does around the commands (protocol 1.9).
+//! `options`: what a build asks for beside its script, in the spelling in which runners 1.x get it (protocol 1.9). Later
+//! spellings of `image`, `services`, `artifacts` and `cache` are understood, too.
 //!
 //! Runners decode them strictly: one value of a wrong type and the whole answer is unusable, with the build
 //! already handed out. So they are checked when a build is queued, by the person who can mend them. Keys
-//! that no runner 1.x reads pass through; runners only warn about them.
+//! that nothing here knows are kept, for runners 1.x; runners only warn about them.
 
-use super::text::duration::parse_keeping;
+use super::keywords::{self, Place};
+use super::spec::BuildSpec;
 use serde_json::{Map, Value};
 
-/// Checks the types that runners read, and brings the spellings of later GitLab versions (`image: {name}`,
-/// `services: [{name}]`) to the plain strings that runners 1.x take.
+/// The specification that these options ask for, without a script.
 ///
 /// # Errors
 /// Says which key is wrong and what it must be.
-pub fn check(options: &mut Map<String, Value>) -> Result<(), String> {
-    options.retain(|_, value| !value.is_null());
-    if let Some(image) = options.get_mut("image") {
-        plain_name("image", image)?;
-    }
-    if let Some(services) = options.get_mut("services") {
-        let Value::Array(services) = services else {
-            return Err("options.services must be an array of strings".to_owned());
-        };
-        for service in services {
-            plain_name("services", service)?;
+pub fn read(options: Map<String, Value>) -> Result<BuildSpec, String> {
+    let mut spec = BuildSpec::default();
+    options.into_iter().try_for_each(|(key, value)| take(&mut spec, &key, value))?;
+    Ok(spec)
+}
+
+/// The same of options that were stored before, and must not be refused any more: what cannot be read is kept as it is.
+#[must_use]
+pub fn read_stored(options: Map<String, Value>) -> BuildSpec {
+    let mut spec = BuildSpec::default();
+    for (key, value) in options {
+        if take(&mut spec, &key, value.clone()).is_err() {
+            spec.other.insert(key, value);
         }
     }
-    for key in ["dependencies", "after_script"] {
-        strings(key, options.get(key))?;
+    spec
+}
+
+fn take(spec: &mut BuildSpec, key: &str, value: Value) -> Result<(), String> {
+    if value.is_null() {
+        return Ok(());
     }
-    for (key, texts, arrays) in [
-        ("artifacts", ["name", "when", "expire_in"].as_slice(), ["paths"].as_slice()),
-        ("cache", ["key"].as_slice(), ["paths"].as_slice()),
-    ] {
-        let Some(value) = options.get(key) else { continue };
-        let Value::Object(inner) = value else {
-            return Err(format!("options.{key} must be an object"));
-        };
-        for text in texts {
-            if inner.get(*text).is_some_and(|v| !v.is_string() && !v.is_null()) {
-                return Err(format!("options.{key}.{text} must be a string"));
-            }
-        }
-        if let Some(Value::String(text)) = inner.get("expire_in") {
-            // Else the upload is refused, after the build's work is done.
-            parse_keeping(text).map_err(|error| format!("options.{key}.expire_in: {error}"))?;
-        }
-        for array in arrays {
-            strings(&format!("{key}.{array}"), inner.get(*array))?;
-        }
-        if inner.get("untracked").is_some_and(|v| !v.is_boolean() && !v.is_null()) {
-            return Err(format!("options.{key}.untracked must be true or false"));
+    let place = Place::open(&format!("options.{key}"));
+    let is_empty_list = value.as_array().is_some_and(Vec::is_empty);
+    match key {
+        "image" => spec.image = Some(keywords::image(&place, value)?),
+        "services" if !is_empty_list => spec.services = keywords::services(&place, value)?,
+        "artifacts" => spec.set_artifacts(keywords::artifacts::artifacts(&place, value)?),
+        "cache" => spec.set_cache(keywords::caches(&place, value)?),
+        "dependencies" => spec.dependencies = Some(keywords::texts(&place, value)?),
+        "after_script" if !is_empty_list => spec.after_script = keywords::texts(&place, value)?,
+        _ => {
+            spec.other.insert(key.to_owned(), value);
         }
     }
     Ok(())
-}
-
-/// `"x"` stays, `{"name": "x", ...}` becomes `"x"`.
-fn plain_name(key: &str, value: &mut Value) -> Result<(), String> {
-    if let Value::Object(inner) = value {
-        *value = inner.remove("name").unwrap_or(Value::Null);
-    }
-    if value.is_string() { Ok(()) } else { Err(format!("options.{key} must be a name, as in \"alpine:3.5\"")) }
-}
-
-fn strings(key: &str, value: Option<&Value>) -> Result<(), String> {
-    match value {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => Ok(()),
-        Some(_) => Err(format!("options.{key} must be an array of strings")),
-    }
 }
 
 #[cfg(test)]
@@ -76,31 +56,32 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn checked(options: Value) -> Result<Value, String> {
-        let Value::Object(mut map) = options else { panic!("no object") };
-        check(&mut map).map(|()| Value::Object(map))
+    fn map(options: Value) -> Map<String, Value> {
+        let Value::Object(map) = options else { panic!("no object") };
+        map
     }
 
     #[test]
-    fn later_spellings_become_plain_strings() {
-        let given = json!({"image": {"name": "ruby:2.1", "entrypoint": ["x"]}, "services": ["a", {"name": "b"}], "cache": null});
-        assert_eq!(checked(given), Ok(json!({"image": "ruby:2.1", "services": ["a", "b"]})));
+    fn nothing_of_the_later_spellings_is_lost() {
+        let spec = read(map(json!({
+            "image": {"name": "ruby:2.1", "entrypoint": ["x"]}, "services": ["a", {"name": "b", "alias": "c"}],
+            "cache": [{"key": "k"}, {"key": "l"}], "artifacts": {"paths": ["o"], "reports": {"junit": "j.xml"}},
+        })))
+        .unwrap();
+        assert_eq!(spec.image.unwrap().entrypoint, Some(vec!["x".to_owned()]));
+        assert_eq!(spec.services[1].alias.as_deref(), Some("c"));
+        assert_eq!((spec.cache.len(), spec.artifacts.len(), spec.other.len()), (2, 2, 0));
     }
 
     #[test]
-    fn what_runners_take_and_unknown_keys_pass_unchanged() {
-        for options in [
-            json!({}),
-            json!({"image": "ruby:2.1", "services": ["postgres:9.5"], "environment": {"x": [1]}}),
-            json!({"artifacts": {"name": "n", "untracked": true, "paths": ["a"], "when": "always", "expire_in": "1 week"}}),
-            json!({"cache": {"key": "k", "untracked": false, "paths": []}, "after_script": ["x"], "dependencies": []}),
-        ] {
-            assert_eq!(checked(options.clone()), Ok(options));
-        }
+    fn what_nothing_here_knows_is_kept_and_null_is_nothing() {
+        let spec = read(map(json!({"environment": {"x": [1]}, "cache": null, "retry": 2}))).unwrap();
+        assert_eq!(Value::Object(spec.other), json!({"environment": {"x": [1]}, "retry": 2}));
+        assert!(spec.cache.is_empty() && spec.retry.is_none());
     }
 
     #[test]
-    fn a_type_that_breaks_the_runner_is_refused_by_name() {
+    fn a_type_that_breaks_the_runner_is_refused_by_name_and_kept_where_it_was_stored_before() {
         for (key, options) in [
             ("image", json!({"image": 5})),
             ("image", json!({"image": {}})),
@@ -113,8 +94,9 @@ mod tests {
             ("artifacts.untracked", json!({"artifacts": {"untracked": 1}})),
             ("cache.key", json!({"cache": {"key": ["x"]}})),
         ] {
-            let error = checked(options).unwrap_err();
+            let error = read(map(options.clone())).unwrap_err();
             assert!(error.contains(&format!("options.{key}")), "{error}");
+            assert_eq!(Value::Object(read_stored(map(options.clone())).other), options);
         }
     }
 }

@@ -4,8 +4,11 @@
 //! What must stay true: it is stored as JSON, so that a field that is added later has a default, and no field changes its
 //! meaning. A protocol whose runners understand less makes it poorer when it hands the build out.
 
+use super::keywords::{CACHES_MAX, RETRIES_MAX};
+use super::text::duration::parse_keeping;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// What a build is asked to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,13 +38,91 @@ pub struct BuildSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dependencies: Option<Vec<String>>,
     /// Whether a pipeline goes on when the build fails.
+    #[serde(skip_serializing_if = "AllowFailure::is_never")]
     pub allow_failure: AllowFailure,
     /// When a failed build is made again by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Options that nothing here knows: handed to runners 1.x as they came.
+    /// Options that nothing here knows: handed to runners 1.x as they came. Those of the archive and of the first cache
+    /// stand below `artifacts` and `cache`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub other: Map<String, Value>,
+}
+
+impl BuildSpec {
+    /// A script, and nothing beside it.
+    #[must_use]
+    pub fn of_script(script: &str) -> BuildSpec {
+        BuildSpec { script: vec![script.to_owned()], ..BuildSpec::default() }
+    }
+
+    /// The script in one text, entries joined by line ends.
+    #[must_use]
+    pub fn commands(&self) -> Cow<'_, str> {
+        match self.script.as_slice() {
+            [only] => Cow::Borrowed(only),
+            several => Cow::Owned(several.join("\n")),
+        }
+    }
+
+    /// The archive among the uploads, if one is asked for.
+    #[must_use]
+    pub fn archive(&self) -> Option<&ArtifactsSpec> {
+        self.artifacts.iter().find(|one| one.kind == ArtifactKind::default())
+    }
+
+    /// The same, to be changed.
+    pub fn archive_mut(&mut self) -> Option<&mut ArtifactsSpec> {
+        self.artifacts.iter_mut().find(|one| one.kind == ArtifactKind::default())
+    }
+
+    /// Takes uploads, and what is left of the archive's fields.
+    pub fn set_artifacts(&mut self, (artifacts, rest): (Vec<ArtifactsSpec>, Map<String, Value>)) {
+        self.artifacts = artifacts;
+        self.keep_rest("artifacts", rest);
+    }
+
+    /// Takes caches, and what is left of the first one's fields.
+    pub fn set_cache(&mut self, (cache, rest): (Vec<CacheSpec>, Map<String, Value>)) {
+        self.cache = cache;
+        self.keep_rest("cache", rest);
+    }
+
+    fn keep_rest(&mut self, key: &str, rest: Map<String, Value>) {
+        if !rest.is_empty() {
+            self.other.insert(key.to_owned(), rest.into());
+        }
+    }
+
+    /// Checks what no type says. Whoever reads a specification from text has checked the words, too.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        if self.script.iter().all(|entry| entry.trim().is_empty()) {
+            return Err("the build has no commands; give at least one line of script".to_owned());
+        }
+        let hooks = self.hooks.pre_get_sources_script.iter().chain(&self.hooks.post_get_sources_script);
+        if self.script.iter().chain(&self.after_script).chain(hooks).any(|entry| entry.contains('\0')) {
+            return Err("the script has a NUL byte, which no shell takes".to_owned());
+        }
+        for (index, upload) in self.artifacts.iter().enumerate() {
+            if let Some(text) = &upload.expire_in {
+                // Else the upload is refused, after the build's work is done.
+                parse_keeping(text).map_err(|error| format!("artifacts.expire_in: {error}"))?;
+            }
+            if self.artifacts.iter().take(index).any(|earlier| earlier.kind == upload.kind) {
+                return Err(format!("there are two artifacts of the kind {}; each has one", upload.kind.0));
+            }
+        }
+        if self.cache.len() > CACHES_MAX {
+            return Err(format!("{} caches; at most {CACHES_MAX} are allowed", self.cache.len()));
+        }
+        if self.retry.as_ref().is_some_and(|retry| retry.max > RETRIES_MAX) {
+            return Err(format!("retry.max is too large; at most {RETRIES_MAX} are allowed"));
+        }
+        Ok(())
+    }
 }
 
 /// Scripts around the fetching of sources.
@@ -187,6 +268,14 @@ pub enum AllowFailure {
     },
 }
 
+impl AllowFailure {
+    /// Whether no failure is allowed.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        *self == AllowFailure::Any(false)
+    }
+}
+
 impl Default for AllowFailure {
     fn default() -> AllowFailure {
         AllowFailure::Any(false)
@@ -205,4 +294,49 @@ pub struct Retry {
     /// Only if the script ended with one of these; empty: with any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exit_codes: Vec<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_specification_that_is_stored_is_read_as_it_was() {
+        let value = json!({
+            "script": ["a", "b\nc"], "image": {"name": "i", "entrypoint": []}, "retry": {"max": 1},
+            "services": [{"name": "s", "alias": "t", "variables": [["A", "1"]]}],
+            "artifacts": [{"paths": ["o"], "type": "archive", "format": "zip"},
+                          {"paths": ["j"], "type": "junit", "format": "gzip"}],
+            "cache": [{"paths": []}, {"key": "k", "paths": ["v"], "policy": "pull"}],
+            "allow_failure": {"exit_codes": [1]}, "other": {"environment": "x"},
+        });
+        let spec: BuildSpec = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&spec).unwrap(), value);
+        assert_eq!(spec.commands(), "a\nb\nc");
+        assert_eq!(serde_json::to_value(BuildSpec::of_script("x")).unwrap(), json!({"script": ["x"]}));
+    }
+
+    #[test]
+    fn what_no_type_says_is_checked() {
+        type Spoil = fn(&mut BuildSpec);
+        let upload = |kind: &str| ArtifactsSpec { kind: ArtifactKind(kind.to_owned()), ..ArtifactsSpec::default() };
+        let good = BuildSpec { artifacts: vec![upload("archive"), upload("junit")], ..BuildSpec::of_script("x") };
+        good.check().unwrap();
+        let cases: [(&str, Spoil); 7] = [
+            ("no commands", |s| s.script = vec![" \n".to_owned(), String::new()]),
+            ("no commands", |s| s.script.clear()),
+            ("NUL", |s| s.after_script = vec!["a\0".to_owned()]),
+            ("expire_in", |s| s.artifacts[1].expire_in = Some("soon".to_owned())),
+            ("two artifacts", |s| s.artifacts.push(s.artifacts[1].clone())),
+            ("5 caches", |s| s.cache = vec![CacheSpec::default(); 5]),
+            ("retry.max", |s| s.retry = Some(Retry { max: 3, ..Retry::default() })),
+        ];
+        for (word, spoil) in cases {
+            let mut bad = good.clone();
+            spoil(&mut bad);
+            let error = bad.check().unwrap_err();
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
 }

@@ -1,17 +1,18 @@
 //! Rows of `builds`, `build_specs` and `build_needs`.
 
+mod spec;
 mod whole;
 
+pub use spec::{Spec, insert, is_tag, spec};
 pub use whole::{Filter, by_id, list};
 
-use crate::domain::build::{BuildId, FailureReason, NewBuild, ProjectId, Status, Variable};
+use crate::domain::build::{BuildId, FailureReason, ProjectId, Status, Variable};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::domain::{repo_url, secret};
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
-use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// What every call about one build needs to know of it: the narrow row.
@@ -41,26 +42,6 @@ impl BuildState {
     }
 }
 
-/// What only the runner gets.
-pub struct Spec {
-    /// Shell commands.
-    pub commands: String,
-    /// The commit before.
-    pub before_sha: Option<String>,
-    /// Whether the ref is a tag.
-    pub is_tag: bool,
-    /// Where to fetch from, if not from the project's repository.
-    pub repo_url: Option<String>,
-    /// Whether the runner may fetch instead of clone.
-    pub allow_git_fetch: bool,
-    /// Passed through.
-    pub options: Map<String, Value>,
-    /// The operator's variables, secrets among them.
-    pub variables: Vec<Variable>,
-    /// Longest run in seconds.
-    pub timeout_s: i64,
-}
-
 pub(super) fn bad_word(column: usize, word: &str) -> rusqlite::Error {
     let error = format!("unknown word {word:?}");
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
@@ -69,44 +50,6 @@ pub(super) fn bad_word(column: usize, word: &str) -> rusqlite::Error {
 pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
     let word: String = row.get(column)?;
     Status::parse(&word).ok_or_else(|| bad_word(column, &word))
-}
-
-/// Adds a checked build in `status`, with the timeout decided.
-pub fn insert(
-    c: &Connection,
-    new: &NewBuild,
-    project: ProjectId,
-    timeout_s: i64,
-    status: Status,
-    now: Timestamp,
-) -> Result<BuildId> {
-    let tag_set_id = super::runners::tag_set(c, &new.tags)?;
-    c.prepare_cached(
-        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at)
-         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at)",
-    )?
-    .execute(named_params! {
-        ":project": project.0, ":status": status.as_str(), ":tag_set_id": tag_set_id,
-        ":timeout_s": timeout_s, ":now": now.0, ":finished_at": status.is_finished().then_some(now.0),
-    })?;
-    let id = BuildId(c.last_insert_rowid());
-    c.prepare_cached(
-        "INSERT INTO build_specs (build_id, name, stage, ref, sha, before_sha, is_tag, repo_url, commands,
-             allow_git_fetch, options, variables)
-         VALUES (:id, :name, :stage, :ref, :sha, :before_sha, :is_tag, :repo_url, :commands,
-             :allow_git_fetch, :options, :variables)",
-    )?
-    .execute(named_params! {
-        ":id": id.0, ":name": new.name, ":stage": new.stage, ":ref": new.ref_, ":sha": new.sha,
-        ":before_sha": new.before_sha, ":is_tag": new.is_tag, ":repo_url": new.repo_url,
-        ":commands": new.commands, ":allow_git_fetch": new.allow_git_fetch,
-        ":options": serde_json::to_string(&new.options)?, ":variables": serde_json::to_string(&new.variables)?,
-    })?;
-    for needs in &new.needs {
-        c.prepare_cached("INSERT OR IGNORE INTO build_needs (build_id, needs_id) VALUES (?1, ?2)")?
-            .execute([id.0, needs.0])?;
-    }
-    Ok(id)
 }
 
 /// The narrow row of this build.
@@ -126,29 +69,6 @@ pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
         })
     };
     Ok(statement.query_row([id.0], row).optional()?)
-}
-
-/// What the runner gets of this build.
-///
-/// # Errors
-/// The database's; also when there is no such build.
-pub fn spec(c: &Connection, id: BuildId) -> Result<Spec> {
-    let mut statement = c.prepare_cached(
-        "SELECT s.commands, s.before_sha, s.is_tag, s.repo_url, s.allow_git_fetch, s.options, s.variables, b.timeout_s
-         FROM build_specs s JOIN builds b ON b.id = s.build_id WHERE b.id = ?1",
-    )?;
-    Ok(statement.query_row([id.0], |row| {
-        Ok(Spec {
-            commands: row.get(0)?,
-            before_sha: row.get(1)?,
-            is_tag: row.get(2)?,
-            repo_url: row.get(3)?,
-            allow_git_fetch: row.get(4)?,
-            options: super::from_json(row, 5)?,
-            variables: super::from_json(row, 6)?,
-            timeout_s: row.get(7)?,
-        })
-    })?)
 }
 
 /// The oldest pending build with one of these sets of tags, of this project or of all.
@@ -348,6 +268,29 @@ pub fn forget_tokens(c: &Connection, before: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Notes that artifacts of a running build were refused for their size; `None`: that others were taken since.
+pub fn note_refused_artifacts(c: &Connection, id: BuildId, at: Option<Timestamp>) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE builds SET artifacts_refused_at = :at
+         WHERE id = :id AND status = 'running' AND artifacts_refused_at IS NOT :at",
+    )?
+    .execute(named_params! {":at": at.map(|at| at.0), ":id": id.0})?;
+    Ok(())
+}
+
+/// Whether the last artifacts that this build has sent were refused for their size.
+pub fn has_refused_artifacts(c: &Connection, id: BuildId) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT artifacts_refused_at IS NOT NULL FROM builds WHERE id = ?1")?;
+    Ok(statement.query_row([id.0], |row| row.get(0))?)
+}
+
+/// Notes which build this one repeats.
+pub fn set_retry_of(c: &Connection, id: BuildId, of: BuildId) -> Result<()> {
+    c.prepare_cached("UPDATE builds SET retry_of = :of WHERE id = :id")?
+        .execute(named_params! {":of": of.0, ":id": id.0})?;
+    Ok(())
+}
+
 /// Notes that the build's trace and artifacts were erased.
 pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
     c.execute("UPDATE builds SET erased_at = :now WHERE id = :id", named_params! {":now": now.0, ":id": id.0})?;
@@ -357,6 +300,11 @@ pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
 /// The builds that this one needs.
 pub fn needs(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
     ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", id.0)
+}
+
+/// Those of them whose artifacts this build gets.
+pub fn needs_with_artifacts(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
+    ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 AND artifacts = 1 ORDER BY needs_id", id.0)
 }
 
 /// The builds that this runner has at present.
@@ -370,11 +318,11 @@ fn ids(c: &Connection, sql: &str, parameter: i64) -> Result<Vec<BuildId>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Whether some running build that needs `id` holds the token of this hash.
+/// Whether some running build that gets the artifacts of `id` holds the token of this hash.
 pub fn is_token_of_dependent(c: &Connection, id: BuildId, token: TokenHash) -> Result<bool> {
     let mut statement = c.prepare_cached(
         "SELECT b.token_hash FROM build_needs n JOIN builds b ON b.id = n.build_id
-         WHERE n.needs_id = ?1 AND b.status = 'running'",
+         WHERE n.needs_id = ?1 AND n.artifacts = 1 AND b.status = 'running'",
     )?;
     let mut rows = statement.query([id.0])?;
     while let Some(row) = rows.next()? {

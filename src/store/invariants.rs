@@ -6,8 +6,9 @@
 
 use super::migrations::{check_current, new_schema_names, schema_names};
 use super::traces::{SEGMENT_BITS, SEGMENT_BYTES};
+use crate::domain::build::{FailureReason, Status};
 use crate::error::{Error, Kind, Result};
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Statement, ToSql};
 
 /// Something that is wrong with stored data.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,11 +71,12 @@ pub fn drop_litestream(c: &Connection) -> Result<()> {
 struct Rule {
     kind: &'static str,
     advice: &'static str,
-    /// Selects one line of text for each finding. `:bytes` and `:bits` describe trace segments.
+    /// Selects one line of text for each finding. `:bytes` and `:bits` describe trace segments; `:statuses`, `:ends` and
+    /// `:reasons` are the words of all states, of those that end a build, and of the reasons for failures.
     sql: &'static str,
 }
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 15] = [
     Rule {
         kind: "reference",
         advice: RESTORE,
@@ -147,9 +149,32 @@ const RULES: [Rule; 13] = [
     Rule {
         kind: "build",
         advice: RESTORE,
-        sql: "SELECT 'the options or variables of build ' || build_id || ' are damaged' FROM build_specs
-              WHERE CASE WHEN json_valid(options) THEN json_type(options) ELSE '' END <> 'object'
+        sql: "SELECT 'the specification or variables of build ' || build_id || ' are damaged' FROM build_specs
+              WHERE CASE WHEN json_valid(spec) THEN json_type(spec) ELSE '' END <> 'object'
                  OR CASE WHEN json_valid(variables) THEN json_type(variables) ELSE '' END <> 'array'",
+    },
+    Rule {
+        kind: "build",
+        advice: RESTORE,
+        sql: "SELECT 'build ' || id || ' is in a state, or failed for a reason, that Baton does not know' FROM builds
+              WHERE status NOT IN (SELECT value FROM json_each(:statuses))
+                 OR failure_reason NOT IN (SELECT value FROM json_each(:reasons))
+              UNION ALL
+              SELECT 'builds are counted in a state or for a reason that Baton does not know' FROM build_counts
+              WHERE stored = 0 AND (status NOT IN (SELECT value FROM json_each(:statuses))
+                 OR failure_reason NOT IN (SELECT '' UNION ALL SELECT value FROM json_each(:reasons)))",
+    },
+    Rule {
+        kind: "build",
+        advice: RESTORE,
+        sql: "SELECT 'build ' || id || ' is ' || status || ', which does not go with its ' || what FROM
+                  (SELECT id, status, 'reason' AS what FROM builds
+                   WHERE (status = 'failed') <> (failure_reason IS NOT NULL)
+                   UNION ALL SELECT id, status, 'token' FROM builds
+                   WHERE iif(token IS NULL, status = 'running', status NOT IN ('running', 'canceled'))
+                   UNION ALL SELECT id, status, 'end' FROM builds
+                   WHERE (status IN (SELECT value FROM json_each(:ends))) <> (finished_at IS NOT NULL))
+              WHERE status IN (SELECT value FROM json_each(:statuses))",
     },
     Rule {
         kind: "runner",
@@ -228,18 +253,28 @@ fn examine_into(c: &Connection, problems: &mut Vec<Problem>) -> Result<()> {
         let advice = "remove it if you made it; Baton did not";
         problems.push(Problem::new("schema", format!("the {name} is not Baton's"), advice));
     }
+    let bits = i64::from(SEGMENT_BITS);
+    let bytes = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
+    let statuses = words(Status::ALL.into_iter().map(Status::as_str))?;
+    let ends = words(Status::ALL.into_iter().filter(|status| status.is_finished()).map(Status::as_str))?;
+    let reasons = words(FailureReason::ALL.into_iter().map(FailureReason::as_str))?;
+    let parameters: [(&str, &dyn ToSql); 5] =
+        [(":bits", &bits), (":bytes", &bytes), (":statuses", &statuses), (":ends", &ends), (":reasons", &reasons)];
     for rule in RULES {
         let mut statement = c.prepare(rule.sql)?;
-        let bits = i64::from(SEGMENT_BITS);
-        let bytes = i64::try_from(SEGMENT_BYTES).unwrap_or(i64::MAX);
-        let found = lines(&mut statement, &[(":bits", bits), (":bytes", bytes)])?;
+        let found = lines(&mut statement, &parameters)?;
         problems.extend(found.into_iter().map(|what| Problem::new(rule.kind, what, rule.advice)));
     }
     Ok(())
 }
 
+/// A JSON array of them.
+fn words(words: impl Iterator<Item = &'static str>) -> Result<String> {
+    Ok(serde_json::to_string(&words.collect::<Vec<_>>())?)
+}
+
 /// The first column of the first rows, each in one line. Parameters that the statement does not have are left out.
-fn lines(statement: &mut Statement<'_>, parameters: &[(&str, i64)]) -> Result<Vec<String>> {
+fn lines(statement: &mut Statement<'_>, parameters: &[(&str, &dyn ToSql)]) -> Result<Vec<String>> {
     for (name, value) in parameters {
         if let Some(index) = statement.parameter_index(name)? {
             statement.raw_bind_parameter(index, value)?;

@@ -6,25 +6,15 @@
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, random};
 use crate::error::{Error, Result};
+use crate::store::steps::{STEPS, Step};
 use rusqlite::{Connection, TransactionBehavior, named_params};
 use std::collections::BTreeSet;
 
 /// "Batn": says in the file's head, also to `file(1)`, whose it is.
 const APPLICATION_ID: i32 = 0x4261_746e;
 
-/// Statements that lead from version N to N + 1, from 1 on. `schema.sql` is what a new file gets at once.
-const STEPS: [&str; 3] = [
-    "CREATE TABLE detached_traces (
-    number INTEGER PRIMARY KEY
-) STRICT;
-CREATE TRIGGER trace_removed AFTER DELETE ON traces
-BEGIN INSERT INTO detached_traces (number) VALUES (OLD.number); END;",
-    include_str!("steps/3.sql"),
-    include_str!("steps/4.sql"),
-];
-
 /// The version that this program writes: one more than there are steps.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// Makes the schema in an empty file, or brings an older one up to date.
 ///
@@ -42,7 +32,7 @@ pub fn is_present(connection: &Connection) -> Result<bool> {
     Ok(check_ours(connection, VERSION)? == Some(VERSION))
 }
 
-fn migrate_by(connection: &mut Connection, steps: &[&str], newest: i32) -> Result<()> {
+fn migrate_by(connection: &mut Connection, steps: &[Step], newest: i32) -> Result<()> {
     let version = check_ours(connection, newest)?;
     if version == Some(newest) {
         return Ok(());
@@ -52,6 +42,14 @@ fn migrate_by(connection: &mut Connection, steps: &[&str], newest: i32) -> Resul
         connection.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     }
+    // A step may make a table anew that others name. Inside a transaction this could not be said.
+    connection.execute_batch("PRAGMA foreign_keys = OFF")?;
+    let made = make(connection, steps, newest);
+    connection.execute_batch("PRAGMA foreign_keys = ON")?;
+    made
+}
+
+fn make(connection: &mut Connection, steps: &[Step], newest: i32) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Again, now under the lock: two processes may have found the file empty.
     match check_ours(&transaction, newest)? {
@@ -69,7 +67,7 @@ fn migrate_by(connection: &mut Connection, steps: &[&str], newest: i32) -> Resul
         }
         Some(from) => {
             for step in steps.iter().skip(usize::try_from(from - 1).unwrap_or(0)) {
-                transaction.execute_batch(step)?;
+                step.take(&transaction)?;
             }
         }
     }
@@ -125,8 +123,9 @@ fn check_ours(connection: &Connection, newest: i32) -> Result<Option<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::build::{FailureReason, Status};
-    use crate::store::{statistics, traces};
+    use crate::domain::build::{BuildId, FailureReason, ProjectId, Status};
+    use crate::domain::runner::RunnerId;
+    use crate::store::{builds, queue, statistics, traces};
 
     #[test]
     fn each_step_makes_a_version() {
@@ -239,6 +238,83 @@ mod tests {
         assert_eq!(crate::store::invariants::examine(&old).unwrap(), []);
     }
 
+    /// What a server of that version had in its database.
+    const OF_VERSION_4: &str = "
+        INSERT INTO settings (id, registration_token, queue_key, created_at) VALUES (1, 't', zeroblob(16), 1);
+        INSERT INTO projects (name, ci_token, ci_token_hash, timeout_s, created_at)
+        VALUES ('p', 'c', zeroblob(32), 60, 1);
+        INSERT INTO tag_sets (tags) VALUES ('[]');
+        INSERT INTO runners (description, tag_set_id, run_untagged, created_at) VALUES ('r', 1, 1, 1);
+        INSERT INTO builds (project_id, status, failure_reason, tag_set_id, runner_id, token, token_hash, timeout_s,
+            created_at, started_at, finished_at, seen_at)
+        VALUES (1, 'success', NULL, 1, 1, NULL, zeroblob(32), 60, 1, 2, 3, 3),
+            (1, 'failed', 'timed_out', 1, 1, NULL, zeroblob(32), 60, 1, 2, 3, 3),
+            (1, 'running', NULL, 1, 1, 'token', zeroblob(32), 60, 1, 2, NULL, 3),
+            (1, 'pending', NULL, 1, NULL, NULL, NULL, 60, 1, NULL, NULL, NULL),
+            (1, 'created', NULL, 1, NULL, NULL, NULL, 60, 1, NULL, NULL, NULL),
+            (1, 'success', NULL, 1, NULL, NULL, NULL, 60, 1, NULL, 3, NULL);
+        INSERT INTO build_specs (build_id, name, stage, ref, is_tag, commands, allow_git_fetch, options, variables)
+        SELECT id, 'n', 's', 'r', 0, 'make' || char(10) || 'test', 1, '{}', '[]' FROM builds;
+        UPDATE build_specs SET options = '{\"image\": \"ruby\", \"services\": [\"db\"], \"cache\": {\"untracked\": false},
+            \"artifacts\": {\"paths\": [\"o\"], \"exclude\": 5}, \"environment\": 1}' WHERE build_id = 4;
+        INSERT INTO build_needs (build_id, needs_id) VALUES (5, 4), (4, 1);
+        INSERT INTO traces (build_id, number, size) VALUES (1, 1, 3);
+        INSERT INTO trace_segments (id, data) VALUES (1 << 20, CAST('log' AS BLOB));
+        INSERT INTO artifacts (build_id, path, filename, size, sha256, uploaded_at)
+        VALUES (1, 'a', 'a.zip', 7, zeroblob(32), 1);
+        UPDATE trace_numbers SET next = 2;
+        DELETE FROM builds WHERE id = 6;";
+
+    #[test]
+    fn a_file_of_each_version_keeps_its_builds_and_all_that_names_them() {
+        for from in 1..VERSION {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("baton.db");
+            let mut old = version_1(&path);
+            migrate_by(&mut old, &STEPS[..from as usize - 1], from).unwrap();
+            old.execute_batch(OF_VERSION_4).unwrap();
+            let generation = queue::generation(&old).unwrap();
+            migrate(&mut old).unwrap();
+            assert_eq!((version(&old), schema(&old)), (VERSION, schema(&new_database(&dir))), "from {from}");
+            let keys: i64 = old.pragma_query_value(None, "foreign_keys", |row| row.get(0)).unwrap();
+            assert_eq!((keys, queue::generation(&old).unwrap()), (1, generation), "from {from}");
+            drop(old);
+            expect_content(&crate::store::Store::open(&path).unwrap());
+        }
+    }
+
+    fn expect_content(store: &crate::store::Store) {
+        assert_eq!(store.read(crate::store::invariants::examine).unwrap(), []);
+        let counts = store.read(statistics::load).unwrap();
+        for (status, count) in [(Status::Success, 1), (Status::Failed, 1), (Status::Running, 1), (Status::Pending, 1)] {
+            assert_eq!(counts.stored(status), count, "{status}");
+        }
+        assert_eq!(counts.total(Status::Failed, Some(FailureReason::TimedOut)), 1);
+        let now = Timestamp(9);
+        let first = store.read(|c| builds::by_id(c, BuildId(1), now)).unwrap().unwrap();
+        assert_eq!((first.trace_size, first.artifacts.unwrap().size), (3, 7));
+        assert_eq!(store.read(|c| builds::token(c, BuildId(3))).unwrap().reveal(), "token");
+        let fourth = store.read(|c| builds::spec(c, BuildId(4))).unwrap();
+        assert_eq!(fourth.asked.script, ["make\ntest"]);
+        assert_eq!((fourth.asked.image.unwrap().name.as_str(), fourth.asked.services.len()), ("ruby", 1));
+        let kept = serde_json::json!({
+            "environment": 1, "cache": {"untracked": false}, "artifacts": {"paths": ["o"], "exclude": 5},
+        });
+        assert_eq!(serde_json::Value::Object(fourth.asked.other), kept);
+        assert_eq!(store.read(|c| builds::needs_with_artifacts(c, BuildId(5))).unwrap(), [BuildId(4)]);
+        let next = store.write(move |c| {
+            let new = crate::store::traces::tests::new_build();
+            let id = builds::insert(c, &new, ProjectId(1), 60, Status::Pending, now)?;
+            assert!(builds::start(c, BuildId(4), RunnerId(1), "x", Token::new_secret()?.hash(), now)?);
+            Ok(id)
+        });
+        assert_eq!(next.unwrap(), BuildId(7), "the id of a build that was pruned is not used again");
+        let counts = store.read(statistics::load).unwrap();
+        assert_eq!((counts.stored(Status::Pending), counts.stored(Status::Running)), (1, 2));
+        assert_eq!(counts.waits.buckets.iter().map(|(_, count)| count).sum::<u64>(), 1, "its trigger is there");
+        assert_eq!(store.read(crate::store::invariants::examine).unwrap(), []);
+    }
+
     fn new_database(dir: &tempfile::TempDir) -> Connection {
         let mut new = crate::store::open(&dir.path().join("new.db"), crate::store::Access::Write).unwrap();
         migrate(&mut new).unwrap();
@@ -254,15 +330,17 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let add = "ALTER TABLE trace_numbers ADD COLUMN motto TEXT";
         let mut connection = open();
-        migrate_by(&mut connection, &[add, "UPDATE trace_numbers SET mottto = 'x'"], 3).unwrap_err();
+        migrate_by(&mut connection, &[Step::Sql(add), Step::Sql("UPDATE trace_numbers SET mottto = 'x'")], 3)
+            .unwrap_err();
         assert_eq!(version(&connection), 1);
         drop(connection);
         assert!(std::fs::read(&path).unwrap() == before, "a step that fails undoes those before it");
         let mut connection = open();
-        migrate_by(&mut connection, &[add, "UPDATE trace_numbers SET motto = 'x'"], 3).unwrap();
+        migrate_by(&mut connection, &[Step::Sql(add), Step::Sql("UPDATE trace_numbers SET motto = 'x'")], 3).unwrap();
         let motto: String = connection.query_row("SELECT motto FROM trace_numbers", [], |row| row.get(0)).unwrap();
         assert_eq!((version(&connection), motto.as_str()), (3, "x"));
-        migrate_by(&mut connection, &[add, "x", "UPDATE trace_numbers SET motto = 'y'"], 4).unwrap();
+        let again = [Step::Sql(add), Step::Sql("x"), Step::Sql("UPDATE trace_numbers SET motto = 'y'")];
+        migrate_by(&mut connection, &again, 4).unwrap();
         assert_eq!(version(&connection), 4, "steps that were taken before are not taken again");
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         assert!(migrate(&mut connection).unwrap_err().message.contains("newer baton"));

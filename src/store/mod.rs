@@ -20,6 +20,7 @@ pub mod runners;
 pub mod settings;
 pub mod silence;
 pub mod statistics;
+mod steps;
 pub mod traces;
 pub mod undecided;
 pub mod usage;

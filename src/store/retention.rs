@@ -52,7 +52,7 @@ pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<
     let Some(last) = last else { return Ok(Slice { past: Vec::new(), last: None }) };
     let mut statement = c.prepare_cached(&format!(
         "SELECT b.id, coalesce(t.size, 0), coalesce(a.size, 0),
-             octet_length(s.commands) + octet_length(s.options) + octet_length(s.variables)
+             octet_length(s.spec) + octet_length(s.variables)
          FROM builds b
          JOIN build_specs s ON s.build_id = b.id
          LEFT JOIN traces t ON t.build_id = b.id

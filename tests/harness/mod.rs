@@ -20,6 +20,7 @@ pub use skip::skipped;
 use baton::coordinator::{Checked, Coordinator, Queued, check};
 use baton::domain::build::{Build, BuildId, NewBuild, Status, Variable};
 use baton::domain::runner::{Runner, RunnerId, RunnerInfo};
+use baton::domain::spec::BuildSpec;
 use baton::domain::tags::Tags;
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
@@ -91,14 +92,18 @@ pub fn new_build(project: &str) -> NewBuild {
         before_sha: None,
         is_tag: false,
         repo_url: None,
-        commands: "ls -a".to_owned(),
+        spec: BuildSpec::of_script("ls -a"),
         allow_git_fetch: true,
-        options: Map::new(),
         variables: vec![Variable::public("DB_NAME", "postgres")],
         tags: Tags::default(),
         needs: vec![],
         timeout_s: None,
     }
+}
+
+/// What [`new_build`] asks for, with `options` as runners 1.x get them.
+pub fn with_options(options: Value) -> BuildSpec {
+    BuildSpec { script: vec!["ls -a".to_owned()], ..baton::domain::options::read(object(options)).unwrap() }
 }
 
 pub fn tags(list: &str) -> Tags {

@@ -193,7 +193,7 @@ fn a_check_names_each_damage_in_one_line() {
             .unwrap();
         data.join("artifacts").join(path)
     }
-    let damages: [(&str, &str, Damage); 23] = [
+    let damages: [(&str, &str, Damage); 25] = [
         ("artifacts_damaged", "of build 2", |data| {
             let file = fs::OpenOptions::new().write(true).open(artifact(data)).unwrap();
             file.write_at(b"!", 77).unwrap();
@@ -257,8 +257,14 @@ fn a_check_names_each_damage_in_one_line() {
             run(data, "DROP TRIGGER build_added_to_queue")
         }),
         ("schema", "the table mine is not Baton's", |data| run(data, "CREATE TABLE mine (x)")),
-        ("build", "the options or variables of build 3", |data| {
-            run(data, "UPDATE build_specs SET options = '{' WHERE build_id = 3");
+        ("build", "the specification or variables of build 3", |data| {
+            run(data, "UPDATE build_specs SET spec = '{' WHERE build_id = 3");
+        }),
+        ("build", "build 3 is in a state, or failed for a reason, that Baton does not know", |data| {
+            run(data, "UPDATE builds SET status = 'asleep' WHERE id = 3");
+        }),
+        ("build", "which does not go with its end", |data| {
+            run(data, "UPDATE builds SET finished_at = NULL WHERE id = 3");
         }),
         ("build", "build 5 waits", |data| run(data, "DELETE FROM build_needs")),
         ("reference", "a row of builds names a row of projects", |data| {

@@ -178,8 +178,8 @@ fn a_canceled_builds_runner_is_told_at_its_next_call() {
 fn a_retry_is_a_new_build_of_the_same_work() {
     let baton = Baton::with_project();
     let runner = baton.runner();
-    let options = object(json!({"image": "ruby:2.1"}));
-    let id = baton.queue(NewBuild { options, tags: tags(""), timeout_s: Some(99), ..new_build("demo") });
+    let spec = with_options(json!({"image": "ruby:2.1"}));
+    let id = baton.queue(NewBuild { spec, tags: tags(""), timeout_s: Some(99), ..new_build("demo") });
     let first = baton.claim(&runner);
     assert_eq!(baton.operator().retry_build(id, Timestamp::now()).unwrap_err().kind, Kind::Conflict);
     baton.append(&first, 0, "old log");

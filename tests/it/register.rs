@@ -3,6 +3,7 @@
 use crate::harness::http::RUNNER_1_11;
 use crate::harness::*;
 use baton::domain::build::{NewBuild, Status, Variable};
+use baton::domain::spec::BuildSpec;
 use baton::store::runners::NewRunner;
 use serde_json::{Value, json};
 
@@ -61,9 +62,38 @@ fn image_and_services_reach_the_runner_as_plain_strings() {
             json!({"image": "ruby:2.1", "services": ["postgres"]}),
         ),
     ] {
-        baton.queue(NewBuild { options: object(written.clone()), ..new_build("demo") });
+        baton.queue(NewBuild { spec: with_options(written.clone()), ..new_build("demo") });
         assert_eq!(baton.claim(&runner).json["options"], sent, "{written}");
     }
+}
+
+/// Nothing of a rich specification is in the way of a runner 1.x: it gets the old spelling of what it understands.
+#[test]
+fn a_rich_specification_is_made_poorer_for_runners_1_x() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    let spec = json!({
+        "script": ["a", "b"], "after_script": ["bye"], "hooks": {"pre_get_sources_script": ["h"]},
+        "image": {"name": "i", "entrypoint": [""], "pull_policy": ["always"]},
+        "services": [{"name": "s", "alias": "db", "variables": [["A", "1"]]}],
+        "artifacts": [{"paths": ["o"], "expire_in": "7d"}, {"paths": ["j"], "type": "junit", "format": "gzip"}],
+        "cache": [{"key": "k", "paths": ["x"]}, {"key": "l"}], "dependencies": ["d"], "retry": {"max": 2},
+        "allow_failure": {"exit_codes": [3]}, "other": {"environment": "e"},
+    });
+    let id = baton.queue(NewBuild { spec: serde_json::from_value(spec.clone()).unwrap(), ..new_build("demo") });
+    let json = baton.claim(&runner).json;
+    assert_eq!(json["commands"], "a\nb");
+    let expected = json!({
+        "image": "i", "services": ["s"], "artifacts": {"paths": ["o"], "expire_in": "7d"}, "environment": "e",
+        "cache": {"key": "k", "paths": ["x"]}, "dependencies": ["d"], "after_script": ["bye"],
+    });
+    assert_eq!(json["options"], expected);
+    let stored: String = baton
+        .database()
+        .query_row("SELECT spec FROM build_specs WHERE build_id = ?1", [id.0], |row| row.get(0))
+        .unwrap();
+    let stored: baton::domain::spec::BuildSpec = serde_json::from_str(&stored).unwrap();
+    assert_eq!(stored, serde_json::from_value(spec).unwrap(), "nothing is lost where it is stored");
 }
 
 /// Row 12, and the types of all that runners decode: one wrong type and a runner loses the build.
@@ -78,8 +108,10 @@ fn a_pending_build_is_handed_out_with_all_that_runners_read() {
     });
     let id = baton.queue(NewBuild {
         repo_url: Some("https://git.test/group/demo.git".to_owned()),
-        commands: "echo hello\nmake test".to_owned(),
-        options: object(options.clone()),
+        spec: BuildSpec {
+            script: vec!["echo hello".to_owned(), "make test".to_owned()],
+            ..with_options(options.clone())
+        },
         timeout_s: Some(1234),
         allow_git_fetch: false,
         ..new_build("demo")

@@ -5,6 +5,7 @@
 use crate::harness::random::Random;
 use crate::harness::*;
 use baton::domain::build::{NewBuild, Variable};
+use baton::domain::spec::BuildSpec;
 use std::process::{Command, Stdio};
 
 /// Begins what the runner prints of a line.
@@ -56,7 +57,7 @@ fn expect_unharmed(scripts: &[String]) {
     baton.project("demo");
     let runner = baton.runner();
     for script in scripts {
-        baton.queue(NewBuild { commands: script.clone(), ..new_build("demo") });
+        baton.queue(NewBuild { spec: BuildSpec::of_script(&script), ..new_build("demo") });
         let build = baton.claim(&runner);
         let commands = build.json["commands"].as_str().unwrap();
         for shell in shells() {
@@ -188,7 +189,7 @@ fn a_runner_on_windows_gets_the_lines_as_they_are() {
     baton.project("demo");
     let runner = baton.runner();
     let script = "if exist x (\n  dir\n)";
-    baton.queue(NewBuild { commands: script.to_owned(), ..new_build("demo") });
+    baton.queue(NewBuild { spec: BuildSpec::of_script(script), ..new_build("demo") });
     let info = serde_json::json!({"platform": "windows", "executor": "shell"});
     let body = serde_json::json!({"token": runner.token, "info": info});
     let response = baton.send(Request::post("/ci/api/v1/builds/register.json").json(&body)).expect(201);

@@ -117,6 +117,18 @@ fn the_operators_variables_come_last_and_in_order() {
     check(&build, &[("CI_JOB_NAME", "mine"), ("A", "$$CI_JOB_NAME $${B}"), ("CI_BUILD_NAME", "spinach")]);
 }
 
+/// All runners replace `$NAME`; what is not meant so is sent with its dollars doubled.
+#[test]
+fn a_value_that_is_to_be_expanded_is_sent_as_it_is() {
+    let baton = Baton::with_project();
+    let expanded = Variable { expand: true, ..Variable::public("A", "$CI_JOB_NAME $$ ${B}") };
+    baton.queue(NewBuild { variables: vec![expanded, Variable::public("B", "$5")], ..new_build("demo") });
+    let build = baton.claim(&baton.runner());
+    check(&build, &[("A", "$CI_JOB_NAME $$ ${B}"), ("B", "$$5")]);
+    let variables = build.json["variables"].as_array().unwrap();
+    assert!(variables.iter().all(|variable| variable.get("expand").is_none()), "runners 1.x know no such key");
+}
+
 /// Runner 1.9 and later read `file`; for others the key must not be in the way.
 #[test]
 fn a_variable_may_be_a_file() {

@@ -94,10 +94,10 @@ fn fill(data: &Data, count: u64, status: &str) {
              SELECT project, '{status}', tags, 3600, 1700000000000, {finished_at}
              FROM n JOIN places ON place = 1 + i * 7919 % ({PROJECTS} * {TAG_SETS});
 
-             INSERT INTO build_specs (build_id, name, stage, ref, sha, is_tag, commands, allow_git_fetch, options,
+             INSERT INTO build_specs (build_id, name, stage, ref, sha, is_tag, allow_git_fetch, spec,
                  variables)
-             SELECT id, 'unit', 'test', 'master', '0b3bce98f5d8d2c2a9b7d3b2f5f0c1e2a3b4c5d6', 0, 'make test', 1,
-                 '{{}}', '[]'
+             SELECT id, 'unit', 'test', 'master', '0b3bce98f5d8d2c2a9b7d3b2f5f0c1e2a3b4c5d6', 0, 1,
+                 '{{\"script\":[\"make test\"]}}', '[]'
              FROM builds, own_ids WHERE id > last;
              COMMIT;"
         ))

@@ -6,11 +6,13 @@
 
 mod artifacts;
 mod claim;
+mod options;
 mod payload;
 mod report;
 mod runners;
 mod trace;
 mod user_agent;
+mod variables;
 
 use super::shared::token::{self, TOKEN};
 use super::shared::upload;

@@ -3,8 +3,10 @@
 //! Types matter: one that the runner's decoder does not expect makes it drop the whole answer, with the build
 //! already its own.
 
+use super::{options, variables};
 use crate::coordinator::{Assigned, Dependency};
 use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Status, Variable};
+use crate::domain::script;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -28,8 +30,8 @@ pub struct Job<'a> {
     before_sha: &'a str,
     allow_git_fetch: bool,
     timeout: i64,
-    options: &'a Map<String, Value>,
-    variables: Vec<Variable>,
+    options: Map<String, Value>,
+    variables: Vec<Sent>,
     depends_on_builds: Vec<Needed<'a>>,
     credentials: [(); 0],
     /// GitLab leaves this one and the next out while there are none; runners take both.
@@ -37,6 +39,16 @@ pub struct Job<'a> {
     artifacts_file: Option<File<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifacts_expire_at: Option<Option<String>>,
+}
+
+/// A variable. Runners from 1.9 read `file`.
+#[derive(Serialize)]
+struct Sent {
+    key: String,
+    value: String,
+    public: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    file: bool,
 }
 
 /// A build whose artifacts this one may read: with its own token, while it runs (`design.md`, Tokens).
@@ -78,13 +90,13 @@ impl<'a> Job<'a> {
             stage: &build.stage,
             project_id: build.project_id,
             project_name: &build.project,
-            commands: assigned.commands(),
+            commands: commands(assigned),
             repo_url: assigned.repo_url(),
             before_sha: assigned.before_sha(),
             allow_git_fetch: spec.allow_git_fetch,
             timeout: spec.timeout_s,
-            options: &spec.options,
-            variables: assigned.variables().into_iter().map(unexpanded).collect(),
+            options: options::of(&spec.asked),
+            variables: variables::of(assigned).into_iter().map(Sent::of).collect(),
             depends_on_builds: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
             credentials: [],
             artifacts_file: assigned.artifacts().map(File::of),
@@ -93,9 +105,24 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Runners 1.x replace `$NAME` in values by other variables, and `$$` by `$`.
-fn unexpanded(variable: Variable) -> Variable {
-    Variable { value: variable.value.replace('$', "$$"), ..variable }
+/// The script for a runner 1.x. On Windows its shell is none of POSIX, unless it works in containers.
+fn commands(assigned: &Assigned) -> Cow<'_, str> {
+    let given = assigned.spec.asked.commands();
+    let says = |field| assigned.runner.as_ref().and_then(|runner| runner.info.get(field)).unwrap_or_default();
+    if says("platform") == "windows" && matches!(says("executor"), "" | "shell") {
+        return given;
+    }
+    match given {
+        Cow::Borrowed(text) => script::for_lines(text),
+        Cow::Owned(text) => Cow::Owned(script::for_lines(&text).into_owned()),
+    }
+}
+
+impl Sent {
+    fn of(variable: Variable) -> Sent {
+        let value = variables::sent_value(&variable);
+        Sent { key: variable.key, value, public: variable.public, file: variable.file }
+    }
 }
 
 impl<'a> Needed<'a> {

@@ -159,8 +159,7 @@ impl Parts {
         data: &mut dyn Read,
         bytes_below: u64,
     ) -> Result<()> {
-        let reserve = coordinator.limits().disk_reserve_bytes;
-        let received = coordinator.artifacts().receive(id, data, body_error, bytes_below, reserve)?;
+        let received = coordinator.receive_file(id, data, body_error, bytes_below, Timestamp::now())?;
         let twice = if head.name == "file" {
             let filename = artifacts_filename(head.filename.as_deref());
             self.file.replace((received, filename)).is_some()

@@ -6,11 +6,11 @@ use crate::cli::words::secrets::{read_secret, warn_of_short};
 use crate::cli::{Done, Stop, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
+use crate::domain::spec::{ArtifactsSpec, BuildSpec, Image, Service};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::{reserved, script};
 use argh::{ArgsInfo, FromArgs};
-use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
@@ -97,8 +97,8 @@ macro_rules! build_options {
         }
 
         impl $name {
-            /// The build of `commands` that the options ask for.
-            fn new_build(self, project: String, commands: String) -> Done<NewBuild> {
+            /// The build of `script` that the options ask for.
+            fn new_build(self, project: String, script: Vec<String>) -> Done<NewBuild> {
                 $crate::cli::build::add::checked(NewBuild {
                     project,
                     name: self.name,
@@ -108,9 +108,11 @@ macro_rules! build_options {
                     before_sha: None,
                     is_tag: false,
                     repo_url: self.repo_url,
-                    commands,
+                    spec: BuildSpec {
+                        script,
+                        ..asked(self.image, self.service, self.artifacts, self.expire_in)?
+                    },
                     allow_git_fetch: true,
-                    options: options(self.image, self.service, self.artifacts, self.expire_in)?,
                     variables: variables(self.variable, self.secret, self.secret_file)?,
                     tags: self.tags,
                     needs: self.needs,
@@ -136,10 +138,11 @@ build_options! {
             A line of --from is a JSON object: the fields project, name, stage, ref, sha, tags and needs as in\n\
             `build show --json` (needs may also name earlier builds of the file); script (a string, or an array of\n\
             lines); repo_url, before_sha, tag (true or false), timeout (seconds, or text); image; services and\n\
-            artifacts, arrays of what the options take; expire_in; or options as the runner gets them; variables,\n\
-            an array of {{\"key\", \"value\", \"public\"}}, or an object of public ones; secrets, an object; values\n\
-            arrive as they are. It names no files of this machine, as --script-file does: such a file may come\n\
-            from others.",
+            artifacts, arrays of what the options take; expire_in; variables, an array of {{\"key\", \"value\",\n\
+            \"public\"}}, or an object of public ones; secrets, an object; values arrive as they are, but for\n\
+            {{\"expand\": true}}. image, services, artifacts, cache, after_script, hooks, retry, allow_failure and\n\
+            dependencies may also be written as in .gitlab-ci.yml, in JSON; options holds some of them as runners\n\
+            1.x get them. A line names no files of this machine, as --script-file does: it may come from others.",
         example = "echo '{{\"project\": \"demo\", \"script\": [\"make\", \"make test\"]}}' | {command_name} --from -"
     )]
     pub struct Add {
@@ -198,8 +201,8 @@ impl Add {
         if self.script_file.as_deref() == Some("-") && self.secret_file.iter().any(Secret::is_standard_input) {
             return Err(usage("standard input cannot be both the script and a secret"));
         }
-        let commands = script(&self.script, self.script_file.as_deref())?;
-        let new = self.new_build(project, commands)?;
+        let script = script(&self.script, self.script_file.as_deref())?;
+        let new = self.new_build(project, script)?;
         let coordinator = open()?;
         warn_of_short(&new.variables);
         let ids = coordinator.add_builds(vec![Queued { new, needs_names: Vec::new() }], Timestamp::now())?;
@@ -220,10 +223,10 @@ fn input(file: &str) -> Done<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(opened)))
 }
 
-fn script(lines: &[String], file: Option<&str>) -> Done<String> {
+fn script(lines: &[String], file: Option<&str>) -> Done<Vec<String>> {
     match (lines, file) {
         ([], None) => Err(usage("--script or --script-file is missing")),
-        (lines, None) => Ok(lines.join("\n")),
+        (lines, None) => Ok(lines.to_vec()),
         ([], Some(file)) => {
             let mut bytes = Vec::new();
             let failed = |error: &dyn std::fmt::Display| Stop::Failed(format!("cannot read {file}: {error}"));
@@ -239,43 +242,39 @@ fn script(lines: &[String], file: Option<&str>) -> Done<String> {
                      file of the sources, call it: --script 'PROGRAM FILE'"
                 ));
             }
-            Ok(text)
+            Ok(vec![text])
         }
         (_, Some(_)) => Err(usage("--script and --script-file do not go together")),
     }
 }
 
-/// The part of a build that runners get as `options`.
-pub(in crate::cli) fn options(
+/// What a build asks for beside its script.
+pub(in crate::cli) fn asked(
     image: Option<String>,
     services: Vec<String>,
-    artifacts: Vec<String>,
+    paths: Vec<String>,
     expire_in: Option<String>,
-) -> Done<Map<String, Value>> {
-    let mut options = Map::new();
-    if let Some(image) = image {
-        options.insert("image".to_owned(), image.into());
-    }
-    if !services.is_empty() {
-        options.insert("services".to_owned(), services.into());
-    }
-    if !artifacts.is_empty() {
-        let artifacts = match expire_in {
-            Some(expire_in) => json!({"paths": artifacts, "expire_in": expire_in}),
-            None => json!({"paths": artifacts}),
-        };
-        options.insert("artifacts".to_owned(), artifacts);
-    } else if expire_in.is_some() {
+) -> Done<BuildSpec> {
+    if paths.is_empty() && expire_in.is_some() {
         return Err(Stop::Usage(
             "--expire-in says how long to keep the files of --artifacts, which is missing".to_owned(),
         ));
     }
-    Ok(options)
+    let named = |name| Image { name, ..Image::default() };
+    let service = |name| Service { image: named(name), ..Service::default() };
+    let has_artifacts = !paths.is_empty();
+    let archive = ArtifactsSpec { paths, expire_in, ..ArtifactsSpec::default() };
+    Ok(BuildSpec {
+        image: image.map(named),
+        services: services.into_iter().map(service).collect(),
+        artifacts: has_artifacts.then_some(archive).into_iter().collect(),
+        ..BuildSpec::default()
+    })
 }
 
 /// A build that may be queued. What is wrong with it is wrong usage, whichever option it comes from.
-pub(in crate::cli) fn checked(mut new: NewBuild) -> Done<NewBuild> {
-    check(&mut new).map_err(|message| usage(&message))?;
+pub(in crate::cli) fn checked(new: NewBuild) -> Done<NewBuild> {
+    check(&new).map_err(|message| usage(&message))?;
     Ok(new)
 }
 
@@ -283,14 +282,14 @@ pub(in crate::cli) fn checked(mut new: NewBuild) -> Done<NewBuild> {
 ///
 /// # Errors
 /// Says what is wrong.
-pub(in crate::cli) fn check(new: &mut NewBuild) -> Result<(), String> {
+pub(in crate::cli) fn check(new: &NewBuild) -> Result<(), String> {
     new.check()?;
     reserved::check(&new.variables)?;
-    let services = new.options.get("services").and_then(Value::as_array).into_iter().flatten();
-    for image in new.options.get("image").into_iter().chain(services).filter_map(Value::as_str) {
-        if image.is_empty() || image.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+    let services = new.spec.services.iter().map(|service| &service.image);
+    for Image { name, .. } in new.spec.image.iter().chain(services) {
+        if name.is_empty() || name.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
             return Err(format!(
-                "{image:?} cannot be an image's name, which is a word without blanks, as in alpine:3.5"
+                "{name:?} cannot be an image's name, which is a word without blanks, as in alpine:3.5"
             ));
         }
     }
@@ -347,18 +346,18 @@ mod tests {
 
     fn new_build(line: &[&str]) -> Done<NewBuild> {
         let given = add(line);
-        let commands = script(&given.script, given.script_file.as_deref())?;
-        given.new_build("p".to_owned(), commands)
+        let script = script(&given.script, given.script_file.as_deref())?;
+        given.new_build("p".to_owned(), script)
     }
 
     #[test]
     fn what_is_not_said_has_its_default() {
         let new = new_build(&["--script", "true"]).unwrap();
-        let words = (new.name.as_str(), new.stage.as_str(), new.ref_.as_str(), new.commands.as_str());
-        assert_eq!(words, ("build", "test", "HEAD", "true"));
+        assert_eq!((new.name.as_str(), new.stage.as_str(), new.ref_.as_str()), ("build", "test", "HEAD"));
+        assert_eq!(new.spec, BuildSpec::of_script("true"));
         assert!(new.sha.is_none() && new.before_sha.is_none() && new.repo_url.is_none() && new.timeout_s.is_none());
         assert!(!new.is_tag && new.allow_git_fetch && new.tags.is_empty() && new.needs.is_empty());
-        assert!(new.options.is_empty() && new.variables.is_empty());
+        assert!(new.variables.is_empty());
     }
 
     #[test]
@@ -367,7 +366,7 @@ mod tests {
                     --variable A=1=2 --secret S=x=y --variable B= --tags b,a --image i --service s1 --service s2 \
                     --artifacts out/ --artifacts *.log --expire-in 7d --needs 3 --needs 4 --timeout 2min";
         let new = new_build(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
-        assert_eq!(new.commands, "make\ntest");
+        assert_eq!(new.spec.script, ["make", "test"]);
         assert_eq!(
             (new.ref_.as_str(), new.sha.as_deref(), new.repo_url.as_deref()),
             ("v1", Some("0123456789"), Some("/r"))
@@ -376,10 +375,12 @@ mod tests {
         let variables = [Variable::public("A", "1=2"), Variable::public("B", ""), Variable::secret("S", "x=y")];
         assert_eq!(new.variables, variables);
         assert_eq!(new.tags, Tags::from_list("a,b").unwrap());
-        let expected = json!({
-            "image": "i", "services": ["s1", "s2"], "artifacts": {"paths": ["out/", "*.log"], "expire_in": "7d"}
-        });
-        assert_eq!(Value::Object(new.options), expected);
+        assert_eq!(new.spec.image.unwrap().name, "i");
+        assert_eq!(
+            new.spec.services.iter().map(|service| service.image.name.as_str()).collect::<Vec<_>>(),
+            ["s1", "s2"]
+        );
+        assert_eq!((new.spec.artifacts[0].paths.len(), new.spec.artifacts[0].expire_in.as_deref()), (2, Some("7d")));
         assert_eq!((new.needs, new.timeout_s), (vec![BuildId(3), BuildId(4)], Some(120)));
     }
 

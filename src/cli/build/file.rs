@@ -7,12 +7,15 @@ use crate::cli::words::secrets::warn_of_short;
 use crate::cli::{Done, Stop};
 use crate::coordinator::{Coordinator, Queued};
 use crate::domain::build::{BuildId, NewBuild, Variable};
+use crate::domain::keywords::{self, Place, plain};
+use crate::domain::options;
+use crate::domain::spec::BuildSpec;
 use crate::domain::tags::Tags;
 use crate::domain::text::did_you_mean::nearest;
 use crate::domain::text::duration::parse_duration;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::io::{BufRead, Read};
 
 /// Longest line, in bytes.
@@ -23,7 +26,7 @@ const BUILDS_MAX: usize = 100_000;
 const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// The fields of a line.
-const FIELDS: [&str; 21] = [
+const FIELDS: [&str; 27] = [
     "project",
     "name",
     "stage",
@@ -39,6 +42,12 @@ const FIELDS: [&str; 21] = [
     "services",
     "artifacts",
     "expire_in",
+    "cache",
+    "after_script",
+    "hooks",
+    "retry",
+    "allow_failure",
+    "dependencies",
     "variables",
     "secrets",
     "tags",
@@ -128,7 +137,7 @@ fn parse(line: &[u8], project: Option<&str>) -> Result<Queued, String> {
     let fields: Map<String, Value> = serde_json::from_slice(line).map_err(|error| not_json(&error))?;
     let mut fields = Fields(fields);
     let (needs, needs_names) = fields.needs()?;
-    let mut new = NewBuild {
+    let new = NewBuild {
         project: fields.text("project")?.or(project.map(str::to_owned)).ok_or("\"project\" is missing")?,
         name: fields.text("name")?.unwrap_or_else(|| "build".to_owned()),
         stage: fields.text("stage")?.unwrap_or_else(|| "test".to_owned()),
@@ -137,16 +146,15 @@ fn parse(line: &[u8], project: Option<&str>) -> Result<Queued, String> {
         before_sha: fields.text("before_sha")?,
         is_tag: fields.flag("tag")?.unwrap_or(false),
         repo_url: fields.text("repo_url")?,
-        commands: fields.script()?,
+        spec: BuildSpec { script: fields.script()?, ..fields.asked()? },
         allow_git_fetch: fields.flag("allow_git_fetch")?.unwrap_or(true),
-        options: fields.options()?,
         variables: fields.variables()?,
         tags: Tags::new(fields.texts("tags")?.unwrap_or_default())?,
         needs,
         timeout_s: fields.timeout()?,
     };
     fields.check_rest()?;
-    super::add::check(&mut new)?;
+    super::add::check(&new)?;
     Ok(Queued { new, needs_names })
 }
 
@@ -206,14 +214,14 @@ impl Fields {
     }
 
     /// `script`, or by its name on the wire `commands`.
-    fn script(&mut self) -> Result<String, String> {
+    fn script(&mut self) -> Result<Vec<String>, String> {
         match (self.take("script"), self.take("commands")) {
             (Some(_), Some(_)) => Err("\"script\" and \"commands\" are the same; give one".to_owned()),
             (None, None) => Err("\"script\" is missing: a string, or an array of lines".to_owned()),
-            (Some(Value::String(text)), None) | (None, Some(Value::String(text))) => Ok(text),
-            (Some(lines), None) | (None, Some(lines)) => all_texts(lines)
-                .map(|lines| lines.join("\n"))
-                .ok_or_else(|| "\"script\" must be a string, or an array of strings".to_owned()),
+            (Some(Value::String(text)), None) | (None, Some(Value::String(text))) => Ok(vec![text]),
+            (Some(lines), None) | (None, Some(lines)) => {
+                all_texts(lines).ok_or_else(|| "\"script\" must be a string, or an array of strings".to_owned())
+            }
         }
     }
 
@@ -250,25 +258,81 @@ impl Fields {
         }
     }
 
-    /// `options`, and what `build add` has options for and runners look for in there.
-    fn options(&mut self) -> Result<Map<String, Value>, String> {
+    /// What a build asks for beside its script: `options`, and the same and more by GitLab's own names.
+    fn asked(&mut self) -> Result<BuildSpec, String> {
         let mut options = self.object("options")?.unwrap_or_default();
-        for key in ["image", "services"] {
-            if let Some(value) = self.take(key) {
-                insert_new(&mut options, "options", key, value)?;
+        let expire_in = self.text("expire_in")?;
+        let artifacts = self.artifacts(&mut options, expire_in)?;
+        let mut own = |key: &str| self.own(&options, key);
+        let (image, services, cache) = (own("image")?, own("services")?, own("cache")?);
+        let (after_script, dependencies) = (own("after_script")?, own("dependencies")?);
+        let mut spec = options::read(options)?;
+        let place = Place::strict;
+        if let Some(value) = image {
+            spec.image = Some(keywords::image(&place("image"), value)?);
+        }
+        if let Some(value) = services {
+            spec.services = keywords::services(&place("services"), value)?;
+        }
+        if let Some(value) = artifacts {
+            spec.set_artifacts(keywords::artifacts::artifacts(&place("artifacts"), value)?);
+        }
+        if let Some(value) = cache {
+            spec.set_cache(keywords::caches(&place("cache"), value)?);
+        }
+        if let Some(value) = after_script {
+            spec.after_script = keywords::lines(&place("after_script"), value)?;
+        }
+        if let Some(value) = dependencies {
+            spec.dependencies = Some(keywords::texts(&place("dependencies"), value)?);
+        }
+        if let Some(value) = self.take("hooks") {
+            spec.hooks = keywords::hooks(&place("hooks"), value)?;
+        }
+        if let Some(value) = self.take("retry") {
+            spec.retry = Some(keywords::retry(&place("retry"), value)?);
+        }
+        if let Some(value) = self.take("allow_failure") {
+            spec.allow_failure = keywords::allow_failure(&place("allow_failure"), value)?;
+        }
+        Ok(spec)
+    }
+
+    /// A field that may not stand in `options`, too.
+    fn own(&mut self, options: &Map<String, Value>, key: &str) -> Result<Option<Value>, String> {
+        let own = self.take(key);
+        if own.is_some() && options.get(key).is_some_and(|value| !value.is_null()) {
+            return Err(format!("{key:?} and options.{key} are the same; give one"));
+        }
+        Ok(own)
+    }
+
+    /// `artifacts` as an object, with `expire_in`, which may also be that of `options`.
+    fn artifacts(
+        &mut self,
+        options: &mut Map<String, Value>,
+        expire_in: Option<String>,
+    ) -> Result<Option<Value>, String> {
+        let mut own = match self.own(options, "artifacts")? {
+            None => None,
+            Some(Value::Object(object)) => Some(object),
+            Some(paths @ Value::Array(_)) => Some(Map::from_iter([("paths".to_owned(), paths)])),
+            Some(_) => return Err("\"artifacts\" must be an array of paths, or an object with `paths`".to_owned()),
+        };
+        if let Some(expire_in) = expire_in {
+            let (given, place) = match (&mut own, options.get_mut("artifacts")) {
+                (Some(own), _) => (own, "artifacts"),
+                (None, Some(Value::Object(of_options))) => (of_options, "options.artifacts"),
+                (None, _) => {
+                    let message = "\"expire_in\" says how long to keep the files of \"artifacts\", which is missing";
+                    return Err(message.to_owned());
+                }
+            };
+            if given.insert("expire_in".to_owned(), expire_in.into()).is_some_and(|old| !old.is_null()) {
+                return Err(format!("\"expire_in\" and {place}.expire_in are the same; give one"));
             }
         }
-        if let Some(paths) = self.texts("artifacts")? {
-            insert_new(&mut options, "options", "artifacts", json!({"paths": paths}))?;
-        }
-        if let Some(expire_in) = self.text("expire_in")? {
-            let Some(Value::Object(artifacts)) = options.get_mut("artifacts") else {
-                let message = "\"expire_in\" says how long to keep the files of \"artifacts\", which is missing";
-                return Err(message.to_owned());
-            };
-            insert_new(artifacts, "options.artifacts", "expire_in", expire_in.into())?;
-        }
-        Ok(options)
+        Ok(own.map(Value::Object))
     }
 
     /// Public ones and others, then `secrets`: the later of two with the same name wins in the runner.
@@ -311,14 +375,6 @@ impl Fields {
     }
 }
 
-/// Puts a value where nothing may be yet.
-fn insert_new(into: &mut Map<String, Value>, name: &str, key: &str, value: Value) -> Result<(), String> {
-    match into.insert(key.to_owned(), value).filter(|old| !old.is_null()) {
-        None => Ok(()),
-        Some(_) => Err(format!("{key:?} and {name}.{key} are the same; give one")),
-    }
-}
-
 fn unknown(key: &str, known: &[&str]) -> String {
     match nearest(key, known.iter().copied()) {
         Some(near) => format!("there is no field {key:?}; did you mean {near:?}?"),
@@ -339,16 +395,6 @@ fn all_texts(value: Value) -> Option<Vec<String>> {
     }
 }
 
-/// What people write as a variable's value, as the text that it becomes.
-fn plain(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(is) => Some(is.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
 /// A variable as runners get it. Not serde's work, whose errors would repeat values.
 fn variable(item: Value) -> Result<Variable, String> {
     let Value::Object(object) = item else {
@@ -360,15 +406,17 @@ fn variable(item: Value) -> Result<Variable, String> {
     let value = plain(value).ok_or("\"value\" must be a string, a number, true or false")?;
     let public = fields.flag("public")?.unwrap_or(true);
     let file = fields.flag("file")?.unwrap_or(false);
+    let expand = fields.flag("expand")?.unwrap_or(false);
     match fields.0.keys().next() {
-        None => Ok(Variable { key, value, public, file }),
-        Some(other) => Err(unknown(other, &["key", "value", "public", "file"])),
+        None => Ok(Variable { key, value, public, file, expand }),
+        Some(other) => Err(unknown(other, &["key", "value", "public", "file", "expand"])),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn one(line: &Value) -> Result<Queued, String> {
         read(&mut line.to_string().as_bytes(), None).map(|mut lines| lines.remove(0).queued)
@@ -385,7 +433,7 @@ mod tests {
         let new = one(&json!({"project": "p", "script": ["a", "b"]})).unwrap().new;
         let words = (new.project.as_str(), new.name.as_str(), new.stage.as_str(), new.ref_.as_str());
         assert_eq!(words, ("p", "build", "test", "HEAD"));
-        assert_eq!(new.commands, "a\nb");
+        assert_eq!(new.spec.script, ["a", "b"]);
         assert!(new.sha.is_none() && !new.is_tag && new.allow_git_fetch && new.timeout_s.is_none());
     }
 
@@ -401,7 +449,7 @@ mod tests {
         let new = queued.new;
         assert_eq!((new.sha.as_deref(), new.before_sha.as_deref()), (Some("0123456789"), Some("9876543210")));
         assert!(new.is_tag && !new.allow_git_fetch);
-        assert_eq!(Value::Object(new.options), json!({"image": "i"}));
+        assert_eq!((new.spec.image.unwrap().name, new.spec.script), ("i".to_owned(), vec!["x".to_owned()]));
         assert_eq!(new.variables[0], Variable::public("A", "5"));
         assert_eq!(new.variables[1], Variable { file: true, ..Variable::secret("S", "s") });
         assert_eq!(new.tags.join(","), "a,b");
@@ -423,11 +471,10 @@ mod tests {
         }))
         .unwrap()
         .new;
-        let expected = json!({
-            "image": "alpine:3.5", "services": ["mysql", "redis"], "cache": {"key": "k"},
-            "artifacts": {"paths": ["out/", "*.log"], "expire_in": "7d"},
-        });
-        assert_eq!(Value::Object(new.options), expected);
+        let names: Vec<&str> = new.spec.services.iter().map(|service| service.image.name.as_str()).collect();
+        assert_eq!((new.spec.image.unwrap().name.as_str(), names), ("alpine:3.5", vec!["mysql", "redis"]));
+        assert_eq!((new.spec.artifacts[0].paths.len(), new.spec.artifacts[0].expire_in.as_deref()), (2, Some("7d")));
+        assert_eq!(new.spec.cache[0].key.as_deref(), Some("k"));
         let variables = [Variable::public("A", "1"), Variable::secret("S", "s"), Variable::secret("PIN", "1234")];
         for variable in variables {
             assert!(new.variables.contains(&variable), "{variable:?}");
@@ -436,7 +483,37 @@ mod tests {
         assert!(kept.contains("\"artifacts\", which is missing"), "{kept}");
         let mut line = minimal("options", json!({"artifacts": {"paths": ["a"]}}));
         line["expire_in"] = json!("7d");
-        assert_eq!(one(&line).unwrap().new.options["artifacts"], json!({"paths": ["a"], "expire_in": "7d"}));
+        assert_eq!(one(&line).unwrap().new.spec.artifacts[0].expire_in.as_deref(), Some("7d"));
+    }
+
+    #[test]
+    fn gitlabs_own_spellings_are_kept_whole() {
+        let spec = one(&json!({
+            "project": "p", "script": ["a", "b"], "image": {"name": "i", "entrypoint": [""], "pull_policy": ["always"]},
+            "services": ["s", {"name": "t", "alias": "db", "command": ["run"], "variables": {"A": 1}}],
+            "artifacts": {"paths": ["o"], "when": "always", "reports": {"junit": "j.xml", "dotenv": "e"}},
+            "expire_in": "7d", "cache": [{"key": "a", "paths": ["x"]}, {"key": "b", "policy": "pull"}],
+            "after_script": "bye", "hooks": {"pre_get_sources_script": ["h"]}, "retry": {"max": 2},
+            "allow_failure": {"exit_codes": 3}, "dependencies": ["d"],
+            "variables": [{"key": "A", "value": "$B", "expand": true}],
+        }))
+        .unwrap()
+        .new;
+        assert!(spec.variables[0].expand);
+        let expected = json!({
+            "script": ["a", "b"], "after_script": ["bye"], "hooks": {"pre_get_sources_script": ["h"]},
+            "image": {"name": "i", "entrypoint": [""], "pull_policy": ["always"]},
+            "services": [{"name": "s"}, {"name": "t", "alias": "db", "command": ["run"], "variables": [["A", "1"]]}],
+            "artifacts": [
+                {"paths": ["o"], "when": "always", "expire_in": "7d", "type": "archive", "format": "zip"},
+                {"name": ".env", "paths": ["e"], "when": "always", "expire_in": "7d", "type": "dotenv", "format": "gzip"},
+                {"name": "junit.xml", "paths": ["j.xml"], "when": "always", "expire_in": "7d", "type": "junit",
+                 "format": "gzip"},
+            ],
+            "cache": [{"key": "a", "paths": ["x"]}, {"key": "b", "paths": [], "policy": "pull"}],
+            "retry": {"max": 2}, "allow_failure": {"exit_codes": [3]}, "dependencies": ["d"],
+        });
+        assert_eq!(serde_json::to_value(spec.spec).unwrap(), expected);
     }
 
     /// Each option of `build add` is a word here, but for those that name files of this machine.
@@ -487,9 +564,15 @@ mod tests {
             (minimal("options", json!({"artifacts": {"paths": "x"}})), "options.artifacts.paths"),
             (minimal("sha", json!("abc")), "at least 8"),
             (minimal("image", json!("foo bar")), "cannot be an image's name"),
-            (minimal("image", json!(5)), "options.image must be a name"),
-            (minimal("services", json!("mysql")), "options.services must be an array"),
-            (minimal("artifacts", json!("out/")), "\"artifacts\" must be an array of strings"),
+            (minimal("image", json!(5)), "image must be a name"),
+            (minimal("services", json!("mysql")), "services must be an array"),
+            (minimal("artifacts", json!("out/")), "\"artifacts\" must be an array of paths"),
+            (minimal("artifacts", json!({"path": ["hunter2"]})), "did you mean \"paths\"?"),
+            (minimal("artifacts", json!({"reports": {"junti": "hunter2"}})), "did you mean \"junit\"?"),
+            (minimal("cache", json!({"key": {"files": ["hunter2"]}})), "cache.key must be a string"),
+            (minimal("retry", json!(3)), "from 0 to 2"),
+            (minimal("allow_failure", json!("hunter2")), "true or false"),
+            (minimal("after_script", json!({"hunter2": 1})), "after_script must be"),
             (minimal("secrets", json!(["hunter2"])), "\"secrets\" must be an object"),
             (minimal("secrets", json!({"K": ["hunter2"]})), "the secret \"K\" must be"),
             (minimal("secrets", json!({"CI_JOB_TOKEN": "hunter2"})), "CI_JOB_TOKEN is set for every build"),

@@ -11,7 +11,7 @@ use self::guard::check_place;
 use self::interrupt::Interrupt;
 use self::patience::Patience;
 use self::unpack::unpack;
-use super::build::add::{Secret, build_options, options, seconds, unread, variable, variables};
+use super::build::add::{Secret, asked, build_options, seconds, unread, variable, variables};
 use super::build::{artifacts, log, outcome};
 use super::show::print;
 use super::show::shell::quoted;
@@ -19,6 +19,7 @@ use super::words::secrets::warn_of_short;
 use super::{Done, Stop, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
+use crate::domain::spec::BuildSpec;
 use crate::domain::stand::pattern_from_top;
 use crate::domain::tags::Tags;
 use crate::domain::text::size::format_size;
@@ -26,7 +27,6 @@ use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
 use crate::store::projects::Project;
 use argh::{ArgsInfo, FromArgs};
-use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Seek};
 use std::os::fd::AsFd;
@@ -99,9 +99,9 @@ impl Run {
         let (no_sources, is_told) = (self.no_sources, self.tells_sources());
         let is_input_unread = has_unread_input(&self.secret_file);
         let command = quoted(&std::mem::take(&mut self.command));
-        let mut new = self.new_build(String::new(), command)?;
-        if let (Some(_), Some(Value::Object(artifacts))) = (&output, new.options.get_mut("artifacts")) {
-            artifacts.insert("when".to_owned(), "always".into());
+        let mut new = self.new_build(String::new(), vec![command])?;
+        if let (Some(_), Some(archive)) = (&output, new.spec.archive_mut()) {
+            archive.when = Some("always".to_owned());
         }
         let coordinator = Arc::new(open()?);
         let project = match project {
@@ -115,7 +115,7 @@ impl Run {
         };
         new.project = project.name;
         let (words, below) = sources.map_or_else(Default::default, |sources| (sources.words, sources.below));
-        artifacts_of(&mut new.options, &below)?;
+        artifacts_of(&mut new.spec, &below)?;
         warn_of_short(&new.variables);
         let id = interrupt.queue(&coordinator, || {
             let ids = coordinator.add_builds(vec![new.into()], Timestamp::now())?;
@@ -173,11 +173,9 @@ fn has_unread_input(secrets: &[Secret]) -> bool {
 }
 
 /// Has the paths of artifacts begin in the folder `below` of the checkout.
-fn artifacts_of(options: &mut serde_json::Map<String, Value>, below: &Path) -> Done {
-    let paths = options.get_mut("artifacts").and_then(|artifacts| artifacts.get_mut("paths"));
-    for path in paths.and_then(Value::as_array_mut).into_iter().flatten() {
-        let pattern = path.as_str().unwrap_or_default();
-        *path = pattern_from_top(below, pattern).map_err(|why| Stop::Failed(format!("--artifacts: {why}")))?.into();
+fn artifacts_of(spec: &mut BuildSpec, below: &Path) -> Done {
+    for pattern in spec.archive_mut().into_iter().flat_map(|archive| &mut archive.paths) {
+        *pattern = pattern_from_top(below, pattern).map_err(|why| Stop::Failed(format!("--artifacts: {why}")))?;
     }
     Ok(())
 }
@@ -273,7 +271,7 @@ mod tests {
         let args = ["--project", "p", "--ref", "r", "--secret", "A=b", "--", "make", "--ref", "x", "--help"];
         let run = Run::from_args(&["baton", "run"], &args).map_err(|exit| exit.output).unwrap();
         assert_eq!(run.command, ["make", "--ref", "x", "--help"]);
-        let new = run.new_build("p".into(), "x".into()).unwrap();
+        let new = run.new_build("p".into(), vec!["x".into()]).unwrap();
         assert_eq!((new.ref_.as_str(), new.variables), ("r", vec![Variable::secret("A", "b")]));
     }
 }

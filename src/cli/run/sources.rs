@@ -60,7 +60,7 @@ fn commit(new: &mut NewBuild, head: Head, repo_url: Option<&str>, data: &Path) -
     check(&head, repo_url)?;
     warn(new, &head, repo_url, data)?;
     if !head.below.as_os_str().is_empty() {
-        new.commands = format!("{}\n{}", go_to(&head.below), new.commands);
+        new.spec.script.insert(0, go_to(&head.below));
     }
     let commit = format!("commit {} of {}", head.sha.get(..SHA_SHOWN).unwrap_or_default(), head.ref_);
     let words = if repo_url.is_some() {

@@ -54,7 +54,7 @@ impl Coordinator {
             let mut ids = Vec::with_capacity(queued.len());
             let mut by_name = HashMap::new();
             for (index, mut item) in queued.into_iter().enumerate() {
-                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, &mut item.new, now));
+                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, &item.new, now));
                 let id = added.map_err(|error| {
                     let place = if several { format!("build {} of the list: ", index + 1) } else { String::new() };
                     Error::new(error.kind, format!("{place}{}", error.message))
@@ -129,7 +129,7 @@ impl Coordinator {
                 return Err(Error::new(Kind::Conflict, hint));
             }
             let spec = builds::spec(c, id)?;
-            let mut again = NewBuild {
+            let again = NewBuild {
                 project: build.project,
                 name: build.name,
                 stage: build.stage,
@@ -138,15 +138,16 @@ impl Coordinator {
                 before_sha: spec.before_sha,
                 is_tag: spec.is_tag,
                 repo_url: spec.repo_url,
-                commands: spec.commands,
+                spec: spec.asked,
                 allow_git_fetch: spec.allow_git_fetch,
-                options: spec.options,
                 variables: spec.variables,
                 tags: build.tags,
                 needs: build.needs,
                 timeout_s: Some(spec.timeout_s),
             };
-            add_build(c, &mut again, now)
+            let new_id = add_build(c, &again, now)?;
+            builds::set_retry_of(c, new_id, id)?;
+            Ok(new_id)
         })
     }
 
@@ -180,7 +181,7 @@ fn resolve_names(item: &mut Queued, by_name: &HashMap<String, BuildId>) -> Resul
     Ok(())
 }
 
-fn add_build(c: &Connection, new: &mut NewBuild, now: Timestamp) -> Result<BuildId> {
+fn add_build(c: &Connection, new: &NewBuild, now: Timestamp) -> Result<BuildId> {
     new.check().map_err(Error::invalid)?;
     let project = super::projects::named(c, &new.project)?;
     let mut needs = Vec::with_capacity(new.needs.len());

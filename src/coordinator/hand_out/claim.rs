@@ -2,19 +2,18 @@
 
 use super::told::Nothing;
 use crate::coordinator::{Coordinator, Deed};
-use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
+use crate::domain::build::{ArtifactsFile, Build, BuildId};
 use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
-use crate::domain::{repo_url, script};
+use crate::domain::variables::{Facts, RunnerFacts, slug};
 use crate::error::{Error, Result};
 use crate::store::builds::{self, Spec};
 use crate::store::queue::{self, QueueKey};
 use crate::store::{projects, runners};
 use crate::sync::lock;
 use rusqlite::Connection;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,7 +32,7 @@ pub enum Claim {
 pub struct Assigned {
     /// The build.
     pub build: Build,
-    /// Commands, options, variables.
+    /// What only the runner gets.
     pub spec: Spec,
     /// Its token.
     pub token: Token,
@@ -41,7 +40,7 @@ pub struct Assigned {
     pub repo_url: Option<String>,
     /// The runner that has it.
     pub runner: Option<Runner>,
-    /// The builds that it needs.
+    /// The builds that it needs, of those whose artifacts go along.
     pub dependencies: Vec<Dependency>,
 }
 
@@ -222,9 +221,9 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
         None => None,
     };
     let mut dependencies = Vec::new();
-    for needed in &build.needs {
-        let is_tag = builds::spec(c, *needed)?.is_tag;
-        let needed = builds::by_id(c, *needed, now)?.ok_or_else(missing)?;
+    for needed in builds::needs_with_artifacts(c, id)? {
+        let is_tag = builds::is_tag(c, needed)?;
+        let needed = builds::by_id(c, needed, now)?.ok_or_else(missing)?;
         dependencies.push(Dependency { build: needed, is_tag });
     }
     Ok(Assigned { repo_url: spec.repo_url.clone().or(project.repo_url), build, spec, token, runner, dependencies })
@@ -255,16 +254,6 @@ impl Assigned {
         self.spec.before_sha.as_deref().unwrap_or(NO_COMMIT)
     }
 
-    /// The script for a runner 1.x. On Windows its shell is none of POSIX, unless it works in containers.
-    #[must_use]
-    pub fn commands(&self) -> Cow<'_, str> {
-        let says = |field| self.runner.as_ref().and_then(|runner| runner.info.get(field)).unwrap_or_default();
-        if says("platform") == "windows" && matches!(says("executor"), "" | "shell") {
-            return Cow::Borrowed(&self.spec.commands);
-        }
-        script::for_lines(&self.spec.commands)
-    }
-
     /// Where the runner fetches from. Without sources: a URL that no runner asks, since the variables then
     /// switch fetching off.
     #[must_use]
@@ -272,75 +261,31 @@ impl Assigned {
         self.repo_url.clone().unwrap_or_else(|| format!("http://baton.invalid/{}.git", slug(&self.build.project)))
     }
 
-    /// The variables that GitLab sends, in its order, then the operator's (protocol 1.9): later ones win. Values are as
-    /// the build is to get them.
+    /// What the build can be told of itself.
     #[must_use]
-    pub fn variables(&self) -> Vec<Variable> {
-        let (build, sha, repo_url) = (&self.build, self.sha(), self.repo_url());
-        let id = build.id.to_string();
-        let ref_slug = slug(&build.ref_);
-        let public = |key: &str, value: &str| Variable::public(key, value);
-        let repository =
-            |key: &str| Variable { public: repo_url::secrets(&repo_url).is_empty(), ..public(key, &repo_url) };
-        let mut all = vec![
-            public("CI", "true"),
-            public("GITLAB_CI", "true"),
-            public("CI_SERVER_NAME", "Baton"),
-            public("CI_SERVER_VERSION", env!("CARGO_PKG_VERSION")),
-            public("CI_SERVER_REVISION", env!("CARGO_PKG_VERSION")),
-            public("CI_JOB_ID", &id),
-            public("CI_JOB_NAME", &build.name),
-            public("CI_JOB_STAGE", &build.stage),
-            Variable::secret("CI_JOB_TOKEN", self.token.reveal()),
-            public("CI_COMMIT_SHA", &sha),
-            public("CI_COMMIT_REF_NAME", &build.ref_),
-            public("CI_COMMIT_REF_SLUG", &ref_slug),
-            repository("CI_REPOSITORY_URL"),
-        ];
-        if self.spec.is_tag {
-            all.push(public("CI_COMMIT_TAG", &build.ref_));
+    pub fn facts(&self) -> Facts<'_> {
+        let build = &self.build;
+        Facts {
+            id: build.id,
+            name: &build.name,
+            stage: &build.stage,
+            ref_: &build.ref_,
+            is_tag: self.spec.is_tag,
+            sha: self.sha(),
+            before_sha: self.before_sha(),
+            token: &self.token,
+            repo_url: self.repo_url(),
+            has_sources: self.repo_url.is_some(),
+            project_id: build.project_id,
+            project: &build.project,
+            runner: self.runner.as_ref().map(|runner| RunnerFacts {
+                id: runner.id.0,
+                description: &runner.description,
+                tags: runner.tags.join(", "),
+            }),
         }
-        all.extend([
-            public("CI_BUILD_ID", &id),
-            public("CI_BUILD_REF", &sha),
-            public("CI_BUILD_BEFORE_SHA", self.before_sha()),
-            public("CI_BUILD_REF_NAME", &build.ref_),
-            public("CI_BUILD_REF_SLUG", &ref_slug),
-            public("CI_BUILD_NAME", &build.name),
-            public("CI_BUILD_STAGE", &build.stage),
-            Variable::secret("CI_BUILD_TOKEN", self.token.reveal()),
-            repository("CI_BUILD_REPO"),
-        ]);
-        if self.spec.is_tag {
-            all.push(public("CI_BUILD_TAG", &build.ref_));
-        }
-        all.extend([
-            public("CI_PROJECT_ID", &build.project_id.0.to_string()),
-            public("CI_PROJECT_NAME", build.project.rsplit('/').next().unwrap_or_default()),
-            public("CI_PROJECT_PATH", &build.project),
-        ]);
-        if let Some(runner) = &self.runner {
-            all.extend([
-                public("CI_RUNNER_ID", &runner.id.to_string()),
-                public("CI_RUNNER_DESCRIPTION", &runner.description),
-                public("CI_RUNNER_TAGS", &runner.tags.join(", ")),
-            ]);
-        }
-        if self.repo_url.is_none() {
-            // Runners from 1.7 touch no repository then; older ones need one.
-            all.push(public("GIT_STRATEGY", "none"));
-        }
-        all.extend(self.spec.variables.iter().cloned());
-        all
     }
 }
 
 /// GitLab's "no commit".
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
-
-/// GitLab's slug: lower case, everything but letters and digits a `-`, none at the ends, at most 63 bytes.
-fn slug(text: &str) -> String {
-    let dashed: String =
-        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(63).collect();
-    dashed.trim_matches('-').to_owned()
-}

@@ -171,11 +171,29 @@ impl Update {
             }
         }
         if let Some(End { status, reason }) = end {
-            // Runners 1.x only say that it failed when they end it since its time is over.
-            let is_over = status == Status::Failed && builds::is_time_over(c, id, now)?;
-            let reason = if is_over { Some(FailureReason::TimedOut) } else { reason };
+            let reason = if status == Status::Failed { known_reason(c, id, reason, now)? } else { reason };
             finish(c, build, status, reason, now)?;
         }
         Ok(Some(Updated::Accepted(build.runner_id)))
     }
+}
+
+/// Why a build has failed of which its runner said this. Runners 1.x say no more than that it did when its time is over,
+/// and when its artifacts were refused. What is uploaded on failure only says that the script had failed before.
+fn known_reason(
+    c: &Connection,
+    id: BuildId,
+    said: Option<FailureReason>,
+    now: Timestamp,
+) -> Result<Option<FailureReason>> {
+    if builds::is_time_over(c, id, now)? {
+        return Ok(Some(FailureReason::TimedOut));
+    }
+    if said == Some(FailureReason::ScriptFailure) && builds::has_refused_artifacts(c, id)? {
+        let asked = builds::spec(c, id)?.asked;
+        if asked.archive().is_none_or(|archive| archive.when.as_deref() != Some("on_failure")) {
+            return Ok(Some(FailureReason::ArtifactsTooLarge));
+        }
+    }
+    Ok(said)
 }

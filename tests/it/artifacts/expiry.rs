@@ -46,8 +46,8 @@ fn artifacts_without_an_end_stay() {
 fn expire_in_of_the_builds_options_holds_when_the_upload_says_nothing() {
     let baton = Baton::with_project();
     let runner = baton.runner();
-    let options = object(json!({"artifacts": {"paths": ["out/"], "expire_in": "1 week"}}));
-    baton.queue(NewBuild { options, ..new_build("demo") });
+    let spec = with_options(json!({"artifacts": {"paths": ["out/"], "expire_in": "1 week"}}));
+    baton.queue(NewBuild { spec, ..new_build("demo") });
     let build = baton.claim(&runner);
     let json = baton.send(upload(&build, NAME, b"content")).expect(201).json();
     assert!(json["artifacts_expire_at"].is_string(), "{json}");
@@ -75,7 +75,7 @@ fn artifacts_of_which_nobody_says_more_expire_as_the_server_says() {
     ] {
         let mut artifacts = object(json!({"paths": ["out/"]}));
         artifacts.extend(own.map(|text| ("expire_in".to_owned(), json!(text))));
-        baton.queue(NewBuild { options: object(json!({"artifacts": artifacts})), ..new_build("demo") });
+        baton.queue(NewBuild { spec: with_options(json!({"artifacts": artifacts})), ..new_build("demo") });
         let build = baton.claim(&runner);
         let before = Timestamp::now();
         let request = Request::post(&format!("{}{query}", path(&build))).build_token(&build.token);

@@ -1,6 +1,7 @@
 //! Which uploads are refused, when, and that nothing is left of them.
 
 use super::*;
+use baton::domain::build::{FailureReason, Status};
 
 /// Rows 54 and 55.
 #[test]
@@ -162,4 +163,45 @@ fn an_upload_without_its_closing_delimiter_is_not_stored() {
         }
     }
     expect_files(&baton, 1);
+}
+
+/// The runner only says that the build failed; the server has answered 413 before.
+#[test]
+fn a_build_fails_for_the_size_of_its_artifacts_if_the_last_ones_were_refused() {
+    type Send = fn(&Claimed) -> Vec<Request>;
+    let whole = |build: &Claimed| vec![upload(build, NAME, &[b'z'; 1000])];
+    let unannounced = |build: &Claimed| vec![upload(build, NAME, &[b'z'; 1000]).chunked(100)];
+    let far_too_long = |build: &Claimed| vec![upload(build, NAME, &vec![b'z'; 2 << 20])];
+    let announced = |build: &Claimed| {
+        let path = format!("{}/authorize", path(build));
+        vec![Request::post(&path).build_token(&build.token).json(&json!({"filesize": "1000"}))]
+    };
+    let then_smaller = |build: &Claimed| vec![upload(build, NAME, &[b'z'; 1000]), upload(build, NAME, b"small")];
+    let of_a_stranger = |build: &Claimed| {
+        vec![Request::post(&path(build)).build_token("no").multipart(&[Part::file(NAME, &[b'z'; 1000])])]
+    };
+    let cases: [(&str, Send, Option<&str>, FailureReason); 7] = [
+        ("a whole upload", whole, None, FailureReason::ArtifactsTooLarge),
+        ("one of unknown length", unannounced, Some("always"), FailureReason::ArtifactsTooLarge),
+        ("one that is refused unread", far_too_long, Some("on_success"), FailureReason::ArtifactsTooLarge),
+        ("one that is only announced", announced, None, FailureReason::ArtifactsTooLarge),
+        ("a smaller one after it", then_smaller, None, FailureReason::ScriptFailure),
+        ("one that somebody else sends", of_a_stranger, None, FailureReason::ScriptFailure),
+        ("one that is made for failures", whole, Some("on_failure"), FailureReason::ScriptFailure),
+    ];
+    let baton = limited(1000);
+    let runner = baton.runner();
+    for (what, send, when, reason) in cases {
+        baton.queue(NewBuild { spec: with_options(json!({"artifacts": {"when": when}})), ..new_build("demo") });
+        let build = baton.claim(&runner);
+        let statuses: Vec<u16> = send(&build).into_iter().map(|request| baton.send(request).status).collect();
+        assert!(matches!(statuses[0], 413 | 403), "{what}: {statuses:?}");
+        baton.finish(&build, "failed");
+        assert_eq!(baton.show(build.id).failure_reason, Some(reason), "{what}");
+    }
+    baton.queue(new_build("demo"));
+    let build = baton.claim(&runner);
+    baton.send(upload(&build, NAME, &[b'z'; 1000])).expect_error(413);
+    baton.finish(&build, "success");
+    assert_eq!((baton.status(build.id), baton.show(build.id).failure_reason), (Status::Success, None));
 }

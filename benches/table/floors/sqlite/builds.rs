@@ -86,7 +86,7 @@ fn claim(c: &Connection, runner_token: &[u8; 32]) -> i64 {
     run(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", [id]);
     run(
         c,
-        "SELECT s.commands, s.before_sha, s.is_tag, s.repo_url, s.allow_git_fetch, s.options, s.variables, b.timeout_s
+        "SELECT s.spec, s.before_sha, s.is_tag, s.repo_url, s.allow_git_fetch, s.variables, b.timeout_s
          FROM build_specs s JOIN builds b ON b.id = s.build_id WHERE b.id = ?1",
         [id],
     );

@@ -1,0 +1,36 @@
+//! The steps from each version of the schema to the next. `schema.sql` is what a new file gets at once.
+//!
+//! What must stay true: a released step never changes. Steps run in one transaction, without foreign keys.
+
+mod specs;
+
+use crate::error::Result;
+use rusqlite::Connection;
+
+/// What leads from one version to the next.
+pub enum Step {
+    /// Statements.
+    Sql(&'static str),
+    /// Statements, and then what no statement can say.
+    And(&'static str, fn(&Connection) -> Result<()>),
+}
+
+/// Those that lead from version N to N + 1, from 1 on.
+pub const STEPS: [Step; 4] = [
+    Step::Sql(include_str!("2.sql")),
+    Step::Sql(include_str!("3.sql")),
+    Step::Sql(include_str!("4.sql")),
+    Step::And(include_str!("5.sql"), specs::rewrite),
+];
+
+impl Step {
+    /// Takes the step.
+    pub fn take(&self, c: &Connection) -> Result<()> {
+        let (Step::Sql(sql) | Step::And(sql, _)) = self;
+        c.execute_batch(sql)?;
+        match self {
+            Step::Sql(_) => Ok(()),
+            Step::And(_, rest) => rest(c),
+        }
+    }
+}
