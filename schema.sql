@@ -101,6 +101,9 @@ CREATE TABLE builds (
     erased_at      INTEGER,
     -- The build that this one repeats, which may have been pruned since; NULL: none.
     retry_of       INTEGER,
+    -- Nothing, as long as what a claim and an end write, so that the row never grows. Else pages were split, and the
+    -- forgotten part of one could keep the token of a build that has ended since. NULL: it has grown.
+    room           BLOB,
     CHECK (token IS NULL OR started_at IS NOT NULL)
 ) STRICT;
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';

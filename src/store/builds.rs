@@ -144,7 +144,8 @@ pub fn count_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId
     Ok(count)
 }
 
-/// Hands a pending build to a runner. False: it is not pending any more.
+/// Hands a pending build to a runner. False: it is not pending any more. The row takes the room that it was given
+/// (`schema.sql`), and some is left for its end.
 pub fn start(
     c: &Connection,
     id: BuildId,
@@ -156,7 +157,7 @@ pub fn start(
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,
-                 started_at = :now, seen_at = :now
+                 started_at = :now, seen_at = :now, room = zeroblob(32)
              WHERE id = :id AND status = 'pending'",
         )?
         .execute(named_params! {
@@ -171,7 +172,7 @@ pub fn give_back(c: &Connection, id: BuildId, hash: TokenHash) -> Result<bool> {
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = 'pending', runner_id = NULL, token = NULL, token_hash = NULL,
-                 started_at = NULL, seen_at = NULL, deadline_at = NULL
+                 started_at = NULL, seen_at = NULL, deadline_at = NULL, room = zeroblob(112)
              WHERE id = :id AND status = 'running' AND token_hash = :hash
                  AND NOT EXISTS (SELECT 1 FROM traces WHERE build_id = :id)
                  AND NOT EXISTS (SELECT 1 FROM artifacts WHERE build_id = :id)",
@@ -200,7 +201,7 @@ pub fn change_status(
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = :to, failure_reason = :reason, finished_at = :finished_at,
-                 token = CASE WHEN :to = 'canceled' THEN token END
+                 token = CASE WHEN :to = 'canceled' THEN token END, room = CASE WHEN :to = 'pending' THEN room END
              WHERE id = :id AND status = :from",
         )?
         .execute(named_params! {

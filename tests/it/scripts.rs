@@ -57,7 +57,7 @@ fn expect_unharmed(scripts: &[String]) {
     baton.project("demo");
     let runner = baton.runner();
     for script in scripts {
-        baton.queue(NewBuild { spec: BuildSpec::of_script(&script), ..new_build("demo") });
+        baton.queue(NewBuild { spec: BuildSpec::of_script(script), ..new_build("demo") });
         let build = baton.claim(&runner);
         let commands = build.json["commands"].as_str().unwrap();
         for shell in shells() {

@@ -196,22 +196,25 @@ fn a_reset_beside_the_server_ends_the_old_project_token_at_once() {
     register(&served, &new).expect(201);
 }
 
-const BUILDS: usize = 300;
-
-/// So many builds that pages were filled, split and emptied: nor do their forgotten parts hold a token.
+/// So many builds that pages were filled and emptied: nor do their forgotten parts hold a token. Where pages end depends
+/// on how many builds there are.
 #[test]
 fn no_file_holds_a_runners_token_or_that_of_an_ended_build() {
+    [280, 310].into_iter().for_each(expect_no_token_in_clear);
+}
+
+fn expect_no_token_in_clear(builds: usize) {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Config { limits: Limits::default(), ..Config::local(dir.path()) }).unwrap();
     let operator = server.coordinator();
     let old_ci_token = add_project(operator, "demo");
     let old_registration_token = operator.registration_token(false).unwrap();
     let queued = || Queued { new: new_build("demo"), needs_names: vec![] };
-    operator.add_builds((0..BUILDS).map(|_| queued()).collect(), Timestamp::now()).unwrap();
+    operator.add_builds((0..builds).map(|_| queued()).collect(), Timestamp::now()).unwrap();
     let mut tokens = Vec::new();
     let mut running = Vec::new();
     let mut connection = Connection::open(server.address());
-    for index in 0..BUILDS {
+    for index in 0..builds {
         let runner = operator.add_runner(new_runner(), None, Timestamp::now()).unwrap();
         let build = claimed(&connection.send(&ask(runner.token.reveal())).expect(201));
         connection.send(&patch(&build, 0, format!("my token is {}\n", build.token).as_bytes())).expect(202);

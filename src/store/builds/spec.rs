@@ -36,8 +36,8 @@ pub fn insert(
 ) -> Result<BuildId> {
     let tag_set_id = runners::tag_set(c, &new.tags)?;
     c.prepare_cached(
-        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at)
-         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at)",
+        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, room)
+         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at, zeroblob(112))",
     )?
     .execute(named_params! {
         ":project": project.0, ":status": status.as_str(), ":tag_set_id": tag_set_id,

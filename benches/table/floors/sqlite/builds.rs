@@ -62,7 +62,7 @@ fn claim(c: &Connection, runner_token: &[u8; 32]) -> i64 {
     run(
         c,
         "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,
-             started_at = :now, seen_at = :now
+             started_at = :now, seen_at = :now, room = zeroblob(32)
          WHERE id = :id AND status = 'pending'",
         named_params! {
             ":runner": runner, ":token": "abcdefghjkmnpqrstuvwyzAB", ":hash": [7_u8; 32], ":now": NOW, ":id": id,
@@ -101,7 +101,7 @@ fn finish(c: &Connection, id: i64) {
     run(
         c,
         "UPDATE builds SET status = :to, failure_reason = :reason, finished_at = :finished_at,
-             token = CASE WHEN :to = 'canceled' THEN token END
+             token = CASE WHEN :to = 'canceled' THEN token END, room = CASE WHEN :to = 'pending' THEN room END
          WHERE id = :id AND status = :from",
         named_params! {
             ":to": "success", ":reason": None::<&str>, ":finished_at": NOW, ":id": id, ":from": "running",
