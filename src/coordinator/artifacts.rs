@@ -8,7 +8,7 @@ use crate::artifacts::{Received, Unreadable, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
 use crate::domain::text::duration::parse_keeping;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::{Error, Kind, Result};
 use crate::store::artifacts;
 use crate::store::builds::{self, BuildState};
@@ -43,14 +43,8 @@ impl Coordinator {
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`], [`Kind::TooLarge`], [`Kind::DiskFull`].
-    pub fn authorize_upload(
-        &self,
-        id: BuildId,
-        token: Option<&Token>,
-        filesize: Option<u64>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let build = self.store.read(|c| running_build(c, id, token))?;
+    pub fn authorize_upload(&self, id: BuildId, shown: &Shown, filesize: Option<u64>, now: Timestamp) -> Result<()> {
+        let build = self.store.read(|c| running_build(c, id, shown))?;
         self.note_life(&build, now)?;
         if let Some(bytes) = filesize {
             let fits = check_size(bytes, self.limits().artifacts_bytes_max);
@@ -113,20 +107,14 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`]; [`Kind::Invalid`] for an `expire_in` that is no duration.
     /// Nothing is left of the upload then, and earlier artifacts stay.
-    pub fn put_artifacts(
-        &self,
-        id: BuildId,
-        token: Option<Token>,
-        mut upload: Upload,
-        now: Timestamp,
-    ) -> Result<Assigned> {
+    pub fn put_artifacts(&self, id: BuildId, shown: Shown, mut upload: Upload, now: Timestamp) -> Result<Assigned> {
         let path = upload.file.settle()?;
         let metadata_path = upload.metadata.as_mut().map(Received::settle).transpose()?;
         let (filename, expire_in) = (upload.filename, upload.expire_in);
         let (size, sha256, step) = (upload.file.size, upload.file.sha256, self.limits().seen_step());
         let keep = self.limits().keep_artifacts;
         let (answer, old) = self.store.write(move |c| {
-            let build = running_build(c, id, token.as_ref())?;
+            let build = running_build(c, id, &shown)?;
             let expire_at = expire_at(c, id, expire_in.as_deref(), keep, now)?;
             let file = ArtifactsFile { path, filename, size, sha256, expire_at };
             let old = artifacts::replace(c, id, &file, metadata_path.as_deref(), now)?;
@@ -148,10 +136,10 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::NotFound`] for an unknown build and for artifacts that are none or expired;
     /// [`Kind::Forbidden`].
-    pub fn get_artifacts(&self, id: BuildId, token: Option<&Token>, now: Timestamp) -> Result<Download> {
-        let build = self.store.read(|c| build_for(c, id, token, Purpose::ReadArtifacts))?;
+    pub fn get_artifacts(&self, id: BuildId, shown: &Shown, now: Timestamp) -> Result<Download> {
+        let build = self.store.read(|c| build_for(c, id, shown, Purpose::ReadArtifacts))?;
         self.note_life(&build, now)?;
-        self.open_artifacts(id, now, |c| build_for(c, id, token, Purpose::ReadArtifacts).map(drop))
+        self.open_artifacts(id, now, |c| build_for(c, id, shown, Purpose::ReadArtifacts).map(drop))
     }
 
     /// A build's artifacts, for the operator.
@@ -188,10 +176,10 @@ impl Coordinator {
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`].
-    pub fn delete_artifacts(&self, id: BuildId, token: Option<Token>, now: Timestamp) -> Result<()> {
+    pub fn delete_artifacts(&self, id: BuildId, shown: Shown, now: Timestamp) -> Result<()> {
         let step = self.limits().seen_step();
         let files = self.store.write(move |c| {
-            let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
+            let build = build_for(c, id, &shown, Purpose::Change)?;
             touch(c, &build, step, now)?;
             artifacts::remove(c, id)
         })?;
@@ -200,8 +188,8 @@ impl Coordinator {
     }
 }
 
-fn running_build(c: &Connection, id: BuildId, token: Option<&Token>) -> Result<BuildState> {
-    let build = build_for(c, id, token, Purpose::Change)?;
+fn running_build(c: &Connection, id: BuildId, shown: &Shown) -> Result<BuildState> {
+    let build = build_for(c, id, shown, Purpose::Change)?;
     if build.status == Status::Running { Ok(build) } else { Err(Error::new(Kind::Forbidden, "Build is not running!")) }
 }
 

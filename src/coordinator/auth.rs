@@ -1,7 +1,7 @@
 //! Who may do what with a build (`design.md`, Tokens).
 
-use crate::domain::build::BuildId;
-use crate::domain::token::Token;
+use crate::domain::build::{BuildId, Status};
+use crate::domain::token::{Shown, Takes, Token};
 use crate::error::{Error, Kind, Result};
 use crate::store::builds::BuildState;
 use crate::store::{builds, projects, runners};
@@ -16,15 +16,25 @@ pub enum Purpose {
     ReadArtifacts,
 }
 
-/// The build, if there is one and `token` may do this with it: 404 comes before 403 (protocol 1.3).
+/// The build, if there is one and who shows this may do this with it. Where any token of the build counts, 404 comes
+/// before 403 (protocol 1.3); where only its own does, what is unknown is forbidden, and reading ends with the build.
 ///
 /// # Errors
 /// [`Kind::NotFound`], then [`Kind::Forbidden`], also for a build that was erased.
-pub fn build_for(c: &Connection, id: BuildId, token: Option<&Token>, purpose: Purpose) -> Result<BuildState> {
-    let build = builds::state(c, id)?.ok_or_else(|| Error::not_found(""))?;
-    let token = token.ok_or_else(Error::forbidden)?;
-    let may = holds(c, &build, token)?
-        || (purpose == Purpose::ReadArtifacts && builds::is_token_of_dependent(c, id, token.hash())?);
+pub fn build_for(c: &Connection, id: BuildId, shown: &Shown, purpose: Purpose) -> Result<BuildState> {
+    let unknown = || match shown.takes {
+        Takes::Any => Error::not_found(""),
+        Takes::Own => Error::forbidden(),
+    };
+    let build = builds::state(c, id)?.ok_or_else(unknown)?;
+    let token = shown.token.as_ref().ok_or_else(Error::forbidden)?;
+    let is_reading = purpose == Purpose::ReadArtifacts;
+    let own = match shown.takes {
+        Takes::Any => holds(c, &build, token)?,
+        Takes::Own if is_reading && build.status != Status::Running => false,
+        Takes::Own => build.token_hash == Some(token.hash()),
+    };
+    let may = own || (is_reading && builds::is_token_of_dependent(c, id, token.hash())?);
     if !may {
         return Err(Error::forbidden());
     }
@@ -43,14 +53,18 @@ fn holds(c: &Connection, build: &BuildState, token: &Token) -> Result<bool> {
     Ok(build.token_hash == Some(hash) || is_runners()? || projects::has_ci_token(c, build.project_id, hash)?)
 }
 
-/// The build for a `PUT`: the token is judged before the id is looked at, since runners verify themselves with
-/// `PUT builds/-1`, where 404 means "alive" and 403 "removed" (protocol 1.8).
+/// The build for a `PUT`: where any token counts, it is judged before the id is looked at, since runners verify themselves
+/// with `PUT builds/-1`, where 404 means "alive" and 403 "removed" (protocol 1.8).
 ///
 /// # Errors
 /// [`Kind::Forbidden`] for a token that nobody holds, then [`Kind::NotFound`] for a build that is not its
 /// holder's.
-pub fn build_for_put(c: &Connection, id: BuildId, token: Option<&Token>) -> Result<BuildState> {
-    let token = token.ok_or_else(Error::forbidden)?;
+pub fn build_for_put(c: &Connection, id: BuildId, shown: &Shown) -> Result<BuildState> {
+    let token = shown.token.as_ref().ok_or_else(Error::forbidden)?;
+    if shown.takes == Takes::Own {
+        let build = builds::state(c, id)?.filter(|build| build.token_hash == Some(token.hash()));
+        return build.ok_or_else(Error::forbidden);
+    }
     let build = builds::state(c, id)?;
     let hash = token.hash();
     let is_own = match &build {

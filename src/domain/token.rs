@@ -82,6 +82,32 @@ impl Token {
     }
 }
 
+/// Whose tokens a protocol takes for a build.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Takes {
+    /// The build's own, its runner's, its project's: they stand for each other.
+    #[default]
+    Any,
+    /// The build's own. Who shows another one does not learn whether there is such a build.
+    Own,
+}
+
+/// What somebody shows who wants something of a build.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The token, if there is one.
+    pub token: Option<Token>,
+    /// Which ones count.
+    pub takes: Takes,
+}
+
+impl From<Token> for Shown {
+    /// Any of the build's tokens.
+    fn from(token: Token) -> Shown {
+        Shown { token: Some(token), takes: Takes::Any }
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(hidden)")

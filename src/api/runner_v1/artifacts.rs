@@ -1,7 +1,7 @@
 //! A build's artifacts (protocol 1.4 to 1.7).
 
 use super::payload::Job;
-use super::{TOKEN, TOKEN_HEADER, TOKEN_ONLY, params, token_of};
+use super::{KEYS, TOKEN, TOKEN_ONLY, params, shown};
 use crate::api::Api;
 use crate::api::shared::upload::{self, UploadWords};
 use crate::api::shared::{download, to_runner};
@@ -14,7 +14,7 @@ use crate::http::{Request, Response};
 use serde_json::{Value, json};
 
 const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
-const UPLOAD: UploadWords = UploadWords { token_header: TOKEN_HEADER, fields: &[TOKEN, text("expire_in")] };
+const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("expire_in")] };
 
 /// Answers `POST builds/:id/artifacts/authorize` (protocol 1.4).
 ///
@@ -26,7 +26,7 @@ pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timesta
         Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
         None => None,
     };
-    api.coordinator.authorize_upload(id, token_of(&params, request).as_ref(), filesize, now)?;
+    api.coordinator.authorize_upload(id, &shown(&params, request), filesize, now)?;
     // Without GitLab's `TempPath`: where the server keeps its files is nobody's business, and nobody writes there.
     let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
     let mut response = Response::json(200, &body);
@@ -46,7 +46,7 @@ pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp)
         filename: sent.filename,
         metadata: sent.metadata,
     };
-    let assigned = api.coordinator.put_artifacts(id, sent.token, upload, now)?;
+    let assigned = api.coordinator.put_artifacts(id, sent.shown, upload, now)?;
     Ok(to_runner(Response::json(201, &Job::of(&assigned)), assigned.runner.as_ref().map(|runner| runner.id)))
 }
 
@@ -56,7 +56,7 @@ pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp)
 /// As [`crate::coordinator::Coordinator::get_artifacts`] and [`download::send`].
 pub fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let params = params(api, request, TOKEN_ONLY)?;
-    let found = api.coordinator.get_artifacts(id, token_of(&params, request).as_ref(), now)?;
+    let found = api.coordinator.get_artifacts(id, &shown(&params, request), now)?;
     download::send(api, request, found)
 }
 
@@ -66,6 +66,6 @@ pub fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
 /// As [`crate::coordinator::Coordinator::delete_artifacts`].
 pub fn delete(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let params = params(api, request, TOKEN_ONLY)?;
-    api.coordinator.delete_artifacts(id, token_of(&params, request), now)?;
+    api.coordinator.delete_artifacts(id, shown(&params, request), now)?;
     Ok(Response::json(200, &Value::Bool(true)))
 }

@@ -2,7 +2,7 @@
 
 use super::payload::Job;
 use super::user_agent::understands_no_content;
-use super::{TOKEN, params, token_of};
+use super::{TOKEN, params, shown};
 use crate::api::Api;
 use crate::api::shared::hold::{self, Ask, Got};
 use crate::api::shared::{INFO, info};
@@ -29,7 +29,7 @@ pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> A
 fn ask(api: &Api, request: &mut Request<'_>) -> Result<Ask> {
     let params = params(api, request, FIELDS)?;
     Ok(Ask {
-        token: token_of(&params, request),
+        token: shown(&params, request).token,
         info: info(&params),
         last_update: params.text("last_update").map(ToOwned::to_owned),
     })

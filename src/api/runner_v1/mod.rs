@@ -14,11 +14,11 @@ mod trace;
 mod user_agent;
 mod variables;
 
-use super::shared::token::{self, TOKEN};
+use super::shared::token::{Keys, TOKEN};
 use super::shared::upload;
 use super::{Api, Handler, Protocol, on};
 use crate::domain::build::BuildId;
-use crate::domain::token::Token;
+use crate::domain::token::{Shown, Takes};
 use crate::error::{Error, Result};
 use crate::http::params::{Field, Params};
 use crate::http::router::{Endpoint, Places};
@@ -56,8 +56,8 @@ const ENDPOINTS: [Endpoint<Handler>; 9] = [
     on(Method::Delete, "runners/delete", |api, request, _, now| Ok(runners::delete(api, request, now)?.into())),
 ];
 
-/// The header that a token may come in.
-const TOKEN_HEADER: &str = "BUILD-TOKEN";
+/// The tokens of a build stand for each other.
+const KEYS: Keys = Keys { header: "BUILD-TOKEN", takes: Takes::Any };
 
 /// The parameters of an endpoint that takes the token only.
 const TOKEN_ONLY: &[Field] = &[TOKEN];
@@ -79,7 +79,7 @@ fn params(api: &Api, request: &mut Request<'_>, fields: &'static [Field]) -> Res
     Params::of_request(request, fields, api.coordinator.limits().form_bytes_max)
 }
 
-/// The token of a request whose parameters these are (protocol 7).
-fn token_of(params: &Params, request: &Request<'_>) -> Option<Token> {
-    token::of_request(params, request, TOKEN_HEADER)
+/// What a request shows whose parameters these are (protocol 7).
+fn shown(params: &Params, request: &Request<'_>) -> Shown {
+    KEYS.of_request(params, request)
 }

@@ -1,6 +1,6 @@
 //! A runner reports on a build that it has (protocol 1.2).
 
-use super::{TOKEN, TOKEN_HEADER};
+use super::{KEYS, TOKEN};
 use crate::api::shared::long_body::{self, ReportWords};
 use crate::api::shared::{refused, to_runner};
 use crate::api::{Api, answer_to};
@@ -16,7 +16,7 @@ use serde_json::Value;
 /// `info` is not kept: what matters of it came with the request for the build.
 const FIELDS: &[Field] = &[TOKEN, text("state"), Field { name: "info", shape: Shape::Object(&[]) }];
 
-const WORDS: ReportWords = ReportWords { token_header: TOKEN_HEADER, fields: FIELDS, reported };
+const WORDS: ReportWords = ReportWords { keys: KEYS, fields: FIELDS, reported };
 
 /// Answers `PUT builds/:id`.
 ///
@@ -25,7 +25,7 @@ const WORDS: ReportWords = ReportWords { token_header: TOKEN_HEADER, fields: FIE
 pub fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
     let sent = long_body::read(api, request, id, &WORDS)?;
     let end = reported(&sent.params).and_then(Reported::end);
-    let report = Report { id, token: sent.token, end, trace: sent.trace, now };
+    let report = Report { id, shown: sent.shown, end, trace: sent.trace, now };
     let memory = sent.memory;
     Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
         drop(memory);

@@ -1,6 +1,6 @@
 //! Runners come and go (protocol 1.8).
 
-use super::{TOKEN, TOKEN_ONLY, params, token_of};
+use super::{TOKEN, TOKEN_ONLY, params, shown};
 use crate::api::Api;
 use crate::api::shared::{INFO, info, to_runner};
 use crate::domain::tags::Tags;
@@ -26,7 +26,7 @@ const FIELDS: &[Field] = &[
 /// [`crate::error::Kind::Invalid`]; as [`crate::coordinator::Coordinator::register_runner`].
 pub fn register(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
     let params = params(api, request, FIELDS)?;
-    let Some(token) = token_of(&params, request) else {
+    let Some(token) = shown(&params, request).token else {
         return Err(Error::invalid("\"token\" is missing"));
     };
     let tags = match params.list("tag_list") {
@@ -53,7 +53,7 @@ pub fn register(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<
 /// [`crate::error::Kind::Invalid`]; as [`crate::coordinator::Coordinator::unregister_runner`].
 pub fn delete(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<Response> {
     let params = params(api, request, TOKEN_ONLY)?;
-    let Some(token) = token_of(&params, request) else {
+    let Some(token) = shown(&params, request).token else {
         return Err(Error::invalid("\"token\" is missing"));
     };
     let id = api.coordinator.unregister_runner(Some(&token), now)?;

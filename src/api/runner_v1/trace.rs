@@ -1,6 +1,6 @@
 //! A runner appends to a build's log (protocol 1.3).
 
-use super::{TOKEN_ONLY, token_of};
+use super::{TOKEN_ONLY, shown};
 use crate::api::Api;
 use crate::api::shared::{patch, refused, to_runner};
 use crate::coordinator::Patched;
@@ -15,8 +15,8 @@ use crate::http::{Answer, Body, Request, Response};
 /// # Errors
 /// As [`patch::append_trace`].
 pub fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
-    let token = token_of(&Params::of_query(request, TOKEN_ONLY)?, request);
-    patch::append_trace(api, request, (id, token), response, now)
+    let shown = shown(&Params::of_query(request, TOKEN_ONLY)?, request);
+    patch::append_trace(api, request, (id, shown), response, now)
 }
 
 fn response(patched: Patched) -> Result<Response> {

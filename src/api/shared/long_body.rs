@@ -6,11 +6,11 @@
 //! whoever does not has the limit of forms. The trace is decoded as it arrives, so that it is in memory once. A long one
 //! of a build that takes none any more is not held at all, and refused if that can be known.
 
-use super::token::{chosen, in_header};
+use super::token::Keys;
 use crate::api::Api;
 use crate::domain::build::BuildId;
 use crate::domain::end::Reported;
-use crate::domain::token::Token;
+use crate::domain::token::{Shown, Token};
 use crate::error::{Error, Kind, Result};
 use crate::http::Request;
 use crate::http::budget::Reserved;
@@ -21,8 +21,8 @@ use std::io::Read;
 
 /// A protocol's words for reports.
 pub struct ReportWords {
-    /// The header for tokens.
-    pub token_header: &'static str,
+    /// The words for tokens.
+    pub keys: Keys,
     /// The parameters beside `trace`, the token among them.
     pub fields: &'static [Field],
     /// What they say of the build's state; `None`: nothing yet.
@@ -32,7 +32,7 @@ pub struct ReportWords {
 /// The body of a report.
 pub struct LongBody {
     /// Who reports.
-    pub token: Option<Token>,
+    pub shown: Shown,
     /// What is said beside the trace.
     pub params: Params,
     /// The whole trace.
@@ -57,7 +57,8 @@ pub fn read(api: &Api, request: &mut Request<'_>, id: BuildId, words: &ReportWor
         api,
         id,
         bytes,
-        header: in_header(request, words.token_header),
+        keys: words.keys,
+        header: words.keys.in_header(request),
         reported: words.reported,
         params: Params::of(words.fields),
         allowance: &allowance,
@@ -67,7 +68,7 @@ pub fn read(api: &Api, request: &mut Request<'_>, id: BuildId, words: &ReportWor
         trace: None,
     };
     read_query(request, &mut arriving)?;
-    if bytes > limits.form_bytes_max && arriving.token().is_some() {
+    if bytes > limits.form_bytes_max && arriving.shown().token.is_some() {
         arriving.may_hold()?;
     }
     read_params(request, &allowance, &mut arriving).map_err(|error| {
@@ -77,9 +78,9 @@ pub fn read(api: &Api, request: &mut Request<'_>, id: BuildId, words: &ReportWor
         }
         error
     })?;
-    let token = arriving.token();
+    let shown = arriving.shown();
     let Arriving { params, trace, memory, .. } = arriving;
-    Ok(LongBody { token, params, trace, memory })
+    Ok(LongBody { shown, params, trace, memory })
 }
 
 /// A report as it comes.
@@ -88,6 +89,7 @@ struct Arriving<'a> {
     id: BuildId,
     /// The most that the body can have.
     bytes: u64,
+    keys: Keys,
     /// The token in the header.
     header: Option<Token>,
     reported: fn(&Params) -> Option<Reported>,
@@ -121,8 +123,8 @@ impl Sink for Arriving<'_> {
 
 impl Arriving<'_> {
     /// The token seen so far: the parameter wins over the header.
-    fn token(&self) -> Option<Token> {
-        chosen(&self.params, self.header.as_ref())
+    fn shown(&self) -> Shown {
+        self.keys.chosen(&self.params, self.header.as_ref())
     }
 
     /// The trace; `None` if nobody wants it, be it for its build or since there was none.
@@ -150,12 +152,13 @@ impl Arriving<'_> {
         if self.memory.is_some() {
             return Ok(true);
         }
-        let Some(token) = self.token() else {
+        let shown = self.shown();
+        if shown.token.is_none() {
             self.memory = Some(self.api.strangers.reserve(self.form_bytes_max())?);
             return Ok(true);
-        };
+        }
         let reported = (self.reported)(&self.params);
-        let is_wanted = self.api.coordinator.authorize_report(self.id, Some(&token), reported)?;
+        let is_wanted = self.api.coordinator.authorize_report(self.id, &shown, reported)?;
         self.is_known = true;
         self.stranger = None;
         self.allowance.raise_to(self.api.coordinator.limits().put_bytes_max);

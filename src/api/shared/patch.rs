@@ -7,7 +7,7 @@ use crate::api::{Api, answer_to};
 use crate::coordinator::Patched;
 use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::{Error, Result};
 use crate::http::headers::content_range::ContentRange;
 use crate::http::params::{KEPT_BYTES_MAX, read_body};
@@ -20,7 +20,7 @@ use crate::http::{Answer, Request, Response};
 pub fn append_trace(
     api: &Api,
     request: &mut Request<'_>,
-    (id, token): (BuildId, Option<Token>),
+    (id, shown): (BuildId, Shown),
     words: fn(Patched) -> Result<Response>,
     now: Timestamp,
 ) -> Result<Answer> {
@@ -28,13 +28,13 @@ pub fn append_trace(
     let range = request.headers.get("Content-Range").map(ContentRange::parse);
     if range == Some(None) {
         // Who may not know is told nothing, also of this.
-        api.coordinator.append_trace(id, token, Err(missing()), Vec::new(), now)?.wait()?;
+        api.coordinator.append_trace(id, shown, Err(missing()), Vec::new(), now)?.wait()?;
         return Err(Error::invalid("Content-Range must be START-END"));
     }
     let limits = api.coordinator.limits();
     let (mut memory, mut runs) = (None, true);
     if request.body_bytes.is_none_or(|bytes| bytes > KEPT_BYTES_MAX) {
-        runs = api.coordinator.authorize_patch(id, token.as_ref())?;
+        runs = api.coordinator.authorize_patch(id, &shown)?;
         request.stranger = None;
         let bytes = request.body_bytes.unwrap_or(limits.trace_patch_bytes_max);
         memory = Some(api.bodies.reserve(bytes.min(limits.trace_patch_bytes_max))?);
@@ -42,7 +42,7 @@ pub fn append_trace(
     // What cannot be appended to is not worth the reading: the deed says why.
     let data = if runs { read_body(request, limits.trace_patch_bytes_max)? } else { Vec::new() };
     let start = start(range.flatten(), data.len() as u64);
-    let deed = api.coordinator.append_trace(id, token, start, data, now)?;
+    let deed = api.coordinator.append_trace(id, shown, start, data, now)?;
     Ok(answer_to(deed, move |patched| {
         drop(memory);
         Ok(words(patched?)?.into())

@@ -4,14 +4,14 @@
 //! or by fields that stand before the file. Parameters may follow the file, so that what they ask for is decided when the
 //! body has ended. What is received and not kept goes.
 
-use super::token::{chosen, in_header};
+use super::token::Keys;
 use crate::api::{Api, disk_full};
 use crate::artifacts::Received;
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
 use crate::domain::filename::artifacts_filename;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Reserved;
 use crate::http::multipart::{PartHead, PartLimits, boundary, for_each_part};
@@ -27,8 +27,8 @@ const FORM_SLACK_BYTES: u64 = 1 << 20;
 
 /// A protocol's words for uploads.
 pub struct UploadWords {
-    /// The header for tokens.
-    pub token_header: &'static str,
+    /// The words for tokens.
+    pub keys: Keys,
     /// The parameters, the token among them.
     pub fields: &'static [Field],
 }
@@ -36,7 +36,7 @@ pub struct UploadWords {
 /// An upload that was received whole.
 pub struct Uploaded {
     /// Who sent it: one who may upload.
-    pub token: Option<Token>,
+    pub shown: Shown,
     /// All parameters, wherever they stood.
     pub params: Params,
     /// The file.
@@ -73,16 +73,18 @@ pub fn receive(
 ) -> Result<Uploaded> {
     let mut params = Params::of_query(request, words.fields)?;
     let limits = api.coordinator.limits();
-    let authorize = |token: Option<&Token>, bytes| api.coordinator.authorize_upload(id, token, bytes, now);
-    let header = in_header(request, words.token_header);
-    if let Some(token) = chosen(&params, header.as_ref()) {
+    let authorize = |shown: &Shown, bytes| api.coordinator.authorize_upload(id, shown, bytes, now);
+    let keys = words.keys;
+    let header = keys.in_header(request);
+    let shown = keys.chosen(&params, header.as_ref());
+    if shown.token.is_some() {
         let declared = request.body_bytes.filter(|_| is_multipart(request));
-        authorize(Some(&token), declared.filter(|bytes| *bytes > limits.artifacts_bytes_max + FORM_SLACK_BYTES))?;
+        authorize(&shown, declared.filter(|bytes| *bytes > limits.artifacts_bytes_max + FORM_SLACK_BYTES))?;
         request.stranger = None;
     }
     if !is_multipart(request) {
         let params = Params::of_request(request, words.fields, limits.form_bytes_max)?;
-        authorize(chosen(&params, header.as_ref()).as_ref(), None)?;
+        authorize(&keys.chosen(&params, header.as_ref()), None)?;
         return Err(Error::invalid("the upload needs a file: multipart/form-data with a part `file`"));
     }
     let content_type = request.headers.get("Content-Type").unwrap_or_default();
@@ -97,7 +99,7 @@ pub fn receive(
             (true, _) => return Ok(()),
             (false, name) => return take_field(&mut params, name, data, &fields),
         };
-        authorize(chosen(&params, header.as_ref()).as_ref(), None)?;
+        authorize(&keys.chosen(&params, header.as_ref()), None)?;
         *stranger = None;
         if transfer.is_none() {
             transfer = Some(api.transfers.reserve(1)?);
@@ -106,12 +108,12 @@ pub fn receive(
         parts.receive(&api.coordinator, id, &head, &mut data, bytes_below)
     };
     for_each_part(&mut *request.body, &boundary, &PartLimits::default(), &mut each).map_err(parts_error)?;
-    let token = chosen(&params, header.as_ref());
-    authorize(token.as_ref(), None)?;
+    let shown = keys.chosen(&params, header.as_ref());
+    authorize(&shown, None)?;
     let Some((file, filename)) = parts.file else {
         return Err(Error::invalid("the upload has no part `file` with a file"));
     };
-    Ok(Uploaded { token, params, file, filename, metadata: parts.metadata, _transfer: transfer })
+    Ok(Uploaded { shown, params, file, filename, metadata: parts.metadata, _transfer: transfer })
 }
 
 /// Takes a field of an upload. `fields` holds for all of them together, known or not.

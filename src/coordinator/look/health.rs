@@ -289,7 +289,7 @@ mod tests {
         };
         assert_eq!(states(minute(4)), [("online", 2), ("stale", 0), ("paused", 1), ("never_seen", 1)]);
         let id = crate::domain::build::BuildId(1);
-        coordinator.append_trace(id, Some(busy.token), Ok(0), vec![], minute(8)).unwrap().wait().unwrap();
+        coordinator.append_trace(id, busy.token.into(), Ok(0), vec![], minute(8)).unwrap().wait().unwrap();
         assert_eq!(states(minute(9)), [("online", 1), ("stale", 1), ("paused", 1), ("never_seen", 1)]);
     }
 }

@@ -5,7 +5,7 @@ use crate::coordinator::auth::{Purpose, build_for};
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::build::{BuildId, Status};
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::Result;
 
 impl Coordinator {
@@ -17,7 +17,7 @@ impl Coordinator {
     pub fn append_trace(
         &self,
         id: BuildId,
-        token: Option<Token>,
+        shown: Shown,
         mut start: Result<u64>,
         mut data: Vec<u8>,
         now: Timestamp,
@@ -25,7 +25,7 @@ impl Coordinator {
         loop {
             let rest = data.split_off(data.len().min(PIECE_BYTES_MAX));
             let piece = Piece { start, data };
-            let deed = self.append_piece(id, token.clone(), piece, self.check_room(), now);
+            let deed = self.append_piece(id, shown.clone(), piece, self.check_room(), now);
             if rest.is_empty() {
                 return Ok(deed);
             }
@@ -38,12 +38,12 @@ impl Coordinator {
         }
     }
 
-    /// Says whether the holder of `token` may append to this build's trace, before a long body is read, and whether
+    /// Says whether the holder of what is shown may append to this build's trace, before a long body is read, and whether
     /// the build runs, so that there is something to append to.
     ///
     /// # Errors
     /// As [`Coordinator::append_trace`].
-    pub fn authorize_patch(&self, id: BuildId, token: Option<&Token>) -> Result<bool> {
-        self.store.read(|c| Ok(build_for(c, id, token, Purpose::Change)?.status == Status::Running))
+    pub fn authorize_patch(&self, id: BuildId, shown: &Shown) -> Result<bool> {
+        self.store.read(|c| Ok(build_for(c, id, shown, Purpose::Change)?.status == Status::Running))
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::{Error, Kind, Result};
 use crate::store::builds;
 use crate::store::traces;
@@ -39,7 +39,7 @@ pub struct Report {
     /// The build.
     pub id: BuildId,
     /// Who says it.
-    pub token: Option<Token>,
+    pub shown: Shown,
     /// The build's end; `None`: it goes on.
     pub end: Option<End>,
     /// The whole trace.
@@ -57,8 +57,8 @@ impl Coordinator {
     /// holder's, [`Kind::Busy`] if others never cease to write to the trace.
     pub fn update_build(self: &Arc<Self>, report: Report) -> Result<Deed<Updated>> {
         let update = self.update(&report)?;
-        let (own, token) = (Arc::clone(self), report.token.clone());
-        let job = move |c: &Connection| update.run(c, token.as_ref());
+        let (own, shown) = (Arc::clone(self), report.shown.clone());
+        let job = move |c: &Connection| update.run(c, &shown);
         Ok(Deed::write_and(&self.store, job, move |updated| match updated? {
             Some(updated) => Ok(updated),
             None => own.update_again(&report),
@@ -67,8 +67,8 @@ impl Coordinator {
 
     fn update_again(&self, report: &Report) -> Result<Updated> {
         for _ in 1..TRIES_MAX {
-            let (update, token) = (self.update(report)?, report.token.clone());
-            if let Some(updated) = self.store.write(move |c| update.run(c, token.as_ref()))? {
+            let (update, shown) = (self.update(report)?, report.shown.clone());
+            if let Some(updated) = self.store.write(move |c| update.run(c, &shown))? {
                 return Ok(updated);
             }
         }
@@ -88,7 +88,7 @@ impl Coordinator {
             Some(data) => {
                 let most = usize::try_from(bytes_max).unwrap_or(usize::MAX);
                 let data = data.get(..most).unwrap_or(data);
-                Some(self.ready(id, report.token.as_ref(), data, has_room, now)?)
+                Some(self.ready(id, &report.shown, data, has_room, now)?)
             }
         };
         let room = if has_room { Ok(()) } else { room };
@@ -96,14 +96,14 @@ impl Coordinator {
         Ok(Update { id, end, trace, cut, room, step: self.limits().seen_step(), now })
     }
 
-    /// Says whether the holder of `token` may report on this build, before a long trace is read, and
+    /// Says whether the holder of what is shown may report on this build, before a long trace is read, and
     /// whether a trace would be taken. A build that has ended takes none, but the report of its end may be repeated;
     /// `reported` is what is known of it so far.
     ///
     /// # Errors
     /// As [`Coordinator::update_build`]; [`Kind::NotFound`] also if that would answer [`Updated::Gone`].
-    pub fn authorize_report(&self, id: BuildId, token: Option<&Token>, reported: Option<Reported>) -> Result<bool> {
-        let build = self.store.read(|c| build_for_put(c, id, token))?;
+    pub fn authorize_report(&self, id: BuildId, shown: &Shown, reported: Option<Reported>) -> Result<bool> {
+        let build = self.store.read(|c| build_for_put(c, id, shown))?;
         if build.status == Status::Running || build.has_last_words() {
             return Ok(true);
         }
@@ -129,8 +129,8 @@ struct Update {
 
 impl Update {
     /// Does what is reported. `None`: what was found out does not hold any more; only a sign of life was noted.
-    fn run(self, c: &Connection, token: Option<&Token>) -> Result<Option<Updated>> {
-        let build = &build_for_put(c, self.id, token)?;
+    fn run(self, c: &Connection, shown: &Shown) -> Result<Option<Updated>> {
+        let build = &build_for_put(c, self.id, shown)?;
         let Update { id, end, now, .. } = self;
         if build.has_last_words() {
             // The runner has not heard of it yet: its last words are kept, and it is told to stop.

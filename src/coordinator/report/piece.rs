@@ -13,7 +13,7 @@ use crate::domain::masking::{Carry, Masker};
 use crate::domain::runner::RunnerId;
 use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::{Error, Kind, Result};
 use crate::store::traces::{self, TraceRow};
 use rusqlite::Connection;
@@ -107,7 +107,7 @@ impl Coordinator {
     pub(in crate::coordinator) fn append_piece(
         &self,
         id: BuildId,
-        token: Option<Token>,
+        shown: Shown,
         piece: Piece,
         room: Result<()>,
         now: Timestamp,
@@ -115,7 +115,7 @@ impl Coordinator {
         let (step, bytes_max) = (self.limits().seen_step(), self.limits().trace_bytes_max);
         let maskers = Arc::clone(&self.maskers);
         Deed::write(&self.store, move |c| {
-            let build = build_for(c, id, token.as_ref(), Purpose::Change)?;
+            let build = build_for(c, id, &shown, Purpose::Change)?;
             if build.status != Status::Running {
                 return Ok(Patched::NotRunning { status: build.status, runner: build.runner_id });
             }

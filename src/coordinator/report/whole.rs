@@ -13,7 +13,7 @@ use crate::coordinator::auth::build_for_put;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::masking::{Carry, Masker};
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::Shown;
 use crate::error::Result;
 use crate::store::traces::{self, TraceRow};
 use crate::sync::lock;
@@ -76,13 +76,13 @@ impl Coordinator {
     pub(in crate::coordinator) fn ready(
         &self,
         id: BuildId,
-        token: Option<&Token>,
+        shown: &Shown,
         data: &[u8],
         has_room: bool,
         now: Timestamp,
     ) -> Result<Ready> {
         let found = self.store.read(|c| {
-            let build = build_for_put(c, id, token)?;
+            let build = build_for_put(c, id, shown)?;
             let is_taken = if build.status == Status::Running { has_room } else { build.has_last_words() };
             if !is_taken {
                 return Ok(None);
@@ -99,7 +99,7 @@ impl Coordinator {
             if status != Status::Running || stored.size == 0 || stored.carry != carry.to_bytes() {
                 return self.written(data, &masker);
             }
-            return self.continued(id, token, &stored, rest, &masker, now);
+            return self.continued(id, shown, &stored, rest, &masker, now);
         }
         let rest = Continuation::new(&masker, &carry, stored.size, rest.to_vec());
         Ok(Ready::Longer { stored, rest })
@@ -144,7 +144,7 @@ impl Coordinator {
     fn continued(
         &self,
         id: BuildId,
-        token: Option<&Token>,
+        shown: &Shown,
         stored: &TraceRow,
         mut rest: &[u8],
         masker: &Masker,
@@ -154,7 +154,7 @@ impl Coordinator {
         while rest.len() > PIECE_BYTES_MAX {
             let (piece, follow) = rest.split_at(PIECE_BYTES_MAX);
             let piece = Piece { start: Ok(size), data: piece.to_vec() };
-            match self.append_piece(id, token.cloned(), piece, Ok(()), now).wait()? {
+            match self.append_piece(id, shown.clone(), piece, Ok(()), now).wait()? {
                 Patched::Stored { size: longer, .. } => (size, rest) = (longer, follow),
                 Patched::Elsewhere { .. } | Patched::NotRunning { .. } | Patched::Refused(_) => {
                     return Ok(Ready::Nothing);
@@ -240,6 +240,7 @@ mod tests {
     use crate::domain::end::End;
     use crate::domain::runner::RunnerInfo;
     use crate::domain::tags::Tags;
+    use crate::domain::token::Token;
     use crate::error::Kind;
     use crate::limits::Limits;
     use crate::store::runners::NewRunner;
@@ -288,14 +289,14 @@ mod tests {
         }
 
         fn try_put(&self, state: &str, trace: &[u8]) -> Result<Updated> {
-            let token = Some(self.token.clone());
+            let shown = self.token.clone().into();
             let end = (state == "success").then_some(End { status: Status::Success, reason: None });
-            let report = Report { id: self.id, token, end, trace: Some(trace.to_vec()), now: Timestamp::now() };
+            let report = Report { id: self.id, shown, end, trace: Some(trace.to_vec()), now: Timestamp::now() };
             self.coordinator.update_build(report)?.wait()
         }
 
         fn ready(&self, trace: &[u8]) -> Ready {
-            self.coordinator.ready(self.id, Some(&self.token), trace, true, Timestamp::now()).unwrap()
+            self.coordinator.ready(self.id, &self.token.clone().into(), trace, true, Timestamp::now()).unwrap()
         }
 
         fn take(&self, ready: Ready) -> bool {
