@@ -7,6 +7,7 @@
 mod elsewhere;
 pub mod health;
 mod runner_v1;
+mod runner_v4;
 mod shared;
 
 use self::elsewhere::Elsewhere;
@@ -55,7 +56,7 @@ struct Protocol {
 }
 
 /// All protocols. One whose prefix is the begin of another's comes after that.
-const PROTOCOLS: [&Protocol; 2] = [&runner_v1::PROTOCOL, &health::PROTOCOL];
+const PROTOCOLS: [&Protocol; 3] = [&runner_v1::PROTOCOL, &runner_v4::PROTOCOL, &health::PROTOCOL];
 
 impl Protocol {
     /// The path as this protocol's table has it; `None` if it is not below one of its prefixes.

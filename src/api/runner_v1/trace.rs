@@ -2,7 +2,8 @@
 
 use super::{TOKEN_ONLY, shown};
 use crate::api::Api;
-use crate::api::shared::{patch, refused, to_runner};
+use crate::api::shared::patch::{self, PatchWords};
+use crate::api::shared::{refused, to_runner};
 use crate::coordinator::Patched;
 use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
@@ -10,13 +11,15 @@ use crate::error::Result;
 use crate::http::params::Params;
 use crate::http::{Answer, Body, Request, Response};
 
+const WORDS: PatchWords = PatchWords { checks_end: true, response };
+
 /// Answers `PATCH builds/:id/trace.txt`.
 ///
 /// # Errors
 /// As [`patch::append_trace`].
 pub fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
     let shown = shown(&Params::of_query(request, TOKEN_ONLY)?, request);
-    patch::append_trace(api, request, (id, shown), response, now)
+    patch::append_trace(api, request, (id, shown), &WORDS, now)
 }
 
 fn response(patched: Patched) -> Result<Response> {

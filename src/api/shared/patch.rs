@@ -13,7 +13,15 @@ use crate::http::headers::content_range::ContentRange;
 use crate::http::params::{KEPT_BYTES_MAX, read_body};
 use crate::http::{Answer, Request, Response};
 
-/// Appends the body; `words` puts into the protocol's words what became of it.
+/// A protocol's words for pieces.
+pub struct PatchWords {
+    /// Whether the end that the sender names must fit the body. It has had two meanings.
+    pub checks_end: bool,
+    /// What is answered to what became of the piece.
+    pub response: fn(Patched) -> Result<Response>,
+}
+
+/// Appends the body.
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`], [`crate::error::Kind::Forbidden`] for the build, then for the request.
@@ -21,7 +29,7 @@ pub fn append_trace(
     api: &Api,
     request: &mut Request<'_>,
     (id, shown): (BuildId, Shown),
-    words: fn(Patched) -> Result<Response>,
+    words: &PatchWords,
     now: Timestamp,
 ) -> Result<Answer> {
     // A number that does not fit the database is at no trace's end.
@@ -41,11 +49,12 @@ pub fn append_trace(
     }
     // What cannot be appended to is not worth the reading: the deed says why.
     let data = if runs { read_body(request, limits.trace_patch_bytes_max)? } else { Vec::new() };
-    let start = start(range.flatten(), data.len() as u64);
+    let start = start(range.flatten(), words.checks_end.then_some(data.len() as u64));
+    let response = words.response;
     let deed = api.coordinator.append_trace(id, shown, start, data, now)?;
     Ok(answer_to(deed, move |patched| {
         drop(memory);
-        Ok(words(patched?)?.into())
+        Ok(response(patched?)?.into())
     }))
 }
 
@@ -53,12 +62,10 @@ fn missing() -> Error {
     Error::invalid("Missing header Content-Range")
 }
 
-/// Where a piece of so many bytes begins, if the range is there and fits.
-fn start(range: Option<ContentRange>, bytes: u64) -> Result<u64> {
+/// Where a piece begins, if the range is there and fits a body of so many bytes.
+fn start(range: Option<ContentRange>, bytes: Option<u64>) -> Result<u64> {
     let range = range.ok_or_else(missing)?;
-    if range.agrees_with(bytes) {
-        return Ok(range.start);
-    }
+    let Some(bytes) = bytes.filter(|bytes| !range.agrees_with(*bytes)) else { return Ok(range.start) };
     let (start, end) = (range.start, range.end);
     Err(Error::invalid(format!("Content-Range {start}-{end} does not fit a body of {bytes} bytes")))
 }

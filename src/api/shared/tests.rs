@@ -2,7 +2,8 @@
 
 use super::hold::{self, Ask, Got};
 use super::long_body::{self, ReportWords};
-use super::token::{TOKEN, of_request};
+use super::patch::PatchWords;
+use super::token::{Keys, TOKEN};
 use super::upload::{self, UploadWords};
 use super::{INFO, download, info, patch};
 use crate::api::{Api, Handler, Protocol, answer_to, on};
@@ -12,7 +13,7 @@ use crate::domain::end::{End, Reported};
 use crate::domain::runner::RunnerInfo;
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
+use crate::domain::token::{Takes, Token};
 use crate::error::{Error, Result};
 use crate::http::message::Headers;
 use crate::http::params::{Field, Params, text};
@@ -25,11 +26,11 @@ use crate::store::traces::tests::new_build;
 use std::sync::Arc;
 use std::time::Duration;
 
-const HEADER: &str = "JOB-TOKEN";
+const KEYS: Keys = Keys { header: "JOB-TOKEN", takes: Takes::Any };
+const RUNNER_KEYS: Keys = Keys { header: "RUNNER-TOKEN", takes: Takes::Any };
 const ASK: &[Field] = &[TOKEN, text("last_update"), INFO];
-const UPLOAD: UploadWords =
-    UploadWords { token_header: HEADER, fields: &[TOKEN, text("artifact_type"), text("expire_in")] };
-const REPORT: ReportWords = ReportWords { token_header: HEADER, fields: &[TOKEN, text("state")], reported };
+const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("artifact_type"), text("expire_in")] };
+const REPORT: ReportWords = ReportWords { keys: KEYS, fields: &[TOKEN, text("state")], reported };
 
 const OTHER: Protocol =
     Protocol { prefixes: &["/other/"], table: &TABLE, in_table: |path| path.into(), is_for_runners: true };
@@ -42,7 +43,7 @@ const TABLE: [Endpoint<Handler>; 5] = [
     on(Method::Put, "jobs/:id", |api, request, places, now| {
         let (id, sent) = (id(places), long_body::read(api, request, id(places), &REPORT)?);
         let end = reported(&sent.params).and_then(Reported::end);
-        let report = Report { id, token: sent.token, end, trace: sent.trace, now };
+        let report = Report { id, shown: sent.shown, end, trace: sent.trace, now };
         let memory = sent.memory;
         Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
             drop(memory);
@@ -55,21 +56,22 @@ const TABLE: [Endpoint<Handler>; 5] = [
         }))
     }),
     on(Method::Patch, "jobs/:id/trace", |api, request, places, now| {
-        let token = of_request(&Params::of_query(request, &[TOKEN])?, request, HEADER);
-        let words = |patched| match patched {
+        let shown = KEYS.of_request(&Params::of_query(request, &[TOKEN])?, request);
+        let response = |patched| match patched {
             Patched::Stored { size, .. } => Ok(Response::empty(202).with("Job-Size", size.to_string())),
             Patched::Elsewhere { size } => Ok(Response::empty(416).with("Job-Size", size.to_string())),
             Patched::Refused(error) => Err(error),
             Patched::NotRunning { .. } => Ok(Response::empty(403)),
         };
-        patch::append_trace(api, request, (id(places), token), words, now)
+        let words = PatchWords { checks_end: true, response };
+        patch::append_trace(api, request, (id(places), shown), &words, now)
     }),
     on(Method::Post, "jobs/:id/artifacts", |api, request, places, now| {
         upload::answer(receive(api, request, id(places), now))
     }),
     on(Method::Get, "jobs/:id/artifacts", |api, request, places, now| {
-        let token = of_request(&Params::of_query(request, &[TOKEN])?, request, HEADER);
-        let found = api.coordinator.get_artifacts(id(places), token.as_ref(), now)?;
+        let shown = KEYS.of_request(&Params::of_query(request, &[TOKEN])?, request);
+        let found = api.coordinator.get_artifacts(id(places), &shown, now)?;
         Ok(download::send(api, request, found)?.into())
     }),
 ];
@@ -81,7 +83,7 @@ fn id(places: &Places<'_>) -> BuildId {
 fn ask(request: &mut Request<'_>) -> Result<Ask> {
     let params = Params::of_request(request, ASK, 1000)?;
     let last_update = params.text("last_update").map(ToOwned::to_owned);
-    Ok(Ask { token: of_request(&params, request, "RUNNER-TOKEN"), info: info(&params), last_update })
+    Ok(Ask { token: RUNNER_KEYS.of_request(&params, request).token, info: info(&params), last_update })
 }
 
 fn words(got: &Got<'_>) -> Response {
@@ -107,7 +109,7 @@ fn receive(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) ->
     }
     let expire_in = sent.params.text("expire_in").map(ToOwned::to_owned);
     let upload = Upload { file: sent.file, filename: sent.filename, metadata: sent.metadata, expire_in };
-    api.coordinator.put_artifacts(id, sent.token, upload, now)?;
+    api.coordinator.put_artifacts(id, sent.shown, upload, now)?;
     Ok(Response::empty(201))
 }
 
@@ -216,7 +218,7 @@ fn fields_behind_the_file_say_what_becomes_of_it() {
         served.send(Method::Post, "/other/jobs/1/artifacts", &headers, body.as_bytes()).status
     };
     let files = || std::fs::read_dir(served.dir.path().join("artifacts")).unwrap().count();
-    let own = (HEADER, token.as_str());
+    let own = (KEYS.header, token.as_str());
     assert_eq!([upload(("BUILD-TOKEN", &token), "archive"), upload(own, "other")], [403, 400]);
     assert_eq!(files(), 0, "what is not kept goes");
     assert_eq!((upload(own, "archive"), files()), (201, 1));

@@ -1,0 +1,61 @@
+//! A job's artifacts.
+
+use super::{KEYS, TOKEN, TOKEN_ONLY, params, shown};
+use crate::api::Api;
+use crate::api::shared::upload::{self, UploadWords};
+use crate::api::shared::{download, to_runner};
+use crate::coordinator::Upload;
+use crate::domain::build::BuildId;
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Result};
+use crate::http::params::{Field, text};
+use crate::http::{Request, Response};
+use serde_json::json;
+
+const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
+const UPLOAD: UploadWords =
+    UploadWords { keys: KEYS, fields: &[TOKEN, text("expire_in"), text("artifact_type"), text("artifact_format")] };
+
+/// Answers `POST jobs/:id/artifacts/authorize`, which no runner asks.
+///
+/// # Errors
+/// As [`crate::coordinator::Coordinator::authorize_upload`]; those of the parameters.
+pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = params(api, request, AUTHORIZE_FIELDS)?;
+    let filesize = match params.text("filesize") {
+        Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
+        None => None,
+    };
+    api.coordinator.authorize_upload(id, &shown(&params, request), filesize, now)?;
+    let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
+    let mut response = Response::json(200, &body);
+    response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
+    Ok(response)
+}
+
+/// Answers `POST jobs/:id/artifacts`.
+///
+/// # Errors
+/// As [`upload::receive`] and [`crate::coordinator::Coordinator::put_artifacts`].
+pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let sent = upload::receive(api, request, id, &UPLOAD, now)?;
+    let upload = Upload {
+        expire_in: sent.params.text("expire_in").map(ToOwned::to_owned),
+        file: sent.file,
+        filename: sent.filename,
+        metadata: sent.metadata,
+    };
+    let assigned = api.coordinator.put_artifacts(id, sent.shown, upload, now)?;
+    let runner = assigned.runner.as_ref().map(|runner| runner.id);
+    Ok(to_runner(Response::json(201, &json!({ "id": id })), runner))
+}
+
+/// Answers `GET jobs/:id/artifacts`: the archive's bytes.
+///
+/// # Errors
+/// As [`crate::coordinator::Coordinator::get_artifacts`] and [`download::send`].
+pub fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
+    let params = params(api, request, TOKEN_ONLY)?;
+    let found = api.coordinator.get_artifacts(id, &shown(&params, request), now)?;
+    download::send(api, request, found)
+}

@@ -1,0 +1,72 @@
+//! GitLab's runner API, version 4, as runners 9.0 to 19.3 speak it.
+//!
+//! What must stay true: statuses and headers decide, bodies of errors never do. The 201 of a claim is `application/json`,
+//! a piece of a log is taken with 202, the end of a job with 200, and a removal with 204, each with nothing else: any other
+//! status means "not done" to some runner. 403 on a request for work switches a runner off for an hour after the third
+//! time, so that it is said of tokens only.
+//!
+//! What is absent on purpose: the two-phase commit of claims (a job runs from its 201 on), answers that keep a runner
+//! waiting with a finished job (202, 412: some never cease to ask), limits by rate.
+
+mod artifacts;
+mod report;
+mod trace;
+
+use super::shared::token::{Keys, TOKEN};
+use super::shared::upload;
+use super::{Api, Handler, Protocol, on, shared};
+use crate::domain::build::{BuildId, Status};
+use crate::domain::token::{Shown, Takes};
+use crate::error::{Error, Result};
+use crate::http::params::{Field, Params};
+use crate::http::router::{Endpoint, Places};
+use crate::http::{Method, Request, Response};
+
+/// Today's protocol of runners.
+pub const PROTOCOL: Protocol =
+    Protocol { prefixes: &["/api/v4/"], table: &ENDPOINTS, in_table: |path| path.into(), is_for_runners: true };
+
+const ENDPOINTS: [Endpoint<Handler>; 5] = [
+    on(Method::Put, "jobs/:id", |api, request, places, now| report::update_job(api, request, build(places)?, now)),
+    on(Method::Patch, "jobs/:id/trace", |api, request, places, now| {
+        trace::append_trace(api, request, build(places)?, now)
+    }),
+    on(Method::Get, "jobs/:id/artifacts", |api, request, places, now| {
+        Ok(artifacts::download(api, request, build(places)?, now)?.into())
+    }),
+    on(Method::Post, "jobs/:id/artifacts", |api, request, places, now| {
+        upload::answer(artifacts::upload(api, request, build(places)?, now))
+    }),
+    on(Method::Post, "jobs/:id/artifacts/authorize", |api, request, places, now| {
+        Ok(artifacts::authorize(api, request, build(places)?, now)?.into())
+    }),
+];
+
+/// A job's own token, and no other.
+const KEYS: Keys = Keys { header: "JOB-TOKEN", takes: Takes::Own };
+
+/// The header for a runner's token.
+const RUNNER_KEYS: Keys = Keys { header: "RUNNER-TOKEN", takes: Takes::Own };
+
+/// The parameters of an endpoint that takes the token only.
+const TOKEN_ONLY: &[Field] = &[TOKEN];
+
+/// The build that the path names.
+fn build(places: &Places<'_>) -> Result<BuildId> {
+    places.numbers.first().map(|id| BuildId(*id)).ok_or_else(|| Error::not_found(""))
+}
+
+/// The parameters of a request that may have a short body.
+fn params(api: &Api, request: &mut Request<'_>, fields: &'static [Field]) -> Result<Params> {
+    Params::of_request(request, fields, api.coordinator.limits().form_bytes_max)
+}
+
+/// What a request for a job shows.
+fn shown(params: &Params, request: &Request<'_>) -> Shown {
+    KEYS.of_request(params, request)
+}
+
+/// A 403 for a reason that the job's runner may know. The header has it drop the job.
+fn refused(why: &str, status: Status) -> Response {
+    shared::refused(why).with("Job-Status", status.as_str())
+}
