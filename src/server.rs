@@ -3,10 +3,10 @@
 //! `LIBSQLITE3_FLAGS` in `.cargo/config.toml` says how SQLite is compiled, in this tree only. A program that uses the library
 //! gets SQLite as its own tree says; nothing that Baton promises needs these flags, but speed does.
 
-use crate::api::Api;
+use crate::api::{Api, Reached};
 use crate::background::Background;
 use crate::coordinator::{Coordinator, Serving, Swept};
-use crate::domain::base_url::Endpoint;
+use crate::domain::base_url::{BaseUrl, Endpoint};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::ephemeral::Ephemeral;
@@ -33,6 +33,8 @@ pub struct Config {
     pub registration_token: Option<Token>,
     /// The certificate for TLS, without which plain HTTP is spoken.
     pub tls: Option<tls::Files>,
+    /// The URL by which runners reach it; `None`: the one that each of them asks for.
+    pub base_url: Option<BaseUrl>,
     /// How many serving processes have died before this one and were replaced; 0 without a supervisor.
     pub restarts: u64,
 }
@@ -43,7 +45,7 @@ impl Config {
     pub fn local(data: impl Into<PathBuf>) -> Config {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let (limits, registration_token, tls) = (Limits::default(), None, None);
-        Config { data: data.into(), listen, limits, registration_token, tls, restarts: 0 }
+        Config { data: data.into(), listen, limits, registration_token, tls, base_url: None, restarts: 0 }
     }
 }
 
@@ -112,7 +114,8 @@ impl Server {
         }
         let traffic = Arc::new(Traffic::new(&crate::api::routes()));
         let handler = {
-            let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic), config.restarts);
+            let reached = Reached { base_url: config.base_url, is_tls: config.tls.is_some() };
+            let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic), reached, config.restarts);
             Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
         };
         let peers = Peers::default();

@@ -13,6 +13,7 @@ mod shared;
 use self::elsewhere::Elsewhere;
 use self::health::claim_metrics::Claims;
 use crate::coordinator::{Coordinator, Deed};
+use crate::domain::base_url::BaseUrl;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
@@ -38,6 +39,23 @@ pub struct Api {
     started_at: Timestamp,
     /// Serving processes before this one, of the same supervisor.
     restarts: u64,
+    reached: Reached,
+}
+
+/// By which URL clients reach the server.
+#[derive(Clone, Debug, Default)]
+pub struct Reached {
+    /// The one that its operator has named.
+    pub base_url: Option<BaseUrl>,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+}
+
+impl Reached {
+    /// The URL for whoever sent this request: what the operator says, else the host that was asked for.
+    fn by(&self, request: &Request<'_>) -> Option<BaseUrl> {
+        self.base_url.clone().or_else(|| BaseUrl::of_host(self.is_tls, request.headers.get("Host")?))
+    }
 }
 
 /// What answers an endpoint, given what stands in the places of its pattern.
@@ -110,7 +128,7 @@ impl Api {
     /// The protocols over these deeds, for a server that counts in `traffic`, by [`routes`]. `restarts`: as
     /// [`crate::server::Config::restarts`].
     #[must_use]
-    pub fn new(coordinator: Arc<Coordinator>, traffic: Arc<Traffic>, restarts: u64) -> Api {
+    pub fn new(coordinator: Arc<Coordinator>, traffic: Arc<Traffic>, reached: Reached, restarts: u64) -> Api {
         let limits = coordinator.limits();
         Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
@@ -121,6 +139,7 @@ impl Api {
             traffic,
             started_at: Timestamp::now(),
             restarts,
+            reached,
             coordinator,
         }
     }

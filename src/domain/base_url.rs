@@ -37,6 +37,43 @@ impl BaseUrl {
         }
         Ok(BaseUrl(text.to_owned()))
     }
+
+    /// The URL by which somebody has come who asked for this host; `None` if it is none.
+    #[must_use]
+    pub fn of_host(is_tls: bool, host: &str) -> Option<BaseUrl> {
+        let scheme = if is_tls { "https" } else { "http" };
+        (!host.contains('/')).then(|| BaseUrl::parse(&format!("{scheme}://{host}")).ok()).flatten()
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn protocol(&self) -> &str {
+        self.0.split_once("://").map_or("http", |(protocol, _)| protocol)
+    }
+
+    /// The host with its port, if one is said.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or(rest)
+    }
+
+    /// The host alone; an IPv6 address in its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.authority().strip_suffix(self.said_port().unwrap_or_default()).unwrap_or_default().trim_end_matches(':')
+    }
+
+    /// The port, also that which is meant where none is said.
+    #[must_use]
+    pub fn port(&self) -> &str {
+        self.said_port().unwrap_or(if self.protocol().eq_ignore_ascii_case("https") { "443" } else { "80" })
+    }
+
+    fn said_port(&self) -> Option<&str> {
+        let (_, port) = self.authority().rsplit_once(':')?;
+        (!port.is_empty() && port.bytes().all(|c| c.is_ascii_digit())).then_some(port)
+    }
 }
 
 impl fmt::Display for BaseUrl {
@@ -85,6 +122,25 @@ fn is_segment(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_has_parts_and_a_host_makes_one() {
+        for (url, parts) in [
+            ("https://ci.example", ("https", "ci.example", "443")),
+            ("http://ci.example:8080/baton", ("http", "ci.example", "8080")),
+            ("http://[::1]:8080", ("http", "[::1]", "8080")),
+            ("http://[::1]", ("http", "[::1]", "80")),
+            ("http://127.0.0.1", ("http", "127.0.0.1", "80")),
+        ] {
+            let url = BaseUrl::parse(url).unwrap();
+            assert_eq!((url.protocol(), url.host(), url.port()), parts, "{url}");
+        }
+        let of_host = |host| BaseUrl::of_host(true, host).map(|url| url.to_string());
+        assert_eq!(of_host("ci:8443").as_deref(), Some("https://ci:8443"));
+        for host in ["", "a/b", "a b", "u@h", "h:0", "[::1", "a\"b", "h?x"] {
+            assert_eq!(of_host(host), None, "{host}");
+        }
+    }
 
     #[test]
     fn a_url_is_taken_without_the_slash_at_its_end() {

@@ -6,7 +6,7 @@ use super::patch::PatchWords;
 use super::token::{Keys, TOKEN};
 use super::upload::{self, UploadWords};
 use super::{INFO, download, info, patch};
-use crate::api::{Api, Handler, Protocol, answer_to, on};
+use crate::api::{Api, Handler, Protocol, Reached, answer_to, on};
 use crate::coordinator::{Coordinator, Patched, Queued, Report, Updated, Upload};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
@@ -137,7 +137,7 @@ impl Served {
             info: RunnerInfo::default(),
         };
         let runner = coordinator.add_runner(runner, None, now).unwrap().token;
-        Served { dir, api: Api::new(coordinator, Arc::new(Traffic::new(&[])), 0), runner }
+        Served { dir, api: Api::new(coordinator, Arc::new(Traffic::new(&[])), Reached::default(), 0), runner }
     }
 
     fn send(&self, method: Method, target: &str, headers: &[(&str, &str)], mut body: &[u8]) -> Response {

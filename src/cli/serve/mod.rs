@@ -213,7 +213,8 @@ impl Serve {
             log::warn!("the stored registration token stays in force: {stop}");
             None
         });
-        let config = Config { limits, registration_token, tls: self.tls()?, ..Config::local(data) };
+        let base_url = self.base_url.clone();
+        let config = Config { limits, registration_token, tls: self.tls()?, base_url, ..Config::local(data) };
         supervisor::serve(config, self.ephemeral, &stop);
         Ok(())
     }

@@ -312,6 +312,7 @@ fn requests_neither_panic_nor_hang_nor_are_let_in() {
     let api = Api::new(
         Arc::new(Coordinator::open(dir.path(), Limits::default()).unwrap()),
         Arc::new(Traffic::new(&baton::api::routes())),
+        baton::api::Reached::default(),
         0,
     );
     let seeds: [&[u8]; 8] = [
