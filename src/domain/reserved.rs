@@ -4,7 +4,7 @@
 use super::build::Variable;
 
 /// Their names, without `CI` and `GITLAB_CI`: scripts are told with `CI=false` to behave as on a desk.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 54] = [
     "CI_SERVER",
     "CI_SERVER_NAME",
     "CI_SERVER_VERSION",
@@ -35,6 +35,30 @@ const NAMES: [&str; 30] = [
     "CI_RUNNER_ID",
     "CI_RUNNER_DESCRIPTION",
     "CI_RUNNER_TAGS",
+    "CI_JOB_NAME_SLUG",
+    "CI_JOB_STARTED_AT",
+    "CI_NODE_TOTAL",
+    "CI_COMMIT_SHORT_SHA",
+    "CI_COMMIT_BEFORE_SHA",
+    "CI_COMMIT_BRANCH",
+    "CI_PROJECT_TITLE",
+    "CI_PROJECT_PATH_SLUG",
+    "CI_PROJECT_NAMESPACE",
+    "CI_PROJECT_ROOT_NAMESPACE",
+    "CI_PROJECT_VISIBILITY",
+    "CI_PROJECT_URL",
+    "CI_SERVER_URL",
+    "CI_SERVER_HOST",
+    "CI_SERVER_PORT",
+    "CI_SERVER_PROTOCOL",
+    "CI_SERVER_FQDN",
+    "CI_API_V4_URL",
+    "CI_SERVER_VERSION_MAJOR",
+    "CI_SERVER_VERSION_MINOR",
+    "CI_SERVER_VERSION_PATCH",
+    "GITLAB_FEATURES",
+    "CI_CONFIG_PATH",
+    "CI_JOB_TIMEOUT",
 ];
 
 /// Whether a build gets a variable of this name by itself.

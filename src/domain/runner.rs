@@ -43,6 +43,12 @@ impl RunnerInfo {
         self.0.get(field).map(String::as_str)
     }
 
+    /// Whether the runner has said that it can do this.
+    #[must_use]
+    pub fn has(&self, feature: &str) -> bool {
+        self.get(feature) == Some("true")
+    }
+
     /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`.
     #[must_use]
     pub fn needs_sources(&self) -> bool {

@@ -1,7 +1,10 @@
 //! What a build can be told of itself. Each protocol has a list of the names by which its runners get it.
 
+use super::base_url::BaseUrl;
 use super::build::{BuildId, ProjectId, Variable};
 use super::repo_url;
+use super::tags::Tags;
+use super::time::Timestamp;
 use super::token::Token;
 
 /// All that a build can be told.
@@ -30,6 +33,12 @@ pub struct Facts<'a> {
     pub project_id: ProjectId,
     /// The project's name, with its groups.
     pub project: &'a str,
+    /// When a runner took it.
+    pub started_at: Option<Timestamp>,
+    /// Longest run, in seconds.
+    pub timeout_s: i64,
+    /// The URL by which the runner has come, if it is known.
+    pub server: Option<&'a BaseUrl>,
     /// The runner that has it.
     pub runner: Option<RunnerFacts<'a>>,
 }
@@ -40,8 +49,8 @@ pub struct RunnerFacts<'a> {
     pub id: i64,
     /// Its description.
     pub description: &'a str,
-    /// Its tags, joined by `, `.
-    pub tags: String,
+    /// Its tags.
+    pub tags: &'a Tags,
 }
 
 /// One thing that a build can be told.
@@ -87,6 +96,52 @@ pub enum Fact {
     RunnerDescription,
     /// The runner's tags.
     RunnerTags,
+    /// Its name as a part of a host name.
+    NameSlug,
+    /// When a runner took it.
+    StartedAt,
+    /// Into how many its job was split.
+    NodeTotal,
+    /// The longest run, in seconds.
+    Timeout,
+    /// The begin of the commit.
+    ShortSha,
+    /// The branch, for builds of branches.
+    Branch,
+    /// The project's name as a part of a host name.
+    ProjectPathSlug,
+    /// The project's groups.
+    ProjectNamespace,
+    /// The first of the project's groups.
+    ProjectRootNamespace,
+    /// Where the project can be looked at.
+    ProjectUrl,
+    /// `private`: who sees the project.
+    Visibility,
+    /// The file that pipelines are made of.
+    ConfigPath,
+    /// The URL by which the runner has come.
+    ServerUrl,
+    /// Its host.
+    ServerHost,
+    /// Its port.
+    ServerPort,
+    /// `http` or `https`.
+    ServerProtocol,
+    /// Its host, and the port if one is said.
+    ServerAuthority,
+    /// Where today's API is.
+    ApiUrl,
+    /// The first number of the version.
+    ServerMajor,
+    /// The second.
+    ServerMinor,
+    /// The third.
+    ServerPatch,
+    /// The runner's tags as a JSON array.
+    RunnerTagsJson,
+    /// An empty text.
+    Nothing,
 }
 
 impl Facts<'_> {
@@ -118,7 +173,30 @@ impl Facts<'_> {
             | Fact::ProjectPath
             | Fact::RunnerId
             | Fact::RunnerDescription
-            | Fact::RunnerTags => true,
+            | Fact::RunnerTags
+            | Fact::NameSlug
+            | Fact::StartedAt
+            | Fact::NodeTotal
+            | Fact::Timeout
+            | Fact::ShortSha
+            | Fact::Branch
+            | Fact::ProjectPathSlug
+            | Fact::ProjectNamespace
+            | Fact::ProjectRootNamespace
+            | Fact::ProjectUrl
+            | Fact::Visibility
+            | Fact::ConfigPath
+            | Fact::ServerUrl
+            | Fact::ServerHost
+            | Fact::ServerPort
+            | Fact::ServerProtocol
+            | Fact::ServerAuthority
+            | Fact::ApiUrl
+            | Fact::ServerMajor
+            | Fact::ServerMinor
+            | Fact::ServerPatch
+            | Fact::RunnerTagsJson
+            | Fact::Nothing => true,
         };
         Some(Variable { public, ..Variable::public(name, value) })
     }
@@ -147,7 +225,31 @@ impl Facts<'_> {
             Fact::ProjectPath => self.project.to_owned(),
             Fact::RunnerId => runner?.id.to_string(),
             Fact::RunnerDescription => runner?.description.to_owned(),
-            Fact::RunnerTags => runner?.tags.clone(),
+            Fact::RunnerTags => runner?.tags.join(", "),
+            Fact::RunnerTagsJson => serde_json::to_string(&runner?.tags).ok()?,
+            Fact::NameSlug => slug(self.name),
+            Fact::StartedAt => self.started_at?.to_string(),
+            Fact::NodeTotal => "1".to_owned(),
+            Fact::Timeout => self.timeout_s.to_string(),
+            Fact::ShortSha => self.sha.get(..8)?.to_owned(),
+            Fact::Branch if self.is_tag => return None,
+            Fact::Branch => self.ref_.to_owned(),
+            Fact::ProjectPathSlug => slug(self.project),
+            Fact::ProjectNamespace => self.project.rsplit_once('/')?.0.to_owned(),
+            Fact::ProjectRootNamespace => self.project.split_once('/')?.0.to_owned(),
+            Fact::ProjectUrl => format!("{}/{}", self.server?, self.project),
+            Fact::Visibility => "private".to_owned(),
+            Fact::ConfigPath => ".gitlab-ci.yml".to_owned(),
+            Fact::ServerUrl => self.server?.to_string(),
+            Fact::ServerHost => self.server?.host().to_owned(),
+            Fact::ServerPort => self.server?.port().to_owned(),
+            Fact::ServerProtocol => self.server?.protocol().to_owned(),
+            Fact::ServerAuthority => self.server?.authority().to_owned(),
+            Fact::ApiUrl => format!("{}/api/v4", self.server?),
+            Fact::ServerMajor => env!("CARGO_PKG_VERSION_MAJOR").to_owned(),
+            Fact::ServerMinor => env!("CARGO_PKG_VERSION_MINOR").to_owned(),
+            Fact::ServerPatch => env!("CARGO_PKG_VERSION_PATCH").to_owned(),
+            Fact::Nothing => String::new(),
         })
     }
 }
@@ -178,6 +280,9 @@ mod tests {
             has_sources: true,
             project_id: ProjectId(3),
             project: "group/demo",
+            started_at: None,
+            timeout_s: 60,
+            server: None,
             runner: None,
         }
     }

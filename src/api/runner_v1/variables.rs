@@ -43,7 +43,7 @@ const NAMES: [(&str, Fact); 31] = [
 /// All variables of a build, with values as the build is to get them.
 #[must_use]
 pub fn of(assigned: &Assigned) -> Vec<Variable> {
-    let mut all = assigned.facts().variables(&NAMES);
+    let mut all = assigned.facts(None).variables(&NAMES);
     all.extend(assigned.spec.variables.iter().cloned());
     all
 }

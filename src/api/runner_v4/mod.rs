@@ -9,8 +9,11 @@
 //! waiting with a finished job (202, 412: some never cease to ask), limits by rate.
 
 mod artifacts;
+mod claim;
+mod payload;
 mod report;
 mod trace;
+mod variables;
 
 use super::shared::token::{Keys, TOKEN};
 use super::shared::upload;
@@ -26,7 +29,8 @@ use crate::http::{Method, Request, Response};
 pub const PROTOCOL: Protocol =
     Protocol { prefixes: &["/api/v4/"], table: &ENDPOINTS, in_table: |path| path.into(), is_for_runners: true };
 
-const ENDPOINTS: [Endpoint<Handler>; 5] = [
+const ENDPOINTS: [Endpoint<Handler>; 6] = [
+    on(Method::Post, "jobs/request", |api, request, _, now| Ok(claim::request_job(api, request, now))),
     on(Method::Put, "jobs/:id", |api, request, places, now| report::update_job(api, request, build(places)?, now)),
     on(Method::Patch, "jobs/:id/trace", |api, request, places, now| {
         trace::append_trace(api, request, build(places)?, now)

@@ -2,6 +2,7 @@
 
 use super::told::Nothing;
 use crate::coordinator::{Coordinator, Deed};
+use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, Build, BuildId};
 use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
 use crate::domain::tags::Tags;
@@ -261,9 +262,15 @@ impl Assigned {
         self.repo_url.clone().unwrap_or_else(|| format!("http://baton.invalid/{}.git", slug(&self.build.project)))
     }
 
-    /// What the build can be told of itself.
+    /// Longest run that the runner is told, in seconds.
     #[must_use]
-    pub fn facts(&self) -> Facts<'_> {
+    pub fn timeout_s(&self) -> i64 {
+        self.spec.timeout_s
+    }
+
+    /// What the build can be told of itself, by a server that its runner has reached at this URL.
+    #[must_use]
+    pub fn facts<'a>(&'a self, server: Option<&'a BaseUrl>) -> Facts<'a> {
         let build = &self.build;
         Facts {
             id: build.id,
@@ -278,10 +285,13 @@ impl Assigned {
             has_sources: self.repo_url.is_some(),
             project_id: build.project_id,
             project: &build.project,
+            started_at: build.started_at,
+            timeout_s: self.timeout_s(),
+            server,
             runner: self.runner.as_ref().map(|runner| RunnerFacts {
                 id: runner.id.0,
                 description: &runner.description,
-                tags: runner.tags.join(", "),
+                tags: &runner.tags,
             }),
         }
     }

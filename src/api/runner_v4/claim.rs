@@ -1,0 +1,35 @@
+//! A runner asks for a job.
+
+use super::payload::Job;
+use super::{RUNNER_KEYS, TOKEN, params};
+use crate::api::Api;
+use crate::api::shared::hold::{self, Ask, Got};
+use crate::api::shared::{INFO, info};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::http::params::{Field, text};
+use crate::http::{Answer, Request, Response};
+
+const FIELDS: &[Field] = &[TOKEN, text("last_update"), text("system_id"), INFO];
+
+/// Answers `POST jobs/request`.
+pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
+    let ask = ask(api, request);
+    let info = ask.as_ref().map(|ask| ask.info.clone()).unwrap_or_default();
+    let server = api.reached.by(request);
+    let words = move |got: &Got<'_>| match got {
+        Got::Build(assigned) => Response::json(201, &Job::of(assigned, &info, server.as_ref(), Timestamp::now())),
+        Got::Nothing(last_update) => Response::empty(204).with("X-GitLab-Last-Update", *last_update),
+        Got::Paused => Response::empty(204),
+    };
+    hold::claim_build(api, ask, words, now)
+}
+
+fn ask(api: &Api, request: &mut Request<'_>) -> Result<Ask> {
+    let params = params(api, request, FIELDS)?;
+    Ok(Ask {
+        token: RUNNER_KEYS.of_request(&params, request).token,
+        info: info(&params),
+        last_update: params.text("last_update").map(ToOwned::to_owned),
+    })
+}

@@ -1,0 +1,343 @@
+//! A build as runners 9.0 to 19.3 read it: the body of the 201 of `jobs/request`.
+//!
+//! What must stay true: types matter. One that a runner's decoder does not expect makes it drop the whole answer, with the
+//! build already its own. The strictest reader wants each field there, as null or as an empty list if there is nothing to
+//! say; no list has a null in it.
+
+use super::variables;
+use crate::coordinator::{Assigned, Dependency};
+use crate::domain::base_url::BaseUrl;
+use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Variable};
+use crate::domain::runner::RunnerInfo;
+use crate::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Image, Service};
+use crate::domain::time::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The reasons that a runner may give, as it reads them: without them, it says one of three.
+const FAILURE_REASONS: [&str; 9] = [
+    "unknown_failure",
+    "script_failure",
+    "runner_system_failure",
+    "job_execution_timeout",
+    "image_pull_failure",
+    "runner_configuration_error",
+    "runner_external_dependency_failure",
+    "runner_interrupted",
+    "job_canceled",
+];
+
+/// All that a runner is told of a build.
+#[derive(Serialize)]
+pub struct Job<'a> {
+    id: BuildId,
+    token: &'a str,
+    allow_git_fetch: bool,
+    job_info: JobInfo<'a>,
+    git_info: GitInfo<'a>,
+    runner_info: RunnerLimits,
+    inputs: [(); 0],
+    variables: Vec<SentVariable>,
+    steps: Vec<Step<'a>>,
+    image: Option<SentImage<'a>>,
+    services: Vec<SentService<'a>>,
+    artifacts: Vec<SentArtifacts<'a>>,
+    cache: Vec<SentCache<'a>>,
+    credentials: [(); 0],
+    dependencies: Vec<Needed<'a>>,
+    hooks: Vec<Hook<'a>>,
+    features: SentFeatures,
+}
+
+#[derive(Serialize)]
+struct JobInfo<'a> {
+    id: BuildId,
+    name: &'a str,
+    stage: &'a str,
+    project_id: ProjectId,
+    project_name: &'a str,
+    project_full_path: &'a str,
+    /// A number, of seconds.
+    time_in_queue_seconds: f64,
+    /// A text.
+    project_jobs_running_on_instance_runners_count: &'static str,
+}
+
+#[derive(Serialize)]
+struct GitInfo<'a> {
+    repo_url: String,
+    #[serde(rename = "ref")]
+    ref_: &'a str,
+    ref_type: &'static str,
+    /// At least 8 characters: runners cut it there without a look.
+    sha: String,
+    before_sha: &'a str,
+    refspecs: Vec<String>,
+    depth: u32,
+    repo_object_format: &'static str,
+}
+
+#[derive(Serialize)]
+struct RunnerLimits {
+    /// Seconds.
+    timeout: i64,
+}
+
+/// Later ones win in the runner.
+#[derive(Serialize)]
+struct SentVariable {
+    key: String,
+    value: String,
+    public: bool,
+    masked: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    file: bool,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    name: &'static str,
+    script: &'a [String],
+    /// Seconds.
+    timeout: i64,
+    when: &'static str,
+    allow_failure: bool,
+}
+
+#[derive(Serialize)]
+struct SentImage<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pull_policy: &'a [String],
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    executor_opts: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct SentService<'a> {
+    #[serde(flatten)]
+    image: SentImage<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    variables: Vec<SentVariable>,
+}
+
+#[derive(Serialize)]
+struct SentArtifacts<'a> {
+    name: &'a str,
+    untracked: bool,
+    paths: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    exclude: &'a [String],
+    when: &'a str,
+    expire_in: &'a str,
+    artifact_type: &'a str,
+    artifact_format: ArtifactFormat,
+}
+
+#[derive(Serialize)]
+struct SentCache<'a> {
+    key: &'a str,
+    untracked: bool,
+    paths: &'a [String],
+    policy: &'a str,
+    when: &'a str,
+    fallback_keys: &'a [String],
+}
+
+/// A build whose archive this one gets, with its own token, while it runs.
+#[derive(Serialize)]
+struct Needed<'a> {
+    id: BuildId,
+    name: &'a str,
+    token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts_file: Option<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct Hook<'a> {
+    name: &'static str,
+    script: &'a [String],
+}
+
+#[derive(Serialize)]
+struct SentFeatures {
+    trace_sections: bool,
+    failure_reasons: [&'static str; 9],
+}
+
+impl<'a> Job<'a> {
+    /// The build as a runner gets it that says this of itself and has come by `server`.
+    #[must_use]
+    pub fn of(assigned: &'a Assigned, info: &RunnerInfo, server: Option<&BaseUrl>, now: Timestamp) -> Job<'a> {
+        let (build, spec) = (&assigned.build, &assigned.spec);
+        let asked = &spec.asked;
+        let timeout = assigned.timeout_s();
+        Job {
+            id: build.id,
+            token: assigned.token.reveal(),
+            allow_git_fetch: spec.allow_git_fetch,
+            job_info: job_info(assigned, now),
+            git_info: git_info(assigned),
+            runner_info: RunnerLimits { timeout },
+            inputs: [],
+            variables: variables::of(assigned, info, server).into_iter().map(sent).collect(),
+            steps: steps(asked, timeout),
+            image: asked.image.as_ref().map(image),
+            services: asked.services.iter().map(service).collect(),
+            artifacts: artifacts(asked, info),
+            cache: asked.cache.iter().map(cache).collect(),
+            credentials: [],
+            dependencies: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
+            hooks: hooks(asked),
+            features: SentFeatures { trace_sections: true, failure_reasons: FAILURE_REASONS },
+        }
+    }
+}
+
+fn job_info(assigned: &Assigned, now: Timestamp) -> JobInfo<'_> {
+    let build = &assigned.build;
+    JobInfo {
+        id: build.id,
+        name: &build.name,
+        stage: &build.stage,
+        project_id: build.project_id,
+        project_name: build.project.rsplit('/').next().unwrap_or_default(),
+        project_full_path: &build.project,
+        time_in_queue_seconds: now.since(build.created_at).as_secs_f64(),
+        project_jobs_running_on_instance_runners_count: "+Inf",
+    }
+}
+
+/// Runners from 12 on fetch what the refspecs name and nothing else.
+fn git_info(assigned: &Assigned) -> GitInfo<'_> {
+    let (build, is_tag) = (&assigned.build, assigned.spec.is_tag);
+    let name = &build.ref_;
+    let refspecs = match (is_tag, is_branch_name(name)) {
+        (true, _) => vec![format!("+refs/tags/{name}:refs/tags/{name}")],
+        (false, true) => vec![format!("+refs/heads/{name}:refs/remotes/origin/{name}")],
+        // Nobody but `clone` has git note where the other side's HEAD is.
+        (false, false) => {
+            ["+HEAD:refs/remotes/origin/HEAD", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
+                .map(str::to_owned)
+                .to_vec()
+        }
+    };
+    GitInfo {
+        repo_url: assigned.repo_url(),
+        ref_: name,
+        ref_type: if is_tag { "tag" } else { "branch" },
+        sha: assigned.sha(),
+        before_sha: assigned.before_sha(),
+        refspecs,
+        depth: 0,
+        repo_object_format: if assigned.sha().len() == SHA256_DIGITS { "sha256" } else { "sha1" },
+    }
+}
+
+/// Digits of a commit in a repository of the newer kind.
+const SHA256_DIGITS: usize = 64;
+
+/// Whether the ref can be a branch's name: `HEAD` and a commit are none.
+fn is_branch_name(name: &str) -> bool {
+    let is_commit = name.len() >= 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name != "HEAD" && !name.starts_with("refs/") && !is_commit
+}
+
+impl<'a> Needed<'a> {
+    fn of(assigned: &'a Assigned, needed: &'a Dependency) -> Needed<'a> {
+        let build = &needed.build;
+        Needed {
+            id: build.id,
+            name: &build.name,
+            token: assigned.token.reveal(),
+            artifacts_file: build.artifacts.as_ref().map(File::of),
+        }
+    }
+}
+
+impl File<'_> {
+    fn of(file: &ArtifactsFile) -> File<'_> {
+        File { filename: &file.filename, size: file.size }
+    }
+}
+
+fn image(image: &Image) -> SentImage<'_> {
+    SentImage {
+        name: &image.name,
+        entrypoint: image.entrypoint.as_deref(),
+        pull_policy: &image.pull_policy,
+        executor_opts: &image.executor_opts,
+    }
+}
+
+fn service(service: &Service) -> SentService<'_> {
+    let variable = |(key, value): &(String, String)| sent(Variable::public(key, value));
+    SentService {
+        image: image(&service.image),
+        alias: service.alias.as_deref(),
+        command: service.command.as_deref(),
+        variables: service.variables.iter().map(variable).collect(),
+    }
+}
+
+/// Runners from 9 to 11.1 know one kind of upload: they would send each entry as the archive.
+fn artifacts<'a>(spec: &'a BuildSpec, info: &RunnerInfo) -> Vec<SentArtifacts<'a>> {
+    let takes = |entry: &&ArtifactsSpec| info.has("upload_multiple_artifacts") || entry.kind == ArtifactKind::default();
+    let entry = |entry: &'a ArtifactsSpec| SentArtifacts {
+        name: entry.name.as_deref().unwrap_or_default(),
+        untracked: entry.untracked,
+        paths: &entry.paths,
+        exclude: &entry.exclude,
+        when: entry.when.as_deref().unwrap_or("on_success"),
+        expire_in: entry.expire_in.as_deref().unwrap_or_default(),
+        artifact_type: &entry.kind.0,
+        artifact_format: entry.format,
+    };
+    spec.artifacts.iter().filter(takes).map(entry).collect()
+}
+
+fn cache(cache: &CacheSpec) -> SentCache<'_> {
+    SentCache {
+        key: cache.key.as_deref().unwrap_or_default(),
+        untracked: cache.untracked,
+        paths: &cache.paths,
+        policy: cache.policy.as_deref().unwrap_or("pull-push"),
+        when: cache.when.as_deref().unwrap_or("on_success"),
+        fallback_keys: &cache.fallback_keys,
+    }
+}
+
+/// What runs, for a runner that reads steps by their names.
+fn steps(spec: &BuildSpec, timeout: i64) -> Vec<Step<'_>> {
+    let script = Step { name: "script", script: &spec.script, timeout, when: "on_success", allow_failure: false };
+    let after = Step { name: "after_script", script: &spec.after_script, timeout, when: "always", allow_failure: true };
+    if spec.after_script.is_empty() { vec![script] } else { vec![script, after] }
+}
+
+fn hooks(spec: &BuildSpec) -> Vec<Hook<'_>> {
+    let hooks = &spec.hooks;
+    let named = [
+        ("pre_get_sources_script", &hooks.pre_get_sources_script),
+        ("post_get_sources_script", &hooks.post_get_sources_script),
+    ];
+    named.into_iter().filter(|(_, script)| !script.is_empty()).map(|(name, script)| Hook { name, script }).collect()
+}
+
+/// All runners replace `$NAME` in values by other variables, and `$$` by `$`.
+fn sent(variable: Variable) -> SentVariable {
+    let value = if variable.expand { variable.value } else { variable.value.replace('$', "$$") };
+    SentVariable { key: variable.key, value, public: variable.public, masked: !variable.public, file: variable.file }
+}
