@@ -232,7 +232,7 @@ impl Facts<'_> {
             Fact::NodeTotal => "1".to_owned(),
             Fact::Timeout => self.timeout_s.to_string(),
             Fact::ShortSha => self.sha.get(..8)?.to_owned(),
-            Fact::Branch if self.is_tag => return None,
+            Fact::Branch if self.is_tag || self.ref_ == "HEAD" => return None,
             Fact::Branch => self.ref_.to_owned(),
             Fact::ProjectPathSlug => slug(self.project),
             Fact::ProjectNamespace => self.project.rsplit_once('/')?.0.to_owned(),
