@@ -1,4 +1,4 @@
--- Baton's data model, version 5. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 6. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -56,13 +56,36 @@ CREATE TABLE runners (
     paused       INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
     -- NULL: a shared runner, which takes builds of every project.
     project_id   INTEGER REFERENCES projects (id),
-    -- What the runner says of itself: a JSON object of strings (name, version, revision, platform, ...).
+    -- What the runner says of itself: a JSON object of strings (name, version, revision, platform, ..., and features,
+    -- words separated by commas). With several managers, what the one said that called last.
     info         TEXT NOT NULL DEFAULT '{}',
     -- Last request for work; written at most once a minute. NULL: never.
     contacted_at INTEGER,
     created_at   INTEGER NOT NULL,
     -- A removed runner's row stays, since its builds name it.
-    removed_at   INTEGER
+    removed_at   INTEGER,
+    -- The longest that it lets a build run. NULL: as long as the build may.
+    maximum_timeout_s INTEGER CHECK (maximum_timeout_s > 0),
+    -- What its owner notes of it; any text.
+    maintenance_note TEXT NOT NULL DEFAULT '',
+    -- Where it last called from. NULL: not known.
+    address TEXT
+) STRICT;
+
+-- Each process of a runner that names itself: one token may serve on several machines, with several versions. At most
+-- 1,000 a runner, since any client with its token may call itself anything; those that were silent for longest go.
+CREATE TABLE runner_managers (
+    -- AUTOINCREMENT: builds name it, also after it is gone.
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    runner_id    INTEGER NOT NULL REFERENCES runners (id),
+    system_id    TEXT NOT NULL,
+    -- As runners.info.
+    info         TEXT NOT NULL,
+    -- Where it last called from. NULL: not known.
+    address      TEXT,
+    -- Last request for work or check of its token; written at most once a minute.
+    contacted_at INTEGER NOT NULL,
+    UNIQUE (runner_id, system_id)
 ) STRICT;
 
 -- What changes while a build lives. What was asked for is in build_specs, so that claims write narrow rows.
@@ -104,6 +127,10 @@ CREATE TABLE builds (
     -- Nothing, as long as what a claim and an end write, so that the row never grows. Else pages were split, and the
     -- forgotten part of one could keep the token of a build that has ended since. NULL: it has grown.
     room           BLOB,
+    -- The row of runner_managers that has or had it. No reference, since that row may go. NULL: no manager was named.
+    manager_id     INTEGER,
+    -- The timeout that its runner was told, when the runner has a maximum. NULL: timeout_s.
+    run_timeout_s  INTEGER CHECK (run_timeout_s > 0),
     CHECK (token IS NULL OR started_at IS NOT NULL)
 ) STRICT;
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';

@@ -123,7 +123,7 @@ pub fn add_runner(operator: &Coordinator, tags: Tags, run_untagged: bool, projec
         info.set(name, wire::info()[name].as_str().unwrap());
     }
     let description = "bench".to_owned();
-    let new = NewRunner { description, tags, run_untagged, locked: false, project: None, info };
+    let new = NewRunner { description, tags, run_untagged, info, ..NewRunner::default() };
     operator.add_runner(new, project, Timestamp::now()).unwrap().token.reveal().to_owned()
 }
 

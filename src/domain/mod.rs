@@ -1,5 +1,6 @@
 //! Types and pure rules: no HTTP, no SQL, no clock, no files.
 
+pub mod asker;
 pub mod base_url;
 pub mod build;
 pub mod by_itself;

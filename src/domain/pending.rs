@@ -201,7 +201,7 @@ mod tests {
                 ("runs", build) => {
                     let (id, minutes) = build.split_once('-').unwrap();
                     let id = BuildId(id.parse().unwrap());
-                    it.builds.push(RunningBuild { id, started_at: ago(minutes), seen_at: ago("0") });
+                    it.builds.push(RunningBuild { id, started_at: ago(minutes), seen_at: ago("0"), manager_id: None });
                 }
                 (id, _) if id.starts_with('#') => it.runner.id = RunnerId(id[1..].parse().unwrap()),
                 (tags, _) => it.runner.tags = Tags::from_list(tags).unwrap(),

@@ -20,10 +20,96 @@ impl fmt::Display for RunnerId {
     }
 }
 
-/// What a runner says of itself in `info`: name, version, revision, platform, architecture, executor.
+/// Something that some runners can do and others cannot. What no build depends on is not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    /// Uploads several artifacts and reports of one build.
+    UploadMultipleArtifacts,
+    /// Uploads artifacts that are no archive.
+    UploadRawArtifacts,
+    /// Fetches the refs that it is told to.
+    Refspecs,
+    /// Masks secrets in the log.
+    Masking,
+    /// Leaves variables that are raw unexpanded.
+    RawVariables,
+    /// Tells with which number a script ended.
+    ReturnExitCode,
+    /// Stops a build that is canceled.
+    Cancelable,
+    /// Runs `after_script` of a build that is canceled.
+    CancelGracefully,
+    /// Says that it begins a build that it got.
+    TwoPhaseJobCommit,
+    /// Tells the log's checksum at the end.
+    TraceChecksum,
+    /// Tells the log's size at the end.
+    TraceSize,
+    /// Leaves files out of artifacts.
+    ArtifactsExclude,
+    /// Runs further steps behind the script.
+    MultiBuildSteps,
+    /// Takes options of the executor for images.
+    ImageExecutorOpts,
+    /// Takes options of the executor for services.
+    ServiceExecutorOpts,
+    /// Tries further keys where a cache is missing.
+    FallbackCacheKeys,
+}
+
+impl Feature {
+    /// Every feature that is kept.
+    pub const ALL: [Feature; 16] = [
+        Feature::UploadMultipleArtifacts,
+        Feature::UploadRawArtifacts,
+        Feature::Refspecs,
+        Feature::Masking,
+        Feature::RawVariables,
+        Feature::ReturnExitCode,
+        Feature::Cancelable,
+        Feature::CancelGracefully,
+        Feature::TwoPhaseJobCommit,
+        Feature::TraceChecksum,
+        Feature::TraceSize,
+        Feature::ArtifactsExclude,
+        Feature::MultiBuildSteps,
+        Feature::ImageExecutorOpts,
+        Feature::ServiceExecutorOpts,
+        Feature::FallbackCacheKeys,
+    ];
+
+    /// Its word, as runners send it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Feature::UploadMultipleArtifacts => "upload_multiple_artifacts",
+            Feature::UploadRawArtifacts => "upload_raw_artifacts",
+            Feature::Refspecs => "refspecs",
+            Feature::Masking => "masking",
+            Feature::RawVariables => "raw_variables",
+            Feature::ReturnExitCode => "return_exit_code",
+            Feature::Cancelable => "cancelable",
+            Feature::CancelGracefully => "cancel_gracefully",
+            Feature::TwoPhaseJobCommit => "two_phase_job_commit",
+            Feature::TraceChecksum => "trace_checksum",
+            Feature::TraceSize => "trace_size",
+            Feature::ArtifactsExclude => "artifacts_exclude",
+            Feature::MultiBuildSteps => "multi_build_steps",
+            Feature::ImageExecutorOpts => "image_executor_opts",
+            Feature::ServiceExecutorOpts => "service_executor_opts",
+            Feature::FallbackCacheKeys => "fallback_cache_keys",
+        }
+    }
+}
+
+/// What a runner says of itself in `info`: name, version, revision, platform, architecture, executor, and which features
+/// it has: their words in order, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunnerInfo(BTreeMap<Cow<'static, str>, String>);
+
+/// Where the features are.
+const FEATURES: &str = "features";
 
 impl RunnerInfo {
     /// The fields that are kept; anything else that a runner sends is not.
@@ -37,16 +123,29 @@ impl RunnerInfo {
         }
     }
 
+    /// Keeps whether it has a feature. Who names one has said of all of them whether it has them.
+    pub fn set_feature(&mut self, feature: &str, has: bool) {
+        let known = self.0.entry(Cow::Borrowed(FEATURES)).or_default();
+        let is_in = |word: &str| if word == feature { has } else { known.split(',').any(|own| own == word) };
+        let words: Vec<&str> = Feature::ALL.map(Feature::as_str).into_iter().filter(|word| is_in(word)).collect();
+        *known = words.join(",");
+    }
+
+    /// Whether it has said that it has this feature.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features().any(|word| word == feature.as_str())
+    }
+
+    /// The words of the features that it has.
+    pub fn features(&self) -> impl Iterator<Item = &str> {
+        self.get(FEATURES).unwrap_or_default().split(',').filter(|word| !word.is_empty())
+    }
+
     /// The value of `field`, if the runner has sent it.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&str> {
         self.0.get(field).map(String::as_str)
-    }
-
-    /// Whether the runner has said that it can do this.
-    #[must_use]
-    pub fn has(&self, feature: &str) -> bool {
-        self.get(feature) == Some("true")
     }
 
     /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`.
@@ -148,9 +247,28 @@ pub struct Runner {
     pub info: RunnerInfo,
     /// When it last asked for work, to the minute.
     pub contacted_at: Option<Timestamp>,
+    /// The longest that it lets a build run, in seconds.
+    pub maximum_timeout_s: Option<i64>,
+    /// What its owner notes of it.
+    pub maintenance_note: String,
+    /// Where it last called from.
+    pub address: Option<String>,
 }
 
 impl Runner {
+    /// The same runner, as the one of its managers that says this of itself.
+    #[must_use]
+    pub fn speaking(mut self, info: RunnerInfo) -> Runner {
+        self.info = info;
+        self
+    }
+
+    /// How long a build with this timeout may run here, in seconds.
+    #[must_use]
+    pub fn timeout_s(&self, timeout_s: i64) -> i64 {
+        self.maximum_timeout_s.map_or(timeout_s, |maximum| maximum.min(timeout_s))
+    }
+
     /// Whether the runner's tags and `run_untagged` allow a build with `tags` (protocol 3, rule 4).
     #[must_use]
     pub fn takes_tags(&self, tags: &Tags) -> bool {
@@ -177,6 +295,8 @@ pub struct RunningBuild {
     pub started_at: Timestamp,
     /// When the runner last called for it, to the minute.
     pub seen_at: Timestamp,
+    /// The row of the manager that has it, if one was named.
+    pub manager_id: Option<i64>,
 }
 
 /// A runner, and what it does at present.
@@ -226,6 +346,9 @@ pub(super) mod tests {
             project: None,
             info: RunnerInfo::default(),
             contacted_at: None,
+            maximum_timeout_s: None,
+            maintenance_note: String::new(),
+            address: None,
         }
     }
 
@@ -297,5 +420,32 @@ pub(super) mod tests {
         info.set("features", "x");
         assert_eq!(info.get("version").unwrap().len(), 63);
         assert_eq!(info.get("features"), None);
+    }
+
+    #[test]
+    fn features_are_kept_that_builds_depend_on_and_later_words_win() {
+        let mut info = RunnerInfo::default();
+        info.set_feature("trace_size", true);
+        info.set_feature("session", true);
+        info.set_feature("refspecs", true);
+        assert_eq!(info.features().collect::<Vec<_>>(), ["refspecs", "trace_size"]);
+        assert!(info.has(Feature::Refspecs) && !info.has(Feature::Masking));
+        let mut older = RunnerInfo::default();
+        older.set_feature("masking", false);
+        assert!(!info.includes(&older), "it says that it has none");
+        info.update(older);
+        assert!(!Feature::ALL.into_iter().any(|feature| info.has(feature)));
+        let silent = RunnerInfo::default();
+        assert!(info.includes(&silent));
+    }
+
+    #[test]
+    fn a_runners_maximum_shortens_timeouts_and_lengthens_none() {
+        let mut runner = runner("", true);
+        assert_eq!(runner.timeout_s(1234), 1234);
+        for (maximum, timeout) in [(1000, 1000), (1234, 1234), (2000, 1234)] {
+            runner.maximum_timeout_s = Some(maximum);
+            assert_eq!(runner.timeout_s(1234), timeout);
+        }
     }
 }

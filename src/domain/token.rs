@@ -17,6 +17,9 @@ const CHOSEN_BYTES_MIN: usize = 16;
 /// As above.
 pub const CHOSEN_BYTES_MAX: usize = 255;
 
+/// What the tokens begin with that say that they are a runner's.
+const TELLING: &str = "glrt-";
+
 impl Token {
     /// A token that a client sent; `None` if it is empty.
     #[must_use]
@@ -30,6 +33,21 @@ impl Token {
     /// When the operating system gives no random bytes.
     pub fn new_runner() -> Result<Token, getrandom::Error> {
         random::<16>().map(|bytes| Token(hex(&bytes)))
+    }
+
+    /// A new runner token that says what it is, as runners from 16 on want it to be registered with: `glrt-` and 24
+    /// URL-safe characters, 138 bits.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_telling() -> Result<Token, getrandom::Error> {
+        Token::new_secret().map(|Token(text)| Token(format!("{TELLING}{text}")))
+    }
+
+    /// Whether it says that it is a runner's.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.0.starts_with(TELLING)
     }
 
     /// A new build, project or registration token: 24 URL-safe characters, 138 bits.
@@ -147,10 +165,11 @@ mod tests {
 
     #[test]
     fn tokens_are_long_distinct_and_safe_in_urls_and_on_command_lines() {
-        for make in [Token::new_runner, Token::new_secret] {
+        for make in [Token::new_runner, Token::new_secret, Token::new_telling] {
             let (a, b) = (make().unwrap(), make().unwrap());
-            assert!(a.reveal().len() >= 24);
-            assert!(a.reveal().bytes().all(|c| c.is_ascii_alphanumeric()));
+            let random = a.reveal().strip_prefix("glrt-").unwrap_or(a.reveal());
+            assert!(random.len() >= 24);
+            assert!(random.bytes().all(|c| c.is_ascii_alphanumeric()));
             assert_ne!(a.reveal(), b.reveal());
             assert_ne!(a.hash(), b.hash());
         }

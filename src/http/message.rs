@@ -7,6 +7,7 @@ use serde_json::json;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -89,6 +90,8 @@ pub struct Request<'a> {
     pub body: &'a mut dyn Read,
     /// The declared length of the body, in bytes; `None` for a chunked one.
     pub body_bytes: Option<u64>,
+    /// Who sends it, as far as that is known: behind a proxy, that one.
+    pub peer: Option<IpAddr>,
     /// With a long body: the place among those who have not shown yet that they may send one. A handler that
     /// has seen a valid token drops it.
     pub stranger: Option<Reserved>,
@@ -364,7 +367,7 @@ impl Response {
 }
 
 /// The statuses that are answered, with their reason phrases.
-pub const STATUSES: [(u16, &str); 22] = [
+pub const STATUSES: [(u16, &str); 24] = [
     (100, "Continue"),
     (200, "OK"),
     (201, "Created"),
@@ -373,6 +376,7 @@ pub const STATUSES: [(u16, &str); 22] = [
     (206, "Partial Content"),
     (304, "Not Modified"),
     (400, "Bad Request"),
+    (401, "Unauthorized"),
     (403, "Forbidden"),
     (404, "Not Found"),
     (405, "Method Not Allowed"),
@@ -384,6 +388,7 @@ pub const STATUSES: [(u16, &str); 22] = [
     (416, "Range Not Satisfiable"),
     (431, "Request Header Fields Too Large"),
     (500, "Internal Server Error"),
+    (501, "Not Implemented"),
     (503, "Service Unavailable"),
     (505, "HTTP Version Not Supported"),
     (507, "Insufficient Storage"),

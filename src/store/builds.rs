@@ -144,24 +144,29 @@ pub fn count_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId
     Ok(count)
 }
 
+/// Who takes a build.
+pub struct Taker {
+    /// The runner.
+    pub runner: RunnerId,
+    /// The row of its manager, if it named one.
+    pub manager: Option<i64>,
+    /// The longest that it lets a build run, in seconds.
+    pub maximum_timeout_s: Option<i64>,
+}
+
 /// Hands a pending build to a runner. False: it is not pending any more. The row takes the room that it was given
 /// (`schema.sql`), and some is left for its end.
-pub fn start(
-    c: &Connection,
-    id: BuildId,
-    runner: RunnerId,
-    token: &str,
-    hash: TokenHash,
-    now: Timestamp,
-) -> Result<bool> {
+pub fn start(c: &Connection, id: BuildId, taker: &Taker, token: &Token, now: Timestamp) -> Result<bool> {
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,
-                 started_at = :now, seen_at = :now, room = zeroblob(32)
+                 started_at = :now, seen_at = :now, room = zeroblob(32), manager_id = :manager,
+                 run_timeout_s = min(timeout_s, :maximum_timeout_s)
              WHERE id = :id AND status = 'pending'",
         )?
         .execute(named_params! {
-            ":runner": runner.0, ":token": token, ":hash": hash.0, ":now": now.0, ":id": id.0,
+            ":runner": taker.runner.0, ":token": token.reveal(), ":hash": token.hash().0, ":now": now.0, ":id": id.0,
+            ":manager": taker.manager, ":maximum_timeout_s": taker.maximum_timeout_s,
         })?;
     Ok(changed == 1)
 }
@@ -172,7 +177,8 @@ pub fn give_back(c: &Connection, id: BuildId, hash: TokenHash) -> Result<bool> {
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = 'pending', runner_id = NULL, token = NULL, token_hash = NULL,
-                 started_at = NULL, seen_at = NULL, deadline_at = NULL, room = zeroblob(112)
+                 started_at = NULL, seen_at = NULL, deadline_at = NULL, manager_id = NULL, run_timeout_s = NULL,
+                 room = zeroblob(128)
              WHERE id = :id AND status = 'running' AND token_hash = :hash
                  AND NOT EXISTS (SELECT 1 FROM traces WHERE build_id = :id)
                  AND NOT EXISTS (SELECT 1 FROM artifacts WHERE build_id = :id)",
@@ -226,8 +232,10 @@ pub struct Running {
     pub started_at: Timestamp,
     /// Last authenticated call for it.
     pub seen_at: Timestamp,
-    /// Longest run in seconds.
+    /// Longest run in seconds, as its runner was told.
     pub timeout_s: i64,
+    /// The row of the manager that has it, if one was named.
+    pub manager_id: Option<i64>,
     /// When it is given up, if that was put off.
     pub deadline_at: Option<Timestamp>,
     /// Who has it.
@@ -237,8 +245,9 @@ pub struct Running {
 /// All running builds.
 pub fn running(c: &Connection) -> Result<Vec<Running>> {
     let mut statement = c.prepare_cached(
-        "SELECT id, started_at, coalesce(seen_at, started_at), timeout_s, deadline_at, runner_id FROM builds
-         WHERE status = 'running'",
+        "SELECT id, started_at, coalesce(seen_at, started_at), coalesce(run_timeout_s, timeout_s), deadline_at,
+             runner_id, manager_id
+         FROM builds WHERE status = 'running'",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Running {
@@ -248,6 +257,7 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
             timeout_s: row.get(3)?,
             deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
             runner_id: row.get::<_, Option<i64>>(5)?.map(RunnerId),
+            manager_id: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -255,8 +265,9 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
 
 /// Whether a running build has had all the time that it may run.
 pub fn is_time_over(c: &Connection, id: BuildId, now: Timestamp) -> Result<bool> {
-    let mut statement =
-        c.prepare_cached("SELECT coalesce(?2 - started_at >= timeout_s * 1000, 0) FROM builds WHERE id = ?1")?;
+    let mut statement = c.prepare_cached(
+        "SELECT coalesce(?2 - started_at >= coalesce(run_timeout_s, timeout_s) * 1000, 0) FROM builds WHERE id = ?1",
+    )?;
     Ok(statement.query_row([id.0, now.0], |row| row.get(0))?)
 }
 

@@ -182,6 +182,9 @@ const RULES: [Rule; 15] = [
         sql: "SELECT 'what runner ' || id || ' said of itself is damaged' FROM runners
               WHERE CASE WHEN json_valid(info) THEN json_type(info) ELSE '' END <> 'object'
               UNION ALL
+              SELECT 'what the manager numbered ' || id || ' said of itself is damaged' FROM runner_managers
+              WHERE CASE WHEN json_valid(info) THEN json_type(info) ELSE '' END <> 'object'
+              UNION ALL
               SELECT 'the set of tags numbered ' || id || ' is damaged' FROM tag_sets
               WHERE CASE WHEN json_valid(tags) THEN json_type(tags) ELSE '' END <> 'array'",
     },

@@ -10,6 +10,7 @@ pub mod builds;
 pub mod changes;
 pub mod inspect;
 pub mod invariants;
+pub mod managers;
 mod migrations;
 pub mod place;
 pub mod projects;

@@ -146,6 +146,7 @@ pub fn newest_unfinished(c: &Connection, id: ProjectId, limit: usize) -> Result<
 /// # Errors
 /// The database's, also for a project that has builds.
 pub fn remove(c: &Connection, id: ProjectId, now: Timestamp) -> Result<()> {
+    c.execute("DELETE FROM runner_managers WHERE runner_id IN (SELECT id FROM runners WHERE project_id = ?1)", [id.0])?;
     // Their rows stay, like those of other removed runners: to delete one, SQLite would look through all builds.
     c.execute(
         "UPDATE runners SET token_hash = NULL, project_id = NULL, removed_at = coalesce(removed_at, :now)

@@ -22,10 +22,36 @@ pub struct NewRunner {
     pub project: Option<ProjectId>,
     /// What it says of itself.
     pub info: RunnerInfo,
+    /// Whether it gets no builds until it is resumed.
+    pub paused: bool,
+    /// The longest that it lets a build run, in seconds.
+    pub maximum_timeout_s: Option<i64>,
+    /// What its owner notes of it.
+    pub maintenance_note: String,
+    /// Where it registers from.
+    pub address: Option<String>,
+}
+
+impl Default for NewRunner {
+    /// A shared runner without tags, of which nothing is known.
+    fn default() -> NewRunner {
+        NewRunner {
+            description: String::new(),
+            tags: Tags::default(),
+            run_untagged: true,
+            locked: false,
+            project: None,
+            info: RunnerInfo::default(),
+            paused: false,
+            maximum_timeout_s: None,
+            maintenance_note: String::new(),
+            address: None,
+        }
+    }
 }
 
 const SELECT: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
-        r.project_id, p.name, r.info, r.contacted_at
+        r.project_id, p.name, r.info, r.contacted_at, r.maximum_timeout_s, r.maintenance_note, r.address
     FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
 
 fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
@@ -42,6 +68,9 @@ fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
         project: project.map(|id| (ProjectId(id), name.unwrap_or_default())),
         info: super::from_json(row, 9)?,
         contacted_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        maximum_timeout_s: row.get(11)?,
+        maintenance_note: row.get(12)?,
+        address: row.get(13)?,
     })
 }
 
@@ -68,12 +97,16 @@ pub fn tag_sets(c: &Connection) -> Result<Vec<(i64, Tags)>> {
 pub fn insert(c: &Connection, new: &NewRunner, token: TokenHash, now: Timestamp) -> Result<RunnerId> {
     let tag_set_id = tag_set(c, &new.tags)?;
     c.execute(
-        "INSERT INTO runners (token_hash, description, tag_set_id, run_untagged, locked, project_id, info, created_at)
-         VALUES (:token_hash, :description, :tag_set_id, :run_untagged, :locked, :project_id, :info, :now)",
+        "INSERT INTO runners (token_hash, description, tag_set_id, run_untagged, locked, project_id, info, created_at,
+             paused, maximum_timeout_s, maintenance_note, address)
+         VALUES (:token_hash, :description, :tag_set_id, :run_untagged, :locked, :project_id, :info, :now,
+             :paused, :maximum_timeout_s, :maintenance_note, :address)",
         named_params! {
             ":token_hash": token.0, ":description": new.description, ":tag_set_id": tag_set_id,
             ":run_untagged": new.run_untagged, ":locked": new.locked, ":project_id": new.project.map(|id| id.0),
-            ":info": serde_json::to_string(&new.info)?, ":now": now.0,
+            ":info": serde_json::to_string(&new.info)?, ":now": now.0, ":paused": new.paused,
+            ":maximum_timeout_s": new.maximum_timeout_s, ":maintenance_note": new.maintenance_note,
+            ":address": new.address,
         },
     )?;
     Ok(RunnerId(c.last_insert_rowid()))
@@ -124,21 +157,33 @@ pub fn count_states(c: &Connection, now: Timestamp) -> Result<Vec<(RunnerState, 
     Ok(counts)
 }
 
-/// Notes what a runner said of itself, and when.
-pub fn touch(c: &Connection, id: RunnerId, info: &RunnerInfo, now: Timestamp) -> Result<()> {
-    c.prepare_cached("UPDATE runners SET info = :info, contacted_at = :now WHERE id = :id")?
-        .execute(named_params! {":info": serde_json::to_string(info)?, ":now": now.0, ":id": id.0})?;
+/// Notes what a runner said of itself, and when and from where.
+pub fn touch(c: &Connection, id: RunnerId, info: &RunnerInfo, address: Option<&str>, now: Timestamp) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE runners SET info = :info, contacted_at = :now, address = coalesce(:address, address) WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":info": serde_json::to_string(info)?, ":now": now.0, ":address": address, ":id": id.0,
+    })?;
     Ok(())
 }
 
-/// Changes what a runner is called and what it takes.
-pub fn update(c: &Connection, id: RunnerId, description: &str, tags: &Tags, run_untagged: bool) -> Result<()> {
-    let tag_set_id = tag_set(c, tags)?;
+/// Gives a runner another token; the old one is void.
+pub fn set_token(c: &Connection, id: RunnerId, token: TokenHash) -> Result<()> {
+    c.execute("UPDATE runners SET token_hash = ?1 WHERE id = ?2", rusqlite::params![token.0, id.0])?;
+    Ok(())
+}
+
+/// Changes what a runner is called and what it takes; what it says of itself and its project stay.
+pub fn update(c: &Connection, id: RunnerId, new: &NewRunner) -> Result<()> {
+    let tag_set_id = tag_set(c, &new.tags)?;
     c.execute(
-        "UPDATE runners SET description = :description, tag_set_id = :tag_set_id, run_untagged = :run_untagged
+        "UPDATE runners SET description = :description, tag_set_id = :tag_set_id, run_untagged = :run_untagged,
+             maximum_timeout_s = :maximum_timeout_s, maintenance_note = :maintenance_note
          WHERE id = :id",
         named_params! {
-            ":description": description, ":tag_set_id": tag_set_id, ":run_untagged": run_untagged, ":id": id.0,
+            ":description": new.description, ":tag_set_id": tag_set_id, ":run_untagged": new.run_untagged,
+            ":maximum_timeout_s": new.maximum_timeout_s, ":maintenance_note": new.maintenance_note, ":id": id.0,
         },
     )?;
     Ok(())
@@ -150,11 +195,11 @@ pub fn set_paused(c: &Connection, id: RunnerId, paused: bool) -> Result<()> {
     Ok(())
 }
 
-/// Ends a runner's token; the row stays for the builds that name it.
+/// Ends a runner's token, and forgets its managers; the row stays for the builds that name it.
 pub fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {
     c.execute(
         "UPDATE runners SET token_hash = NULL, removed_at = :now WHERE id = :id",
         named_params! {":now": now.0, ":id": id.0},
     )?;
-    Ok(())
+    super::managers::remove_all(c, id)
 }

@@ -26,7 +26,7 @@ pub fn move_times(c: &Connection, by_ms: i64, since: Timestamp, now: Timestamp, 
              seen_at = CASE WHEN coalesce(seen_at, started_at) BETWEEN :since AND :now THEN seen_at
                  ELSE min(coalesce(seen_at, started_at) + :by, :now) END,
              deadline_at = CASE WHEN deadline_at IS NULL AND started_at BETWEEN :since AND :now THEN NULL
-                 ELSE coalesce(deadline_at, started_at + timeout_s * 1000 + :grace) + :by END
+                 ELSE coalesce(deadline_at, started_at + coalesce(run_timeout_s, timeout_s) * 1000 + :grace) + :by END
          WHERE status = 'running'",
         named_params! {
             ":by": by_ms, ":since": since.0, ":now": now.0, ":grace": Timestamp(0).plus(grace).0,

@@ -119,14 +119,7 @@ mod tests {
         let store = Store::open(&dir.path().join("baton.db")).unwrap();
         let begin = |c: &Connection| {
             projects::insert(c, "p", None, &Token::new_secret()?, 60, Timestamp(1))?;
-            let new = runners::NewRunner {
-                description: String::new(),
-                tags: crate::domain::tags::Tags::default(),
-                run_untagged: true,
-                locked: false,
-                project: None,
-                info: crate::domain::runner::RunnerInfo::default(),
-            };
+            let new = runners::NewRunner::default();
             runners::insert(c, &new, Token::new_secret()?.hash(), Timestamp(1)).map(drop)
         };
         store.write(begin).unwrap();
@@ -140,7 +133,8 @@ mod tests {
 
     fn start(c: &Connection, id: BuildId, ms: i64) -> Result<()> {
         let token = Token::new_secret()?;
-        assert!(builds::start(c, id, RunnerId(1), token.reveal(), token.hash(), Timestamp(ms))?);
+        let taker = builds::Taker { runner: RunnerId(1), manager: None, maximum_timeout_s: None };
+        assert!(builds::start(c, id, &taker, &token, Timestamp(ms))?);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub use skip::skipped;
 
 use baton::coordinator::{Checked, Coordinator, Queued, check};
 use baton::domain::build::{Build, BuildId, NewBuild, Status, Variable};
-use baton::domain::runner::{Runner, RunnerId, RunnerInfo};
+use baton::domain::runner::{Runner, RunnerId};
 use baton::domain::spec::BuildSpec;
 use baton::domain::tags::Tags;
 use baton::domain::time::Timestamp;
@@ -71,14 +71,7 @@ pub fn endpoints(id: BuildId) -> [(&'static str, String); 9] {
 
 /// The runner that most tests want: shared, without tags.
 pub fn new_runner() -> NewRunner {
-    NewRunner {
-        description: "laptop".to_owned(),
-        tags: Tags::default(),
-        run_untagged: true,
-        locked: false,
-        project: None,
-        info: RunnerInfo::default(),
-    }
+    NewRunner { description: "laptop".to_owned(), ..NewRunner::default() }
 }
 
 /// The build that most tests want, of project `project`.

@@ -31,6 +31,7 @@ fn read(content_type: &str, body: &[u8], piece_bytes: usize, sink: &mut dyn Sink
         headers: Headers(vec![("Content-Type".to_owned(), content_type.to_owned())]),
         body: &mut pieces,
         body_bytes: None,
+        peer: None,
         stranger: None,
         note: Note::default(),
     };

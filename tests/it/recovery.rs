@@ -4,7 +4,6 @@
 use crate::harness::*;
 use baton::coordinator::{Claim, Coordinator, Swept};
 use baton::domain::build::{BuildId, FailureReason, NewBuild, Status};
-use baton::domain::runner::RunnerInfo;
 use baton::domain::time::Timestamp;
 use baton::domain::token::{Shown, Token};
 use baton::limits::Limits;
@@ -61,7 +60,7 @@ fn unserved(data: &Path) -> Coordinator {
 fn running_since(coordinator: &Coordinator, new: NewBuild, now: Timestamp) -> BuildId {
     queue(coordinator, new);
     let runner = coordinator.add_runner(new_runner(), None, now).unwrap();
-    let claim = coordinator.claim_build(Some(&runner.token), &RunnerInfo::default(), None, now);
+    let claim = coordinator.claim_build(&runner.token.into(), None, now);
     let Ok(Claim::Build(assigned)) = claim.unwrap().wait() else { panic!("no build") };
     assigned.build.id
 }

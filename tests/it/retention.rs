@@ -124,11 +124,7 @@ fn builds_that_ended_long_ago_go_and_all_others_stay() {
     ages.into_iter().for_each(|(id, days)| end(data, id, days));
     // One that runs since long ago, and one that waits.
     let runner = operator.add_runner(new_runner(), None, Timestamp::now()).unwrap();
-    operator
-        .claim_build(Some(&runner.token), &baton::domain::runner::RunnerInfo::default(), None, Timestamp(1))
-        .unwrap()
-        .wait()
-        .unwrap();
+    operator.claim_build(&runner.token.into(), None, Timestamp(1)).unwrap().wait().unwrap();
     let stay = [first + 1, first + 3, first + 4];
 
     let prune =

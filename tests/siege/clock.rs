@@ -4,7 +4,6 @@ use crate::harness::served::{Served, running};
 use crate::harness::*;
 use baton::coordinator::{Claim, Coordinator, Swept};
 use baton::domain::build::{BuildId, NewBuild};
-use baton::domain::runner::RunnerInfo;
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
 use nix::sys::signal::Signal;
@@ -20,7 +19,7 @@ fn begun(data: &Path, now: Timestamp) -> (Coordinator, BuildId) {
     coordinator.begin_serving(now).unwrap();
     queue(&coordinator, NewBuild { timeout_s: Some(1_000_000), ..new_build("demo") });
     let runner = coordinator.add_runner(new_runner(), None, now).unwrap();
-    let claim = coordinator.claim_build(Some(&runner.token), &RunnerInfo::default(), None, now);
+    let claim = coordinator.claim_build(&runner.token.into(), None, now);
     let Ok(Claim::Build(assigned)) = claim.unwrap().wait() else { panic!("no build") };
     let id = assigned.build.id;
     (coordinator, id)

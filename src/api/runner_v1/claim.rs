@@ -6,6 +6,7 @@ use super::{TOKEN, params, shown};
 use crate::api::Api;
 use crate::api::shared::hold::{self, Ask, Got};
 use crate::api::shared::{INFO, info};
+use crate::domain::asker::Asker;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::http::params::{Field, text};
@@ -28,9 +29,7 @@ pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> A
 
 fn ask(api: &Api, request: &mut Request<'_>) -> Result<Ask> {
     let params = params(api, request, FIELDS)?;
-    Ok(Ask {
-        token: shown(&params, request).token,
-        info: info(&params),
-        last_update: params.text("last_update").map(ToOwned::to_owned),
-    })
+    let asker =
+        Asker { token: shown(&params, request).token, info: info(&params), system_id: None, address: request.peer };
+    Ok(Ask { asker, last_update: params.text("last_update").map(ToOwned::to_owned) })
 }

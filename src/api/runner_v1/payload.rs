@@ -94,7 +94,7 @@ impl<'a> Job<'a> {
             repo_url: assigned.repo_url(),
             before_sha: assigned.before_sha(),
             allow_git_fetch: spec.allow_git_fetch,
-            timeout: spec.timeout_s,
+            timeout: assigned.timeout_s(),
             options: options::of(&spec.asked),
             variables: variables::of(assigned).into_iter().map(Sent::of).collect(),
             depends_on_builds: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),

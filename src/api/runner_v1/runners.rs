@@ -5,7 +5,7 @@ use crate::api::Api;
 use crate::api::shared::{INFO, info, to_runner};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::params::{Field, Shape, text};
 use crate::http::{Request, Response};
 use crate::store::runners::NewRunner;
@@ -39,10 +39,16 @@ pub fn register(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Result<
         tags,
         run_untagged: params.flag("run_untagged").unwrap_or(true),
         locked: params.flag("locked").unwrap_or(false),
-        project: None,
         info: info(&params),
+        address: request.peer.map(|peer| peer.to_string()),
+        ..NewRunner::default()
     };
-    let made = api.coordinator.register_runner(Some(token), new, now)?;
+    let could_take_nothing = !new.run_untagged && new.tags.is_empty();
+    let made = api.coordinator.register_runner(Some(token), new, now).map_err(|error| {
+        // As GitLab said it.
+        let kind = if error.kind == Kind::Invalid && could_take_nothing { Kind::NotFound } else { error.kind };
+        Error::new(kind, error.message)
+    })?;
     let response = Response::json(201, &json!({ "id": made.id, "token": made.token.reveal() }));
     Ok(to_runner(response, Some(made.id)))
 }

@@ -4,18 +4,19 @@ use super::payload::Job;
 use super::{RUNNER_KEYS, TOKEN, params};
 use crate::api::Api;
 use crate::api::shared::hold::{self, Ask, Got};
-use crate::api::shared::{INFO, info};
+use crate::api::shared::{INFO, SYSTEM_ID, info, system_id};
+use crate::domain::asker::Asker;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::http::params::{Field, text};
 use crate::http::{Answer, Request, Response};
 
-const FIELDS: &[Field] = &[TOKEN, text("last_update"), text("system_id"), INFO];
+const FIELDS: &[Field] = &[TOKEN, text("last_update"), SYSTEM_ID, INFO];
 
 /// Answers `POST jobs/request`.
 pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
     let ask = ask(api, request);
-    let info = ask.as_ref().map(|ask| ask.info.clone()).unwrap_or_default();
+    let info = ask.as_ref().map(|ask| ask.asker.info.clone()).unwrap_or_default();
     let server = api.reached.by(request);
     let words = move |got: &Got<'_>| match got {
         Got::Build(assigned) => Response::json(201, &Job::of(assigned, &info, server.as_ref(), Timestamp::now())),
@@ -27,9 +28,7 @@ pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answ
 
 fn ask(api: &Api, request: &mut Request<'_>) -> Result<Ask> {
     let params = params(api, request, FIELDS)?;
-    Ok(Ask {
-        token: RUNNER_KEYS.of_request(&params, request).token,
-        info: info(&params),
-        last_update: params.text("last_update").map(ToOwned::to_owned),
-    })
+    let token = RUNNER_KEYS.of_request(&params, request).token;
+    let asker = Asker { token, info: info(&params), system_id: system_id(&params), address: request.peer };
+    Ok(Ask { asker, last_update: params.text("last_update").map(ToOwned::to_owned) })
 }

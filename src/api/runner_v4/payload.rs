@@ -8,7 +8,7 @@ use super::variables;
 use crate::coordinator::{Assigned, Dependency};
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Variable};
-use crate::domain::runner::RunnerInfo;
+use crate::domain::runner::{Feature, RunnerInfo};
 use crate::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Image, Service};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
@@ -295,7 +295,7 @@ fn service(service: &Service) -> SentService<'_> {
 
 /// Runners from 9 to 11.1 know one kind of upload: they would send each entry as the archive.
 fn artifacts<'a>(spec: &'a BuildSpec, info: &RunnerInfo) -> Vec<SentArtifacts<'a>> {
-    let takes = |entry: &&ArtifactsSpec| info.has("upload_multiple_artifacts") || entry.kind == ArtifactKind::default();
+    let takes = |entry: &&ArtifactsSpec| info.has(Feature::UploadMultipleArtifacts) || entry.kind == ArtifactKind::default();
     let entry = |entry: &'a ArtifactsSpec| SentArtifacts {
         name: entry.name.as_deref().unwrap_or_default(),
         untracked: entry.untracked,

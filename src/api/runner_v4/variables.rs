@@ -4,7 +4,7 @@
 use crate::coordinator::Assigned;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::Variable;
-use crate::domain::runner::RunnerInfo;
+use crate::domain::runner::{Feature, RunnerInfo};
 use crate::domain::variables::Fact;
 
 /// What every generation gets, by which names.
@@ -76,7 +76,7 @@ const OLD_NAMES: [(&str, Fact); 10] = [
 pub fn of(assigned: &Assigned, info: &RunnerInfo, server: Option<&BaseUrl>) -> Vec<Variable> {
     let facts = assigned.facts(server);
     let mut all = facts.variables(&NAMES);
-    if !info.has("upload_multiple_artifacts") {
+    if !info.has(Feature::UploadMultipleArtifacts) {
         all.extend(facts.variables(&OLD_NAMES));
     }
     all.extend(assigned.spec.variables.iter().cloned());

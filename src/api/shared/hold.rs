@@ -8,8 +8,9 @@ use super::to_runner;
 use crate::api::health::claim_metrics::{Claims, Outcome};
 use crate::api::{Api, answer_to, error_response};
 use crate::coordinator::{Assigned, Claim, Coordinator, Deed, Nothing, Waiting};
+use crate::domain::asker::Asker;
 use crate::domain::build::BuildId;
-use crate::domain::runner::{RunnerId, RunnerInfo};
+use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::Result;
@@ -20,9 +21,7 @@ use std::time::Instant;
 /// What a runner says when it asks for work.
 pub struct Ask {
     /// Who asks.
-    pub token: Option<Token>,
-    /// What it says of itself.
-    pub info: RunnerInfo,
+    pub asker: Asker,
     /// What it knows, in the words of its last answer.
     pub last_update: Option<String>,
 }
@@ -58,7 +57,7 @@ where
 
 impl Ask {
     fn claim(&self, coordinator: &Coordinator, last_update: Option<&str>, now: Timestamp) -> Result<Deed<Claim>> {
-        coordinator.claim_build(self.token.as_ref(), &self.info, last_update, now)
+        coordinator.claim_build(&self.asker, last_update, now)
     }
 }
 

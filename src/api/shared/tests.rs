@@ -5,13 +5,12 @@ use super::long_body::{self, ReportWords};
 use super::patch::PatchWords;
 use super::token::{Keys, TOKEN};
 use super::upload::{self, UploadWords};
-use super::{INFO, download, info, patch};
+use super::{INFO, SYSTEM_ID, download, info, patch, system_id};
 use crate::api::{Api, Handler, Protocol, Reached, answer_to, on};
 use crate::coordinator::{Coordinator, Patched, Queued, Report, Updated, Upload};
+use crate::domain::asker::Asker;
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
-use crate::domain::runner::RunnerInfo;
-use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Takes, Token};
 use crate::error::{Error, Result};
@@ -28,7 +27,7 @@ use std::time::Duration;
 
 const KEYS: Keys = Keys { header: "JOB-TOKEN", takes: Takes::Any };
 const RUNNER_KEYS: Keys = Keys { header: "RUNNER-TOKEN", takes: Takes::Any };
-const ASK: &[Field] = &[TOKEN, text("last_update"), INFO];
+const ASK: &[Field] = &[TOKEN, text("last_update"), SYSTEM_ID, INFO];
 const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("artifact_type"), text("expire_in")] };
 const REPORT: ReportWords = ReportWords { keys: KEYS, fields: &[TOKEN, text("state")], reported };
 
@@ -83,7 +82,9 @@ fn id(places: &Places<'_>) -> BuildId {
 fn ask(request: &mut Request<'_>) -> Result<Ask> {
     let params = Params::of_request(request, ASK, 1000)?;
     let last_update = params.text("last_update").map(ToOwned::to_owned);
-    Ok(Ask { token: RUNNER_KEYS.of_request(&params, request).token, info: info(&params), last_update })
+    let token = RUNNER_KEYS.of_request(&params, request).token;
+    let asker = Asker { token, info: info(&params), system_id: system_id(&params), address: request.peer };
+    Ok(Ask { asker, last_update })
 }
 
 fn words(got: &Got<'_>) -> Response {
@@ -128,14 +129,7 @@ impl Served {
         coordinator.add_project("p", None, Duration::from_secs(60), now).unwrap();
         let queued = || Queued { new: new_build(), needs_names: vec![] };
         coordinator.add_builds((0..builds).map(|_| queued()).collect(), now).unwrap();
-        let runner = NewRunner {
-            description: "r".into(),
-            tags: Tags::default(),
-            run_untagged: true,
-            locked: false,
-            project: None,
-            info: RunnerInfo::default(),
-        };
+        let runner = NewRunner { description: "r".into(), ..NewRunner::default() };
         let runner = coordinator.add_runner(runner, None, now).unwrap().token;
         Served { dir, api: Api::new(coordinator, Arc::new(Traffic::new(&[])), Reached::default(), 0), runner }
     }
@@ -150,6 +144,7 @@ impl Served {
             headers: Headers(headers),
             body_bytes: Some(body.len() as u64),
             body: &mut body,
+            peer: None,
             stranger: None,
             note: Note::default(),
         };

@@ -1,23 +1,24 @@
 //! Handing builds to runners.
 
-use super::told::Nothing;
+use super::contact;
+use super::told::{Nothing, Whom};
 use crate::coordinator::{Coordinator, Deed};
+use crate::domain::asker::Asker;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, Build, BuildId};
-use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
+use crate::domain::runner::{Runner, RunnerId};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::variables::{Facts, RunnerFacts, slug};
 use crate::error::{Error, Result};
-use crate::store::builds::{self, Spec};
+use crate::store::builds::{self, Spec, Taker};
 use crate::store::queue::{self, QueueKey};
-use crate::store::{projects, runners};
+use crate::store::{managers, projects, runners};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// What a runner that asks for work gets.
 pub enum Claim {
@@ -39,7 +40,7 @@ pub struct Assigned {
     pub token: Token,
     /// The project's repository, if the build names none of its own.
     pub repo_url: Option<String>,
-    /// The runner that has it.
+    /// The runner that has it. What it says of itself is what the manager says that asked.
     pub runner: Option<Runner>,
     /// The builds that it needs, of those whose artifacts go along.
     pub dependencies: Vec<Dependency>,
@@ -118,20 +119,15 @@ impl Profiles {
 }
 
 impl Coordinator {
-    /// Hands the oldest pending build that the holder of `token` may take to it (protocol 1.1 and 3).
+    /// Hands the oldest pending build that `asker` may take to it (protocol 1.1 and 3).
     ///
     /// # Errors
     /// [`crate::error::Kind::Forbidden`] for anything but a runner's token.
-    pub fn claim_build(
-        &self,
-        token: Option<&Token>,
-        info: &RunnerInfo,
-        last_update: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Deed<Claim>> {
-        let hash = token.ok_or_else(Error::forbidden)?.hash();
+    pub fn claim_build(&self, asker: &Asker, last_update: Option<&str>, now: Timestamp) -> Result<Deed<Claim>> {
+        let hash = asker.token.as_ref().ok_or_else(Error::forbidden)?.hash();
+        let whom = Whom::of(hash, asker);
         let step = self.limits().seen_step();
-        if let Some((runner, nothing)) = self.told.nothing_for(hash, info, step, now) {
+        if let Some((runner, nothing)) = self.told.nothing_for(&whom, &asker.info, step, now) {
             // Who says nothing of what it knows is owed what other processes queued in this moment, too.
             let is_known = last_update == Some(nothing.last_update.as_str());
             let generation = if is_known { self.store.changes().generation() } else { self.store.look_at_queue()? };
@@ -149,43 +145,42 @@ impl Coordinator {
             if runner.paused {
                 return Ok(Some(Claim::Paused(runner.id)));
             }
-            if is_contact_due(&runner, info, step, now)
+            let known = contact::known(c, &runner, asker)?;
+            let runner = runner.speaking(known.info.clone());
+            if known.is_contact_due(&asker.info, step, now)
                 || self.profiles.candidate(c, &runner, Seen::Committed)?.is_some()
             {
                 return Ok(None);
             }
             // The generation is read in the snapshot that was searched, so that the answer holds for it.
             let nothing = nothing_as_of(runner.id, queue::generation(c)?);
-            let id = runner.id;
-            self.told.tell_nothing(hash, nothing.clone(), runner);
-            Ok(Some(Claim::Nothing(id, nothing)))
+            self.told.tell_nothing(&whom, nothing.clone(), runner.id, known);
+            Ok(Some(Claim::Nothing(runner.id, nothing)))
         };
         // Who got a build last is likely to get another: then looking first is work done twice.
-        if !self.told.got_build(hash)
+        if !self.told.got_build(&whom)
             && let Some(answer) = self.store.read(look)?
         {
             return Ok(Deed::done(Ok(answer)));
         }
         let room = self.check_room();
         let (profiles, told) = (Arc::clone(&self.profiles), Arc::clone(&self.told));
-        let info = info.clone();
+        let asker = asker.clone();
         Ok(Deed::write(&self.store, move |c| {
-            let mut runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
+            let runner = runners::by_token(c, hash)?.ok_or_else(Error::forbidden)?;
             if runner.paused {
                 return Ok(Claim::Paused(runner.id));
             }
-            if is_contact_due(&runner, &info, step, now) {
-                runner.info.update(info);
-                runners::touch(c, runner.id, &runner.info, now)?;
-            }
+            let (runner, manager) = contact::note(c, runner, &asker, step, now)?;
             let candidate = profiles.candidate(c, &runner, Seen::Uncommitted)?;
-            told.give_build(hash, candidate.is_some() && profiles.knows(&runner));
+            told.give_build(&whom, candidate.is_some() && profiles.knows(&runner));
             let Some(id) = candidate else {
                 return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
             };
             room?;
             let token = Token::new_secret()?;
-            if !builds::start(c, id, runner.id, token.reveal(), token.hash(), now)? {
+            let taker = Taker { runner: runner.id, manager, maximum_timeout_s: runner.maximum_timeout_s };
+            if !builds::start(c, id, &taker, &token, now)? {
                 return Err(Error::internal("the queue's index names a build that is not pending"));
             }
             Ok(Claim::Build(Box::new(assigned(c, id, token, now)?)))
@@ -203,11 +198,6 @@ impl Coordinator {
     }
 }
 
-/// Contact is written at most once a step, and when the runner says something new of itself.
-fn is_contact_due(runner: &Runner, info: &RunnerInfo, step: Duration, now: Timestamp) -> bool {
-    !runner.info.includes(info) || runner.contacted_at.is_none_or(|at| now.since(at) >= step)
-}
-
 /// Everything that the runner gets of a build.
 ///
 /// # Errors
@@ -217,10 +207,15 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
     let build = builds::by_id(c, id, now)?.ok_or_else(missing)?;
     let spec = builds::spec(c, id)?;
     let project = projects::by_id(c, build.project_id)?.ok_or_else(missing)?;
-    let runner = match build.runner {
+    let mut runner = match build.runner {
         Some((id, _)) => runners::by_id(c, RunnerId(id))?,
         None => None,
     };
+    if let Some(runner) = &mut runner
+        && let Some(info) = managers::info_for(c, build.id)?
+    {
+        runner.info = info;
+    }
     let mut dependencies = Vec::new();
     for needed in builds::needs_with_artifacts(c, id)? {
         let is_tag = builds::is_tag(c, needed)?;
@@ -265,7 +260,7 @@ impl Assigned {
     /// Longest run that the runner is told, in seconds.
     #[must_use]
     pub fn timeout_s(&self) -> i64 {
-        self.spec.timeout_s
+        self.runner.as_ref().map_or(self.spec.timeout_s, |runner| runner.timeout_s(self.spec.timeout_s))
     }
 
     /// What the build can be told of itself, by a server that its runner has reached at this URL.

@@ -4,7 +4,8 @@
 //! "Nothing" holds as long as the queue's generation stands, which every event moves that may make a build
 //! claimable for somebody, or changes what a runner may do.
 
-use crate::domain::runner::{Runner, RunnerId, RunnerInfo};
+use crate::domain::asker::{Asker, SystemId};
+use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::sync::lock;
@@ -12,8 +13,38 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-/// Most runners remembered; then all are forgotten, which costs each of them one search.
-const RUNNERS_MAX: usize = 16_384;
+/// Most askers remembered; then all are forgotten, which costs each of them one search.
+const ASKERS_MAX: usize = 16_384;
+
+/// Whom an answer is remembered for: a runner, or one manager of it, since each is noted as living by itself.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Whom {
+    token: TokenHash,
+    system_id: Option<SystemId>,
+}
+
+impl Whom {
+    /// The holder of the token of this hash.
+    pub fn of(token: TokenHash, asker: &Asker) -> Whom {
+        Whom { token, system_id: asker.system_id.clone() }
+    }
+}
+
+/// What is stored of one who asks: of its manager, if it names one, else of the runner.
+#[derive(Clone, Default)]
+pub struct Known {
+    /// What it said of itself.
+    pub info: RunnerInfo,
+    /// When it last asked, to the minute.
+    pub contacted_at: Option<Timestamp>,
+}
+
+impl Known {
+    /// Whether it is time to note that it lives: once a step, and when it says something new of itself.
+    pub fn is_contact_due(&self, sent: &RunnerInfo, step: Duration, now: Timestamp) -> bool {
+        !self.info.includes(sent) || self.contacted_at.is_none_or(|at| now.since(at) >= step)
+    }
+}
 
 /// "There is nothing for you."
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,69 +55,65 @@ pub struct Nothing {
     pub last_update: String,
 }
 
-/// What is remembered, by the hash of the runner's token.
+/// What is remembered.
 #[derive(Default)]
-pub struct ToldRunners(Mutex<HashMap<TokenHash, LastAnswer>>);
+pub struct ToldRunners(Mutex<HashMap<Whom, LastAnswer>>);
 
 enum LastAnswer {
     Nothing {
         runner: RunnerId,
         nothing: Nothing,
-        info: RunnerInfo,
-        contacted_at: Option<Timestamp>,
+        known: Known,
     },
     /// A build. A hint: the commit may have failed after all.
     Build,
 }
 
 impl ToldRunners {
-    /// What the holder of this token was told, unless it is time to note that it lives, or it says something new
-    /// of itself.
+    /// What this asker was told, unless it is time to note that it lives, or it says something new of itself.
     pub fn nothing_for(
         &self,
-        token: TokenHash,
+        whom: &Whom,
         sent: &RunnerInfo,
         step: Duration,
         now: Timestamp,
     ) -> Option<(RunnerId, Nothing)> {
-        match self.all().get(&token)? {
-            LastAnswer::Nothing { runner, nothing, info, contacted_at } => {
-                let is_due = contacted_at.is_none_or(|at| now.since(at) >= step);
-                (info.includes(sent) && !is_due).then(|| (*runner, nothing.clone()))
+        match self.all().get(whom)? {
+            LastAnswer::Nothing { runner, nothing, known } => {
+                (!known.is_contact_due(sent, step, now)).then(|| (*runner, nothing.clone()))
             }
             LastAnswer::Build => None,
         }
     }
 
-    /// Remembers that the holder of this token was told that there is nothing, with what is stored of it.
-    pub fn tell_nothing(&self, token: TokenHash, nothing: Nothing, runner: Runner) {
-        let Runner { id, info, contacted_at, .. } = runner;
-        self.keep(token, LastAnswer::Nothing { runner: id, nothing, info, contacted_at });
+    /// Remembers that this asker was told that there is nothing, with what is stored of it.
+    pub fn tell_nothing(&self, whom: &Whom, nothing: Nothing, runner: RunnerId, known: Known) {
+        self.keep(whom, LastAnswer::Nothing { runner, nothing, known });
     }
 
-    /// Whether the holder of this token was given a build.
-    pub fn got_build(&self, token: TokenHash) -> bool {
-        matches!(self.all().get(&token), Some(LastAnswer::Build))
+    /// Whether this asker was given a build.
+    pub fn got_build(&self, whom: &Whom) -> bool {
+        matches!(self.all().get(whom), Some(LastAnswer::Build))
     }
 
-    /// Remembers that the holder of this token is given a build, or not.
-    pub fn give_build(&self, token: TokenHash, is_given: bool) {
+    /// Remembers that this asker is given a build, or not.
+    pub fn give_build(&self, whom: &Whom, is_given: bool) {
         if is_given {
-            self.keep(token, LastAnswer::Build);
+            self.keep(whom, LastAnswer::Build);
         } else {
-            self.all().remove(&token);
+            self.all().remove(whom);
         }
     }
 
-    fn keep(&self, token: TokenHash, told: LastAnswer) {
+    fn keep(&self, whom: &Whom, told: LastAnswer) {
         let mut all = self.all();
-        if all.len() >= RUNNERS_MAX {
+        if all.len() >= ASKERS_MAX {
             all.clear();
         }
-        all.insert(token, told);
+        all.insert(whom.clone(), told);
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<TokenHash, LastAnswer>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Whom, LastAnswer>> {
         lock(&self.0)
     }
 }

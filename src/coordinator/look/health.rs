@@ -191,8 +191,6 @@ impl Coordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::runner::RunnerInfo;
-    use crate::domain::tags::Tags;
     use crate::limits::Limits;
     use crate::store::runners::NewRunner;
     use std::thread;
@@ -258,26 +256,14 @@ mod tests {
     fn runners_are_counted_by_state_and_a_report_on_a_build_counts_as_a_call() {
         let (_dir, coordinator) = coordinator();
         let minute = |n: i64| Timestamp(n * 60_000);
-        let new = || NewRunner {
-            description: String::new(),
-            tags: Tags::default(),
-            run_untagged: true,
-            locked: false,
-            project: None,
-            info: RunnerInfo::default(),
-        };
-        let add = || coordinator.add_runner(new(), None, minute(0)).unwrap();
+        let add = || coordinator.add_runner(NewRunner::default(), None, minute(0)).unwrap();
         let (busy, paused, gone, removed) = (add(), add(), add(), add());
         add();
         coordinator.add_project("p", None, Duration::from_secs(60), minute(0)).unwrap();
         let queued = crate::coordinator::Queued { new: crate::store::traces::tests::new_build(), needs_names: vec![] };
         coordinator.add_builds(vec![queued], minute(0)).unwrap();
         for runner in [&busy, &gone, &removed] {
-            coordinator
-                .claim_build(Some(&runner.token), &RunnerInfo::default(), None, minute(1))
-                .unwrap()
-                .wait()
-                .unwrap();
+            coordinator.claim_build(&runner.token.clone().into(), None, minute(1)).unwrap().wait().unwrap();
         }
         coordinator.pause_runner(paused.id, true).unwrap();
         coordinator.remove_runner(removed.id, minute(1)).unwrap();

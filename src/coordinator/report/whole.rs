@@ -238,8 +238,6 @@ mod tests {
     use crate::coordinator::{Claim, Queued, Report, Updated};
     use crate::domain::build::{NewBuild, Variable};
     use crate::domain::end::End;
-    use crate::domain::runner::RunnerInfo;
-    use crate::domain::tags::Tags;
     use crate::domain::token::Token;
     use crate::error::Kind;
     use crate::limits::Limits;
@@ -265,20 +263,9 @@ mod tests {
             coordinator.add_project("p", None, Duration::from_secs(60), now).unwrap();
             let new = NewBuild { variables: vec![Variable::secret("S", SECRET)], ..new_build() };
             coordinator.add_builds(vec![Queued { new, needs_names: vec![] }], now).unwrap();
-            let runner = NewRunner {
-                description: "r".into(),
-                tags: Tags::default(),
-                run_untagged: true,
-                locked: false,
-                project: None,
-                info: RunnerInfo::default(),
-            };
+            let runner = NewRunner { description: "r".into(), ..NewRunner::default() };
             let runner = coordinator.add_runner(runner, None, now).unwrap();
-            let claim = coordinator
-                .claim_build(Some(&runner.token), &RunnerInfo::default(), None, now)
-                .unwrap()
-                .wait()
-                .unwrap();
+            let claim = coordinator.claim_build(&runner.token.clone().into(), None, now).unwrap().wait().unwrap();
             let Claim::Build(assigned) = claim else { panic!("no build") };
             Running { dir, coordinator, id: assigned.build.id, token: assigned.token }
         }

@@ -176,6 +176,7 @@ mod tests {
                 started_at: Timestamp(0),
                 seen_at: Timestamp(seen_s * 1000),
                 timeout_s,
+                manager_id: None,
                 deadline_at: deadline_s.map(|s: i64| Timestamp(s * 1000)),
                 runner_id: None,
             };

@@ -76,7 +76,7 @@ impl Json<'_> {
     }
 
     /// An object's members: parameters, or within the parameter `outer`; passed over unless they are wanted.
-    fn members(&mut self, outer: Option<&str>, wanted: bool, depth: usize, sink: &mut dyn Sink) -> Result<()> {
+    fn members(&mut self, outer: Option<Name<'_>>, wanted: bool, depth: usize, sink: &mut dyn Sink) -> Result<()> {
         self.expect(b'{')?;
         if self.skip(b'}')? {
             return Ok(());
@@ -87,9 +87,12 @@ impl Json<'_> {
             }
             let key = self.text(|text| read_name(text))?;
             self.expect(b':')?;
-            let name = key.as_deref().filter(|_| wanted).map(|key| match outer {
-                Some(outer) => Name { outer, inner: Some(key) },
-                None => Name { outer: key, inner: None },
+            let key = key.filter(|_| wanted);
+            let within = outer.and_then(|name| name.inner);
+            let inner = key.as_ref().map(|key| within.map_or_else(|| key.clone(), |within| Name::deeper(within, key)));
+            let name = inner.as_deref().map(|inner| match outer {
+                Some(Name { outer, .. }) => Name { outer, inner: Some(inner) },
+                None => Name { outer: inner, inner: None },
             });
             self.value(name, depth, sink)?;
             if !self.skip(b',')? {
@@ -126,10 +129,10 @@ impl Json<'_> {
             Some(open @ (b'{' | b'[')) => {
                 let given = if open == b'{' { Given::Object } else { Given::List };
                 let wanted = name.map_or(Ok(false), |name| sink.take(name, given))?;
-                let outer = name.map(|name| name.outer).filter(|_| wanted);
+                let outer = name.filter(|_| wanted);
                 match open {
                     b'{' => self.members(outer, wanted, depth + 1, sink),
-                    _ => self.items(outer, depth + 1, sink),
+                    _ => self.items(outer.map(|name| name.outer), depth + 1, sink),
                 }
             }
             _ => {

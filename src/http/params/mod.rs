@@ -42,7 +42,8 @@ pub enum Shape {
     Flag,
     /// A text, or a list of texts.
     Words,
-    /// An object with these members, texts all; others are passed over.
+    /// An object with these members, texts all; others are passed over. A member of an object in it is named as in
+    /// forms: `features][masking` is `masking` in `features`.
     Object(&'static [&'static str]),
 }
 
@@ -69,11 +70,20 @@ pub const fn text(name: &'static str) -> Field {
 pub struct Name<'a> {
     /// The parameter's own.
     pub outer: &'a str,
-    /// The place in it; empty for an item of a list.
+    /// The place in it; empty for an item of a list. Deeper ones are separated by `][`, as forms write them.
     pub inner: Option<&'a str>,
 }
 
+/// Between a place and one in it.
+const DEEPER: &str = "][";
+
 impl<'a> Name<'a> {
+    /// The place `key` in the place `within`.
+    #[must_use]
+    pub fn deeper(within: &str, key: &str) -> String {
+        format!("{within}{DEEPER}{key}")
+    }
+
     /// The name that a form has written like this.
     #[must_use]
     pub fn parse(text: &'a str) -> Name<'a> {
@@ -238,7 +248,8 @@ impl Params {
             Shape::Words if inner.is_empty() => None,
             Shape::Object(members) => match members.iter().find(|member| **member == inner) {
                 Some(member) => Some(*member),
-                None => return Ok(false),
+                // An object in the object: wanted, if something in it is.
+                None => return Ok(matches!(given, Given::Object) && members.iter().any(|member| is_in(member, inner))),
             },
             Shape::Text | Shape::Flag | Shape::Words => {
                 return Err(wrong_type(field.name, field.shape.as_words()));
@@ -252,6 +263,8 @@ impl Params {
             Given::Text { data, lossy } => self.read_text(field.name, data, lossy)?,
             Given::Scalar(text) if known.is_some() => text.to_owned(),
             Given::Null if known.is_some() => return Ok(false),
+            // Newer clients may say more there: what is not understood is as if it were not said.
+            Given::List | Given::Object if known.is_some_and(|member| member.contains(DEEPER)) => return Ok(false),
             Given::Scalar(_) | Given::Null | Given::List | Given::Object => return Err(wrong()),
         };
         match known {
@@ -268,6 +281,11 @@ impl Params {
         }
         Ok(false)
     }
+}
+
+/// Whether this member is in the object of this name.
+fn is_in(member: &str, object: &str) -> bool {
+    member.strip_prefix(object).is_some_and(|rest| rest.starts_with(DEEPER))
 }
 
 impl Sink for Params {

@@ -156,7 +156,7 @@ impl Shared {
         let (mut arrived, mut coming) = (taken.get(head.bytes..).unwrap_or_default(), &connection.stream);
         let source: &mut dyn Source = if is_awaited { &mut arrived } else { &mut coming };
         let mut body = Incoming::new(source, head.framing, head.expects_continue, &self.limits);
-        let (answer, note) = self.respond(&mut head, &mut body);
+        let (answer, note) = self.respond(&mut head, &mut body, connection.remote);
         // An awaited body has arrived; the rest of any other one could keep this thread waiting.
         let finished = body.is_finished() || (is_awaited && body.skip_rest(AWAITED_BYTES_MAX as u64));
         let bytes_in = body.bytes_read();
@@ -243,7 +243,7 @@ impl Shared {
         });
     }
 
-    fn respond(&self, head: &mut Head, body: &mut dyn Read) -> (Answer, Note) {
+    fn respond(&self, head: &mut Head, body: &mut dyn Read, remote: SocketAddr) -> (Answer, Note) {
         let stranger = if head.is_awaited() { Ok(None) } else { self.strangers.reserve(1).map(Some) };
         let Ok(stranger) = stranger else {
             let why = "too many long bodies at once";
@@ -257,6 +257,7 @@ impl Shared {
             query: query.to_owned(),
             headers: mem::take(&mut head.headers),
             body,
+            peer: Some(self.peers.client(remote).ip().to_canonical()),
             stranger,
             body_bytes: match head.framing {
                 Framing::Length(bytes) => Some(bytes),

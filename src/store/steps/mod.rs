@@ -16,11 +16,12 @@ pub enum Step {
 }
 
 /// Those that lead from version N to N + 1, from 1 on.
-pub const STEPS: [Step; 4] = [
+pub const STEPS: [Step; 5] = [
     Step::Sql(include_str!("2.sql")),
     Step::Sql(include_str!("3.sql")),
     Step::Sql(include_str!("4.sql")),
     Step::And(include_str!("5.sql"), specs::rewrite),
+    Step::Sql(include_str!("runner_managers.sql")),
 ];
 
 impl Step {

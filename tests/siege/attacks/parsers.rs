@@ -295,6 +295,7 @@ fn parameters_neither_panic_nor_hang() {
             headers,
             body: &mut body,
             body_bytes: [None, Some(input.len() as u64)][random.below(2)],
+            peer: None,
             stranger: None,
             note: Note::default(),
         };
@@ -340,6 +341,7 @@ fn requests_neither_panic_nor_hang_nor_are_let_in() {
             headers: Headers(vec![header(random.pick(&["BUILD-TOKEN", "Content-Range", "Content-Type", "Range"]))]),
             body: &mut body,
             body_bytes: None,
+            peer: None,
             stranger: None,
             note: Note::default(),
         };

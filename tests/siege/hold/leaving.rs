@@ -2,7 +2,7 @@
 
 use super::*;
 use baton::coordinator::{Claim, Waiting};
-use baton::domain::runner::{RunnerId, RunnerInfo};
+use baton::domain::runner::RunnerId;
 use baton::domain::token::Token;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -146,7 +146,7 @@ fn told(coordinator: &Coordinator, new: NewRunner) -> (RunnerId, Token, u64) {
 }
 
 fn ask_directly(coordinator: &Coordinator, token: &Token) -> Claim {
-    coordinator.claim_build(Some(token), &RunnerInfo::default(), None, Timestamp::now()).unwrap().wait().unwrap()
+    coordinator.claim_build(&token.clone().into(), None, Timestamp::now()).unwrap().wait().unwrap()
 }
 
 /// A coordinator without a server; its queue is watched only by [`watched`].

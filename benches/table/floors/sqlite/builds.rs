@@ -47,7 +47,7 @@ pub fn hashes(tokens: &[String]) -> Vec<[u8; 32]> {
 }
 
 const RUNNER: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
-        r.project_id, p.name, r.info, r.contacted_at
+        r.project_id, p.name, r.info, r.contacted_at, r.maximum_timeout_s, r.maintenance_note, r.address
     FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
 
 fn oldest_pending(c: &Connection) -> i64 {
@@ -62,7 +62,8 @@ fn claim(c: &Connection, runner_token: &[u8; 32]) -> i64 {
     run(
         c,
         "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,
-             started_at = :now, seen_at = :now, room = zeroblob(32)
+             started_at = :now, seen_at = :now, room = zeroblob(32), manager_id = NULL,
+             run_timeout_s = min(timeout_s, NULL)
          WHERE id = :id AND status = 'pending'",
         named_params! {
             ":runner": runner, ":token": "abcdefghjkmnpqrstuvwyzAB", ":hash": [7_u8; 32], ":now": NOW, ":id": id,

@@ -1,16 +1,17 @@
 //! `baton runner`: runners and the registration token.
 
+mod show;
+
 use super::show::print;
-use super::{Done, Stop, runner_id, tags};
+use super::{Done, Stop, duration, runner_id, tags};
 use crate::coordinator::{Coordinator, RunnerChange};
-use crate::domain::build::BuildId;
-use crate::domain::runner::{RunnerAtWork, RunnerId, RunnerInfo};
+use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
-use crate::domain::text::duration::format_duration;
 use crate::domain::time::Timestamp;
 use crate::store::runners::NewRunner;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
+use std::time::Duration;
 
 /// Make, list, change and pause runners: the machines that take builds.
 #[derive(FromArgs, ArgsInfo)]
@@ -18,7 +19,10 @@ use serde::Serialize;
     subcommand,
     name = "runner",
     example = "\
-        gitlab-runner register --non-interactive --executor shell \\\n    --url http://127.0.0.1:8080/ci --registration-token $({command_name} token)"
+        gitlab-runner register --non-interactive --executor shell \\\n    --url http://127.0.0.1:8080 --token $({command_name} add --token-only)",
+    note = "\
+        Runners from 9.0 on are registered so. Those of 1.x, and newer ones that are to choose their tags themselves,\n\
+        are registered with --registration-token $(baton runner token); 1.x with a URL that ends in /ci."
 )]
 pub struct Runner {
     #[argh(subcommand)]
@@ -31,6 +35,7 @@ enum Command {
     Token(Token),
     Add(Add),
     List(List),
+    Show(Show),
     Set(Set),
     Pause(Pause),
     Resume(Resume),
@@ -56,7 +61,9 @@ struct Token {
     subcommand,
     name = "add",
     example = "{command_name} --description 'big machine' --tags docker,linux --no-untagged",
-    note = "The token belongs into the `token` of a [[runners]] section of the runner's config.toml."
+    note = "\
+        The token is for `gitlab-runner register --token`, or belongs into the `token` of a [[runners]] section of the\n\
+        runner's config.toml. It may serve on several machines, which take turns."
 )]
 struct Add {
     /// what to call it in lists; default: nothing
@@ -75,6 +82,22 @@ struct Add {
     #[argh(option, arg_name = "NAME")]
     project: Option<String>,
 
+    /// longest run of a build on it, as in 90min or 3600 (seconds); default: as long as the build may
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
+    max_timeout: Option<Duration>,
+
+    /// what to note of it, for its owner; default: nothing
+    #[argh(option, arg_name = "TEXT", default = "String::new()")]
+    note: String,
+
+    /// give it no builds until `baton runner resume`
+    #[argh(switch)]
+    paused: bool,
+
+    /// print nothing but the token, for `$(...)`
+    #[argh(switch)]
+    token_only: bool,
+
     /// print JSON: id, token
     #[argh(switch)]
     json: bool,
@@ -91,8 +114,29 @@ struct Add {
         and stale when it has not; paused; or never seen (never_seen in JSON). Calls are noted once a minute."
 )]
 struct List {
-    /// print JSON, an object a line: id, description, tags, run_untagged, project, paused, version, platform,
-    /// contacted_at, state, builds
+    /// print JSON, an object a line: id, description, tags, run_untagged, project, paused, max_timeout (seconds),
+    /// note, version, platform, address, contacted_at, state, builds, managers (system_id, version, platform, address,
+    /// contacted_at, builds)
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Show a runner, and its managers: the processes that use its token.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "show",
+    example = "{command_name} 3\n{command_name} 3 --json",
+    note = "\
+        Runners from 15.8 on say which manager they are. Of each the last call is kept, of a thousand at most. What the\n\
+        runner itself is said to be is what the manager said that called last."
+)]
+struct Show {
+    /// the runner's id, as in `baton runner list`
+    #[argh(positional, from_str_fn(runner_id))]
+    id: RunnerId,
+
+    /// print JSON, as `baton runner list` has it
     #[argh(switch)]
     json: bool,
 }
@@ -124,6 +168,18 @@ struct Set {
     /// take no builds without tags
     #[argh(switch)]
     no_untagged: bool,
+
+    /// longest run of builds that it takes from now on, as in 90min or 3600 (seconds)
+    #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
+    max_timeout: Option<Duration>,
+
+    /// let its builds run as long as they may
+    #[argh(switch)]
+    no_max_timeout: bool,
+
+    /// what to note of it; '' for nothing
+    #[argh(option, arg_name = "TEXT")]
+    note: Option<String>,
 }
 
 /// Give a runner no more builds; it finishes the one that it has.
@@ -164,25 +220,10 @@ struct Added<'a> {
     token: &'a str,
 }
 
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: RunnerId,
-    description: &'a str,
-    tags: &'a Tags,
-    run_untagged: bool,
-    project: Option<&'a str>,
-    paused: bool,
-    version: Option<&'a str>,
-    platform: Option<&'a str>,
-    contacted_at: Option<String>,
-    state: &'a str,
-    builds: Vec<BuildId>,
-}
-
 impl Runner {
     /// Whether it changes nothing.
     pub fn only_reads(&self) -> bool {
-        matches!(self.command, Command::List(_))
+        matches!(self.command, Command::List(_) | Command::Show(_))
     }
 
     /// Does what the command line says.
@@ -190,7 +231,8 @@ impl Runner {
         match self.command {
             Command::Token(token) => token.run(coordinator),
             Command::Add(add) => add.run(coordinator),
-            Command::List(list) => list.run(coordinator),
+            Command::List(list) => show::list(coordinator, list.json),
+            Command::Show(show) => show::show(coordinator, show.id, show.json),
             Command::Set(set) => set.run(coordinator),
             Command::Pause(pause) => {
                 coordinator.pause_runner(pause.id, true)?;
@@ -221,13 +263,31 @@ impl Set {
             (false, true) => Some(false),
             (false, false) => None,
         };
-        if self.description.is_none() && self.tags.is_none() && run_untagged.is_none() {
+        let maximum_timeout_s = match (self.max_timeout, self.no_max_timeout) {
+            (Some(_), true) => return Err(set_usage("--max-timeout and --no-max-timeout do not go together")),
+            (Some(timeout), false) => Some(Some(seconds(timeout))),
+            (None, true) => Some(None),
+            (None, false) => None,
+        };
+        let is_text = self.description.is_some() || self.tags.is_some() || self.note.is_some();
+        if !is_text && run_untagged.is_none() && maximum_timeout_s.is_none() {
             return Err(set_usage("what to change is missing"));
         }
-        let change = RunnerChange { description: self.description, tags: self.tags, run_untagged };
+        let change = RunnerChange {
+            description: self.description,
+            tags: self.tags,
+            run_untagged,
+            maximum_timeout_s,
+            maintenance_note: self.note,
+        };
         coordinator.change_runner(self.id, change)?;
         say(self.id, "is changed")
     }
+}
+
+/// Whole seconds, as they are stored.
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn set_usage(message: &str) -> Stop {
@@ -246,71 +306,28 @@ impl Token {
 
 impl Add {
     fn run(self, coordinator: &Coordinator) -> Done {
+        if self.json && self.token_only {
+            return Err(Stop::Usage(
+                "--json and --token-only do not go together; `baton runner add --help` explains".into(),
+            ));
+        }
         let new = NewRunner {
             description: self.description,
             tags: self.tags,
             run_untagged: !self.no_untagged,
             locked: self.project.is_some(),
-            project: None,
-            info: RunnerInfo::default(),
+            paused: self.paused,
+            maximum_timeout_s: self.max_timeout.map(seconds),
+            maintenance_note: self.note,
+            ..NewRunner::default()
         };
         let added = coordinator.add_runner(new, self.project.as_deref(), Timestamp::now())?;
+        if self.token_only {
+            return print::out(&format!("{}\n", added.token.reveal()));
+        }
         if self.json {
             return print::json(&Added { id: added.id, token: added.token.reveal() });
         }
         print::out(&format!("runner {}, token {}\n", added.id, added.token.reveal()))
     }
-}
-
-impl List {
-    fn run(self, coordinator: &Coordinator) -> Done {
-        let (runners, now) = (coordinator.runners_at_work()?, Timestamp::now());
-        if self.json {
-            return print::json_lines(runners.iter().map(|it| document(it, now)));
-        }
-        print::table(
-            ["ID", "STATE", "BUILDS", "TAGS", "UNTAGGED", "PROJECT", "VERSION", "PLATFORM", "CONTACT", "DESCRIPTION"],
-            runners.iter().map(|it| row(it, now)).collect(),
-            "no runners yet; `baton runner token` prints the token for `gitlab-runner register`",
-        )
-    }
-}
-
-fn document(it: &RunnerAtWork, now: Timestamp) -> Listed<'_> {
-    let runner = &it.runner;
-    Listed {
-        id: runner.id,
-        description: &runner.description,
-        tags: &runner.tags,
-        run_untagged: runner.run_untagged,
-        project: runner.project.as_ref().map(|(_, name)| name.as_str()),
-        paused: runner.paused,
-        version: runner.info.get("version"),
-        platform: runner.info.get("platform"),
-        contacted_at: runner.contacted_at.map(|at| at.to_string()),
-        state: it.state(now).as_str(),
-        builds: it.builds.iter().map(|build| build.id).collect(),
-    }
-}
-
-/// Builds of a runner that a table lists.
-const BUILDS_SHOWN_MAX: usize = 5;
-
-fn row(it: &RunnerAtWork, now: Timestamp) -> [String; 10] {
-    let runner = &it.runner;
-    let info = |field| print::or_dash(runner.info.get(field).unwrap_or_default());
-    let builds: Vec<String> = it.builds.iter().take(BUILDS_SHOWN_MAX).map(|build| build.id.to_string()).collect();
-    let cut = if it.builds.len() > BUILDS_SHOWN_MAX { ",..." } else { "" };
-    [
-        runner.id.to_string(),
-        it.state(now).as_str().replace('_', " "),
-        print::or_dash(&(builds.join(",") + cut)),
-        print::or_dash(&runner.tags.join(",")),
-        if runner.run_untagged { "yes" } else { "no" }.to_owned(),
-        runner.project.as_ref().map_or_else(|| "all".to_owned(), |(_, name)| name.clone()),
-        info("version"),
-        info("platform"),
-        it.called_at().map_or_else(print::dash, |at| format!("{} ago", format_duration(now.since(at)))),
-        runner.description.clone(),
-    ]
 }
