@@ -1,5 +1,4 @@
-//! Runners at the wrong place: of a version that speaks another API, or with a wrong URL. They ask for ever, and show
-//! their owner no more than a status. So the answer says what the right URL is, and the log says so once a minute.
+//! Runners at the wrong place: with a wrong URL. They ask for ever, and show their owner no more than a status. So the answer says what the right URL is, and the log says so once a minute.
 //!
 //! What must stay true: the answer is 404, since that is what the path is. Nothing that a client sent goes to the log as
 //! it came: paths may hold tokens.
@@ -22,8 +21,6 @@ const SEGMENTS_MAX: usize = 16;
 /// What is wrong with a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mistake {
-    /// It is of the API of runners 9.0 and later.
-    Version4,
     /// It has doubled slashes, or one at its end.
     Slashes,
     /// It is a runner's, but below another prefix.
@@ -36,9 +33,7 @@ impl Mistake {
     /// In a path that leads nowhere; `None`: it is nothing that a runner could mean.
     fn of(path: &str) -> Option<Mistake> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        if segments.windows(2).any(|pair| pair == ["api", "v4"]) {
-            Some(Mistake::Version4)
-        } else if is_prefixed(&segments) {
+        if is_prefixed(&segments) {
             Some(Mistake::Slashes)
         } else if of_runners().any(|protocol| ends_in_endpoint(protocol, &segments)) {
             Some(Mistake::Prefix)
@@ -53,10 +48,6 @@ impl Mistake {
     fn sentence(self, version: Option<&str>) -> String {
         let runner = version.map_or_else(|| "a client".to_owned(), |version| format!("a runner of version {version}"));
         match self {
-            Mistake::Version4 => format!(
-                "{runner} asks for API v4, which runners 9.0 and later speak and this server does not: \
-                 use a runner 1.x, such as 1.11.5"
-            ),
             Mistake::Slashes => format!("{runner} asks with doubled slashes, or with one at the end of the path"),
             Mistake::Prefix => format!("{runner} asks below a path that is not this server's"),
             Mistake::Bare => format!("{runner} asks for the URL of runners itself, to which they append their paths"),
@@ -107,7 +98,6 @@ fn is_part_of_prefix(segments: &[&str]) -> bool {
 /// What was told of late.
 #[derive(Default)]
 pub struct Elsewhere {
-    version4: Seldom,
     url: Seldom,
 }
 
@@ -117,26 +107,31 @@ impl Elsewhere {
         let Some(mistake) = Mistake::of(&request.path) else { return Response::error(404, "") };
         let version = runner_version(request.headers.get("User-Agent"));
         let sentence = mistake.sentence(version);
-        let (seldom, is_warned) = match mistake {
-            Mistake::Version4 => (&self.version4, true),
-            Mistake::Slashes | Mistake::Prefix => (&self.url, true),
+        let is_warned = match mistake {
+            Mistake::Slashes | Mistake::Prefix => true,
             // Maybe a person with a browser, who reads the answer.
-            Mistake::Bare => (&self.url, version.is_some()),
+            Mistake::Bare => version.is_some(),
         };
-        if is_warned && seldom.is_due(Instant::now()) {
+        if is_warned && self.url.is_due(Instant::now()) {
             log::warn!(
                 "{sentence}; the URL in its configuration must be {}, without anything behind it",
-                url("HOST:PORT")
+                url("HOST:PORT", version)
             );
         }
         let host = request.headers.get("Host").filter(|host| is_host(host)).unwrap_or("HOST:PORT");
-        Response::error(404, &format!("{sentence}. The right URL for runners is {}", url(host))).because(&sentence)
+        Response::error(404, &format!("{sentence}. The right URL for runners is {}", url(host, version)))
+            .because(&sentence)
     }
 }
 
-/// The URL that runners are to be given.
-fn url(host: &str) -> String {
-    format!("http://{host}/ci (https where TLS is spoken; behind a proxy, its address with /ci)")
+/// The URL that runners of this version are to be given. All of them take one with `/ci`; those from 9.0 on need none.
+fn url(host: &str, version: Option<&str>) -> String {
+    let major = version.and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 9) {
+        format!("http://{host} (https where TLS is spoken; behind a proxy, its address)")
+    } else {
+        format!("http://{host}/ci (https where TLS is spoken; behind a proxy, its address with /ci)")
+    }
 }
 
 fn is_host(text: &str) -> bool {
@@ -166,11 +161,13 @@ mod tests {
     #[test]
     fn every_path_that_a_runner_could_mean_is_known() {
         for (path, mistake) in [
-            ("/api/v4/runners", Some(Mistake::Version4)),
-            ("/api/v4/jobs/request", Some(Mistake::Version4)),
-            ("/ci/api/v4/runners/verify", Some(Mistake::Version4)),
-            ("//api/v4/jobs/request", Some(Mistake::Version4)),
-            ("/gitlab/api/v4/jobs/1/trace", Some(Mistake::Version4)),
+            ("/ci/api/v4/runners/verify", Some(Mistake::Prefix)),
+            ("//api/v4/runners/verify", Some(Mistake::Slashes)),
+            ("/api/v4/runners/", Some(Mistake::Slashes)),
+            ("/gitlab/api/v4/jobs/1/trace", Some(Mistake::Prefix)),
+            ("/api/v4/api/v4/runners", Some(Mistake::Prefix)),
+            ("/api/v4", Some(Mistake::Bare)),
+            ("/api/v4/projects/1/issues", None),
             ("/ci//api/v1/builds/register.json", Some(Mistake::Slashes)),
             ("//ci/api/v1/builds/register.json", Some(Mistake::Slashes)),
             ("/ci/api/v1/builds/7/artifacts/", Some(Mistake::Slashes)),
@@ -191,6 +188,14 @@ mod tests {
             (&"/a".repeat(8000), None),
         ] {
             assert_eq!(Mistake::of(path), mistake, "{path}");
+        }
+    }
+
+    #[test]
+    fn runners_from_9_0_on_are_told_of_a_url_without_ci() {
+        for (version, is_ci) in [(Some("1.11.5"), true), (Some("9.5.1"), false), (Some("19.3.0"), false), (None, true)]
+        {
+            assert_eq!(url("host", version).contains("http://host/ci"), is_ci, "{version:?}");
         }
     }
 

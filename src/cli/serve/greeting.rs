@@ -1,6 +1,7 @@
 //! What `baton serve` says once it serves: how to get from here to a first build.
 //!
-//! What must stay true: the registration token goes to a terminal only, never to a file, a pipe or a log.
+//! What must stay true: the registration token goes to a terminal only, never to a file, a pipe or a log. Today's command
+//! makes a token of its own as it runs, so that nothing secret stands in it.
 
 use crate::cli::show::print;
 use crate::cli::show::shell::quoted;
@@ -30,7 +31,7 @@ pub fn say(endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path) -> Done 
     let (url, is_everywhere) = url(endpoint, base_url);
     let program = program(data);
     if !is_out && !is_err {
-        let line = register_line(&url, &format!("\"$({program} runner token)\""));
+        let line = register_line(&url, &program);
         log::info!("data in {}; a runner is registered with: {line}", place.display());
         return Ok(());
     }
@@ -40,14 +41,23 @@ pub fn say(endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path) -> Done 
         log::warn!("cannot read the registration token: {error}");
         format!("\"$({program} runner token)\"")
     });
-    let text = text(&place, &register_line(&url, &token), &program, is_everywhere);
+    let text =
+        text(&place, [&register_line(&url, &program), &old_register_line(&url, &token)], &program, is_everywhere);
     // Nobody can be told when that fails, and the server serves.
     let _ = if is_out { io::stdout().write_all(text.as_bytes()) } else { io::stderr().write_all(text.as_bytes()) };
     Ok(())
 }
 
-/// The line that registers a runner at the server of this URL. `token` stands in it as it is.
-pub fn register_line(url: &str, token: &str) -> String {
+/// The line that registers a runner from 9.0 on at the server of this URL. `program` makes its token.
+pub fn register_line(url: &str, program: &str) -> String {
+    format!(
+        "gitlab-runner register --non-interactive --executor shell --url {} --token \"$({program} runner add --token-only)\"",
+        quoted(&[url.trim_end_matches('/').to_owned()])
+    )
+}
+
+/// The line that registers a runner 1.x. `token` stands in it as it is.
+pub fn old_register_line(url: &str, token: &str) -> String {
     let url = format!("{}/ci", url.trim_end_matches('/'));
     format!(
         "gitlab-runner register --non-interactive --executor shell --url {} --registration-token {token}",
@@ -55,11 +65,15 @@ pub fn register_line(url: &str, token: &str) -> String {
     )
 }
 
-fn text(data: &Path, register: &str, program: &str, is_everywhere: bool) -> String {
-    let elsewhere = if is_everywhere { " (on another machine, with this machine's name in the URL)" } else { "" };
+fn text(data: &Path, [register, old_register]: [&str; 2], program: &str, is_everywhere: bool) -> String {
+    let elsewhere = if is_everywhere {
+        " (on another machine, with this machine's name in the URL, and a token that was made here)"
+    } else {
+        ""
+    };
     format!(
         "data in {}\n\nIn another terminal, register a runner{elsewhere} and start it:\n\n  {register}\n  \
-         gitlab-runner run\n\nThen run a first build, in a third, in a git checkout or anywhere:\n\n  \
+         gitlab-runner run\n\nA runner 1.x is registered with:\n\n  {old_register}\n\nThen run a first build, in a third, in a git checkout or anywhere:\n\n  \
          {program} run -- echo hello\n\n",
         data.display()
     )
@@ -100,9 +114,13 @@ mod tests {
             let url = url.replace("http", "https");
             assert_eq!(reachable(Endpoint { is_tls: true, ..endpoint }), (url, is_everywhere));
         }
-        let line = register_line("https://ci.example/baton/", "T");
+        let line = old_register_line("https://ci.example/baton/", "T");
         assert!(line.ends_with("--url https://ci.example/baton/ci --registration-token T"), "{line}");
+        let line = register_line("https://ci.example/baton/", "baton --data x");
+        let end = "--url https://ci.example/baton --token \"$(baton --data x runner add --token-only)\"";
+        assert!(line.ends_with(end), "{line}");
         // A shell would take the brackets for a pattern.
-        assert!(register_line("http://[::1]:8080", "T").contains("'http://[::1]:8080/ci'"));
+        assert!(register_line("http://[::1]:8080", "baton").contains("'http://[::1]:8080'"));
+        assert!(old_register_line("http://[::1]:8080", "T").contains("'http://[::1]:8080/ci'"));
     }
 }

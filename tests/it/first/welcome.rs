@@ -7,12 +7,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The words that a shell makes of a line.
 fn arguments(line: &str) -> Vec<String> {
     let script = format!("printf '%s\\n' {line}");
-    let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_baton")).parent().unwrap();
+    let path = std::env::join_paths([program, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    let output = Command::new("sh").arg("-c").arg(script).env("PATH", path).output().unwrap();
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -27,8 +30,14 @@ fn on_a_terminal_the_line_that_registers_a_runner_can_be_pasted() {
     let address = lines.iter().find_map(|line| line.strip_prefix("baton listening on http://")).unwrap();
     let place = data.canonicalize().unwrap();
     assert!(lines.contains(&format!("data in {}", place.display()).as_str()), "{shown}");
-    let line = lines.iter().find(|line| line.starts_with("gitlab-runner register")).expect("a line to paste");
+    let shown_lines: Vec<&&str> = lines.iter().filter(|line| line.starts_with("gitlab-runner register")).collect();
+    let [line, old_line] = shown_lines.as_slice() else { panic!("two lines to paste: {shown}") };
     let given = arguments(line);
+    let value = |name: &str| given.iter().skip_while(|word| *word != name).nth(1).expect("it is given").as_str();
+    assert_eq!((value("--url"), value("--executor")), (format!("http://{address}").as_str(), "shell"));
+    let verification = Request::post("/api/v4/runners/verify").form(&[("token", value("--token"))]);
+    send(address.parse().unwrap(), &verification).expect(200);
+    let given = arguments(old_line);
     let value = |name: &str| given.iter().skip_while(|word| *word != name).nth(1).expect("it is given").as_str();
     assert_eq!((value("--url"), value("--executor")), (format!("http://{address}/ci").as_str(), "shell"));
     let registration = Request::post("runners/register").form(&[("token", value("--registration-token"))]);
@@ -61,7 +70,7 @@ fn off_a_terminal_there_is_one_line_and_no_token() {
     let place = data.canonicalize().unwrap();
     let line = all.lines().find(|line| line.contains("gitlab-runner register")).expect("it was there");
     assert!(!all.contains(token.trim()), "{all}");
-    assert!(line.contains(&format!("\"$(baton --data {} runner token)\"", place.display())), "{line}");
+    assert!(line.contains(&format!("\"$(baton --data {} runner add --token-only)\"", place.display())), "{line}");
 }
 
 /// `baton serve | tee`: the person who sees the terminal sees the token, the pipe does not carry it.
@@ -79,6 +88,7 @@ fn the_token_goes_to_the_terminal_and_not_into_the_pipe_beside_it() {
     assert!(served.end().0.success());
     let token = said(&data, &["runner", "token"]);
     assert!(shown.contains(format!("--registration-token {token}").trim_end()), "{shown}");
+    assert!(shown.contains("runner add --token-only"), "{shown}");
     assert!(shown.contains("--url http://127.0.0.1:") && shown.contains("on another machine"), "{shown}");
     assert_eq!(fs::read_to_string(file).unwrap().lines().count(), 1);
 }
