@@ -127,7 +127,7 @@ fn the_data_directory_may_stand_anywhere() {
 }
 
 /// A line for each command that does something.
-const LINES: [&[&str]; 32] = [
+const LINES: [&[&str]; 33] = [
     &["serve"],
     &["project", "add", "p"],
     &["project", "list"],
@@ -138,6 +138,7 @@ const LINES: [&[&str]; 32] = [
     &["runner", "token"],
     &["runner", "add"],
     &["runner", "list"],
+    &["runner", "show", "1"],
     &["runner", "set", "1", "--untagged"],
     &["runner", "pause", "1"],
     &["runner", "resume", "1"],

@@ -256,6 +256,18 @@ fn verifying_is_contact_of_the_runner_and_of_the_manager_that_it_names() {
     assert!(baton.runner_row(runner.id.0).contacted_at > Some(Timestamp(1)));
 }
 
+/// Runners from 15.10 to 18 say what they are when they register, and only their `system_id` when they verify.
+#[test]
+fn what_a_runner_said_when_it_registered_stays_until_its_managers_say_more() {
+    let baton = Baton::start();
+    let answer = register(&baton, json!({"info": {"version": "15.11.1"}})).expect(201).json();
+    let (id, token) = (answer["id"].as_i64().unwrap(), answer["token"].as_str().unwrap());
+    verify(&baton, json!({"token": token, "system_id": "s_1"})).expect(200);
+    assert_eq!(baton.runner_row(id).info.get("version"), Some("15.11.1"));
+    claim(&baton, &asker(token, "s_1", &[("version", "19.3.0")], &[]));
+    assert_eq!(baton.runner_row(id).info.get("version"), Some("19.3.0"));
+}
+
 /// Rows 40 and 43.
 #[test]
 fn a_runner_gets_another_token_of_the_same_kind_and_the_old_one_is_void() {

@@ -11,7 +11,7 @@
 //! | others | no commands |
 //!
 //! `baton serve` and `gitlab-runner run` go on while the page does; a line `^C` ends the server. Ports are others than
-//! those on the page. `gitlab-runner` is the machine's, if it has a version 1.x, else [`runner`] plays it.
+//! those on the page. `gitlab-runner` is the machine's, if it is of version 16 or later, else [`runner`] plays it.
 
 mod page;
 mod runner;
@@ -167,6 +167,13 @@ fn the_operators_guide_names_every_variable_and_every_metric_and_no_others() {
         let of = word.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count");
         assert!(families.contains(&word) || families.contains(&of), "there is no metric {word}");
     }
+}
+
+#[test]
+fn the_http_reference_names_every_path() {
+    let reference = std::fs::read_to_string(root().join("docs/http.md")).unwrap();
+    let missing: Vec<&str> = baton::api::routes().into_iter().filter(|route| !reference.contains(route)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
 
 #[test]

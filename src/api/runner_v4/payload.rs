@@ -295,7 +295,8 @@ fn service(service: &Service) -> SentService<'_> {
 
 /// Runners from 9 to 11.1 know one kind of upload: they would send each entry as the archive.
 fn artifacts<'a>(spec: &'a BuildSpec, info: &RunnerInfo) -> Vec<SentArtifacts<'a>> {
-    let takes = |entry: &&ArtifactsSpec| info.has(Feature::UploadMultipleArtifacts) || entry.kind == ArtifactKind::default();
+    let takes =
+        |entry: &&ArtifactsSpec| info.has(Feature::UploadMultipleArtifacts) || entry.kind == ArtifactKind::default();
     let entry = |entry: &'a ArtifactsSpec| SentArtifacts {
         name: entry.name.as_deref().unwrap_or_default(),
         untracked: entry.untracked,

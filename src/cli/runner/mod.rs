@@ -21,8 +21,8 @@ use std::time::Duration;
     example = "\
         gitlab-runner register --non-interactive --executor shell \\\n    --url http://127.0.0.1:8080 --token $({command_name} add --token-only)",
     note = "\
-        Runners from 9.0 on are registered so. Those of 1.x, and newer ones that are to choose their tags themselves,\n\
-        are registered with --registration-token $(baton runner token); 1.x with a URL that ends in /ci."
+        Runners from 9.0 on are registered so. Those of 1.x, and newer ones that are to bring their own tags, are\n\
+        registered with --registration-token $(baton runner token); 1.x with a URL that ends in /ci."
 )]
 pub struct Runner {
     #[argh(subcommand)]
@@ -62,8 +62,8 @@ struct Token {
     name = "add",
     example = "{command_name} --description 'big machine' --tags docker,linux --no-untagged",
     note = "\
-        The token is for `gitlab-runner register --token`, or belongs into the `token` of a [[runners]] section of the\n\
-        runner's config.toml. It may serve on several machines, which take turns."
+        The token is for `gitlab-runner register --token`, or belongs into the `token` of a [[runners]] section of\n\
+        the runner's config.toml. It may serve on several machines."
 )]
 struct Add {
     /// what to call it in lists; default: nothing
@@ -128,8 +128,8 @@ struct List {
     name = "show",
     example = "{command_name} 3\n{command_name} 3 --json",
     note = "\
-        Runners from 15.8 on say which manager they are. Of each the last call is kept, of a thousand at most. What the\n\
-        runner itself is said to be is what the manager said that called last."
+        Runners from 15.8 on say which manager they are. The last call of each is kept, of a thousand at most.\n\
+        What stands for the runner itself is what the manager said that called last."
 )]
 struct Show {
     /// the runner's id, as in `baton runner list`

@@ -29,10 +29,13 @@ pub fn note(
     let is_due = known.is_contact_due(&asker.info, step, now);
     let mut info = known.info;
     info.update(asker.info.clone());
+    let registered = runner.info.clone();
     let runner = runner.speaking(info);
     if is_due {
+        // A manager that has said nothing yet is no reason to forget what the runner said when it registered.
+        let of_runner = if runner.info.is_empty() { &registered } else { &runner.info };
         let address = asker.address.map(|address| address.to_string());
-        runners::touch(c, runner.id, &runner.info, address.as_deref(), now)?;
+        runners::touch(c, runner.id, of_runner, address.as_deref(), now)?;
         if let Some(system_id) = &asker.system_id {
             manager = Some(managers::touch(c, runner.id, system_id, &runner.info, address.as_deref(), now)?);
         }

@@ -43,12 +43,24 @@ impl Player {
                 let address =
                     needed("--url")?.trim_start_matches("http://").trim_end_matches("/ci").trim_end_matches('/');
                 let address = address.parse().map_err(|_| format!("gitlab-runner register: no address: {address}"))?;
+                let info = json!({"name": "gitlab-ci-multi-runner", "version": "1.11.5", "platform": "linux"});
+                if let Some(token) = value("--token") {
+                    let body = json!({"token": token, "info": info});
+                    let response = answer(address, Request::post("/api/v4/runners/verify").json(&body));
+                    let response = response.ok_or("gitlab-runner register: no answer")?;
+                    if response.status != 200 {
+                        return Err(format!("gitlab-runner register: {}", response.text()));
+                    }
+                    self.registered.push((address, token.to_owned()));
+                    self.start_new(builds);
+                    return Ok(());
+                }
                 let body = json!({
                     "token": needed("--registration-token")?,
                     "description": value("--name").unwrap_or("laptop"),
                     "tag_list": value("--tag-list").unwrap_or_default(),
                     "run_untagged": value("--tag-list").is_none(),
-                    "info": {"name": "gitlab-ci-multi-runner", "version": "1.11.5", "platform": "linux"},
+                    "info": info,
                 });
                 let request = Request::post("runners/register.json").agent(RUNNER_1_11).json(&body);
                 let response = answer(address, request).ok_or("gitlab-runner register: no answer")?;

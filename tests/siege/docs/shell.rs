@@ -63,13 +63,13 @@ fn is_installed(tool: &str) -> bool {
     std::process::Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-/// Whether this machine has a runner that speaks with Baton, and can do without sources.
+/// Whether this machine has a runner that is registered as the pages show it.
 fn has_runner() -> bool {
     let output = std::process::Command::new("gitlab-runner").arg("--version").output();
     output.is_ok_and(|output| {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut versions = text.lines().filter_map(|line| line.strip_prefix("Version:")?.trim().strip_prefix("1."));
-        versions.any(|minor| minor.split('.').next().and_then(|number| number.parse().ok()) >= Some(7))
+        let mut majors = text.lines().filter_map(|line| line.strip_prefix("Version:")?.trim().split('.').next());
+        majors.any(|major| major.parse::<u32>().is_ok_and(|major| major >= 16))
     })
 }
 
