@@ -1,4 +1,4 @@
--- Baton's data model, version 6. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 7. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -127,6 +127,10 @@ CREATE TABLE builds (
     -- Nothing, as long as what a claim and an end write, so that the row never grows. Else pages were split, and the
     -- forgotten part of one could keep the token of a build that has ended since. NULL: it has grown.
     room           BLOB,
+    -- How often it was made again by itself until now, since somebody queued it.
+    retries        INTEGER NOT NULL DEFAULT 0,
+    -- Whether those that need it go on although it failed.
+    failure_allowed INTEGER NOT NULL DEFAULT 0 CHECK (failure_allowed IN (0, 1)),
     -- The row of runner_managers that has or had it. No reference, since that row may go. NULL: no manager was named.
     manager_id     INTEGER,
     -- The timeout that its runner was told, when the runner has a maximum. NULL: timeout_s.
@@ -138,6 +142,9 @@ CREATE INDEX builds_pending_of_project ON builds (project_id, tag_set_id, id) WH
 CREATE INDEX builds_running ON builds (runner_id) WHERE status = 'running';
 -- Those that wait for others: looked through after a crash.
 CREATE INDEX builds_created ON builds (id) WHERE status = 'created';
+
+-- Those that repeat others: by the others.
+CREATE INDEX builds_repeating ON builds (retry_of) WHERE retry_of IS NOT NULL;
 
 CREATE INDEX builds_canceled_with_token ON builds (finished_at) WHERE status = 'canceled' AND token IS NOT NULL;
 
@@ -196,9 +203,13 @@ CREATE TABLE detached_traces (
 CREATE TRIGGER trace_removed AFTER DELETE ON traces
 BEGIN INSERT INTO detached_traces (number) VALUES (OLD.number); END;
 
--- One uploaded archive per build. The files lie beside the database, in `artifacts/`.
+-- What builds have uploaded: one archive each, and reports. The files lie beside the database, in `artifacts/`.
 CREATE TABLE artifacts (
-    build_id      INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
+    build_id      INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
+    -- 'archive', or the kind of a report, also one that Baton does not know: src/domain/uploads.rs.
+    kind          TEXT NOT NULL,
+    -- How it is packed: 'zip', 'gzip', 'raw', ...
+    format        TEXT NOT NULL,
     -- Name of the file below `artifacts/`; each upload gets a new one.
     path          TEXT NOT NULL UNIQUE,
     -- What the client called it.
@@ -209,9 +220,17 @@ CREATE TABLE artifacts (
     metadata_path TEXT UNIQUE,
     uploaded_at   INTEGER NOT NULL,
     -- NULL: kept until somebody removes them.
-    expire_at     INTEGER
+    expire_at     INTEGER,
+    PRIMARY KEY (build_id, kind)
 ) STRICT;
 CREATE INDEX artifacts_expiring ON artifacts (expire_at) WHERE expire_at IS NOT NULL;
+
+-- The variables of dotenv reports, which builds get that need these ones. They outlive the report itself.
+CREATE TABLE build_dotenv (
+    build_id  INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
+    -- JSON array of [name, value].
+    variables TEXT NOT NULL
+) STRICT;
 
 CREATE TRIGGER build_added_to_queue AFTER INSERT ON builds WHEN NEW.status = 'pending'
 BEGIN UPDATE queue_state SET generation = generation + 1; END;

@@ -315,6 +315,14 @@ pub fn is_ours(name: &str) -> bool {
 }
 
 impl Received {
+    /// Opens the file, to read what was received.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(&self) -> Result<File> {
+        Ok(File::open(self.dir.join(&self.name))?)
+    }
+
     /// Gives the file its final name, durably, and returns that name. Until [`Received::keep`] says that a
     /// row names it, dropping it still removes it.
     ///

@@ -19,6 +19,7 @@
 //! | [`artifacts`] | the bytes of artifacts on disk |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `blocking` | lets a pool of threads know when one of them only waits |
+//! | `gzip` | what runners pack with gzip, unpacked within bounds |
 //! | `sync` | locks that outlive a panic |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
@@ -46,6 +47,7 @@ pub mod coordinator;
 pub mod domain;
 pub mod ephemeral;
 pub mod error;
+mod gzip;
 pub mod http;
 pub mod limits;
 pub mod metrics;

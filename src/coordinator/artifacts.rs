@@ -4,14 +4,18 @@ use super::Coordinator;
 use super::auth::{Purpose, build_for};
 use super::hand_out::claim::{Assigned, assigned};
 use super::life::{is_due, touch};
+use super::reports::read_dotenv;
 use crate::artifacts::{Received, Unreadable, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
+use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::text::duration::parse_keeping;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Shown;
+use crate::domain::uploads::KINDS_MAX;
 use crate::error::{Error, Kind, Result};
-use crate::store::artifacts;
+use crate::store::artifacts::{self, Files, Stored};
 use crate::store::builds::{self, BuildState};
+use crate::store::dotenv;
 use rusqlite::Connection;
 use std::fs::File;
 use std::io::Read;
@@ -19,7 +23,11 @@ use std::time::Duration;
 
 /// What was received of an upload.
 pub struct Upload {
-    /// The archive.
+    /// The archive, or which report.
+    pub kind: ArtifactKind,
+    /// How the client says that it is packed; `None`: as usual.
+    pub format: Option<ArtifactFormat>,
+    /// The file.
     pub file: Received,
     /// What the client calls it, made safe.
     pub filename: String,
@@ -101,28 +109,37 @@ impl Coordinator {
         }
     }
 
-    /// Makes a received upload the build's artifacts, in the place of earlier ones, in one step
-    /// (protocol 1.5).
+    /// Makes a received upload the build's artifacts of its kind, in the place of earlier ones, in one step
+    /// (protocol 1.5). The same bytes once more leave the earlier ones in place: an answer was lost.
     ///
     /// # Errors
-    /// [`Kind::NotFound`], [`Kind::Forbidden`]; [`Kind::Invalid`] for an `expire_in` that is no duration.
-    /// Nothing is left of the upload then, and earlier artifacts stay.
+    /// [`Kind::NotFound`], [`Kind::Forbidden`]; [`Kind::Invalid`] for an `expire_in` that is no duration, a format that is
+    /// not the kind's, a dotenv report that is none, and one kind too many. Nothing is left of the upload then, and
+    /// earlier artifacts stay.
     pub fn put_artifacts(&self, id: BuildId, shown: Shown, mut upload: Upload, now: Timestamp) -> Result<Assigned> {
+        let format = upload.kind.packed(upload.format).map_err(Error::invalid)?;
+        let variables = if upload.kind.is_dotenv() { Some(read_dotenv(&upload.file)?) } else { None };
         let path = upload.file.settle()?;
         let metadata_path = upload.metadata.as_mut().map(Received::settle).transpose()?;
-        let (filename, expire_in) = (upload.filename, upload.expire_in);
-        let (size, sha256, step) = (upload.file.size, upload.file.sha256, self.limits().seen_step());
-        let keep = self.limits().keep_artifacts;
+        let (size, sha256) = (upload.file.size, upload.file.sha256);
+        let file = ArtifactsFile { path, filename: upload.filename, size, sha256, expire_at: None };
+        let mut new = Stored { id, kind: upload.kind, format, file, metadata_path, uploaded_at: now };
+        let (expire_in, step, keep) = (upload.expire_in, self.limits().seen_step(), self.limits().keep_artifacts);
         let (answer, old) = self.store.write(move |c| {
             let build = running_build(c, id, &shown)?;
-            let expire_at = expire_at(c, id, expire_in.as_deref(), keep, now)?;
-            let file = ArtifactsFile { path, filename, size, sha256, expire_at };
-            let old = artifacts::replace(c, id, &file, metadata_path.as_deref(), now)?;
-            builds::note_refused_artifacts(c, id, None)?;
+            new.file.expire_at = expire_at(c, &new, expire_in.as_deref(), keep, now)?;
+            if let Some(variables) = &variables {
+                dotenv::replace(c, id, variables)?;
+            }
+            let old = place(c, &new)?;
+            if new.kind == ArtifactKind::archive() {
+                builds::note_refused_artifacts(c, id, None)?;
+            }
             touch(c, &build, step, now)?;
             let own = builds::token(c, id)?;
             Ok((assigned(c, id, own, now)?, old))
         })?;
+        let Some(old) = old else { return Ok(answer) };
         upload.file.keep();
         if let Some(metadata) = upload.metadata {
             metadata.keep();
@@ -131,7 +148,7 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// A build's artifacts, for whoever may read them (protocol 1.6), whatever the build's state.
+    /// A build's archive, for whoever may read it (protocol 1.6), whatever the build's state.
     ///
     /// # Errors
     /// [`Kind::NotFound`] for an unknown build and for artifacts that are none or expired;
@@ -139,20 +156,24 @@ impl Coordinator {
     pub fn get_artifacts(&self, id: BuildId, shown: &Shown, now: Timestamp) -> Result<Download> {
         let build = self.store.read(|c| build_for(c, id, shown, Purpose::ReadArtifacts))?;
         self.note_life(&build, now)?;
-        self.open_artifacts(id, now, |c| build_for(c, id, shown, Purpose::ReadArtifacts).map(drop))
+        let check = |c: &Connection| build_for(c, id, shown, Purpose::ReadArtifacts).map(drop);
+        self.open_artifacts(id, &ArtifactKind::archive(), now, check)
     }
 
-    /// A build's artifacts, for the operator.
+    /// A build's artifacts of a kind, for the operator.
     ///
     /// # Errors
     /// [`Kind::NotFound`] says whether the build or its artifacts are missing.
-    pub fn operator_artifacts(&self, id: BuildId, now: Timestamp) -> Result<Download> {
-        self.open_artifacts(id, now, |c| builds::state(c, id)?.map(drop).ok_or_else(|| super::builds::no_such(id)))
+    pub fn operator_artifacts(&self, id: BuildId, kind: &ArtifactKind, now: Timestamp) -> Result<Download> {
+        self.open_artifacts(id, kind, now, |c| {
+            builds::state(c, id)?.map(drop).ok_or_else(|| super::builds::no_such(id))
+        })
     }
 
     fn open_artifacts(
         &self,
         id: BuildId,
+        kind: &ArtifactKind,
         now: Timestamp,
         check: impl Fn(&Connection) -> Result<()>,
     ) -> Result<Download> {
@@ -161,9 +182,9 @@ impl Coordinator {
         loop {
             let artifacts = self.store.read(|c| {
                 check(c)?;
-                artifacts::of_build(c, id, now)?
-                    .ok_or_else(|| Error::not_found(format!("build {id} has no artifacts, or they have expired")))
+                artifacts::of_build(c, id, kind, now)?.ok_or_else(|| none_of(kind, id))
             })?;
+            let artifacts = artifacts.file;
             match self.artifacts.file(&artifacts.path) {
                 Ok(file) => return Ok(Download { artifacts, file }),
                 Err(error) if tries == 0 => return Err(error),
@@ -172,7 +193,7 @@ impl Coordinator {
         }
     }
 
-    /// Removes a build's artifacts, whatever its state; there need not be any (protocol 1.7).
+    /// Removes all that a build has uploaded, whatever its state; there need not be any (protocol 1.7).
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`].
@@ -181,11 +202,36 @@ impl Coordinator {
         let files = self.store.write(move |c| {
             let build = build_for(c, id, &shown, Purpose::Change)?;
             touch(c, &build, step, now)?;
-            artifacts::remove(c, id)
+            artifacts::remove_all(c, id)
         })?;
         self.artifacts.remove(&files);
         Ok(())
     }
+}
+
+fn none_of(kind: &ArtifactKind, id: BuildId) -> Error {
+    let of_kind = if *kind == ArtifactKind::archive() { String::new() } else { format!(" of the kind {}", kind.0) };
+    Error::not_found(format!("build {id} has no artifacts{of_kind}, or they have expired"))
+}
+
+/// Puts artifacts in the place of earlier ones, whose files are returned. `None`: the earlier ones are the same and stay.
+fn place(c: &Connection, new: &Stored) -> Result<Option<Files>> {
+    match artifacts::stored_of_build(c, new.id, &new.kind)? {
+        Some(old) if is_same(&old, new) => {
+            artifacts::set_expiry(c, new.id, &new.kind, new.file.expire_at)?;
+            Ok(None)
+        }
+        None if artifacts::count_kinds(c, new.id)? >= KINDS_MAX => {
+            Err(Error::invalid(format!("the build has artifacts of {KINDS_MAX} kinds, which are all that it may have")))
+        }
+        _ => artifacts::replace(c, new).map(Some),
+    }
+}
+
+/// Whether the one says all that the other says.
+fn is_same(old: &Stored, new: &Stored) -> bool {
+    let what = |stored: &Stored| (stored.format, stored.file.size, stored.file.sha256, stored.file.filename.clone());
+    what(old) == what(new) && old.metadata_path.is_none() && new.metadata_path.is_none()
 }
 
 fn running_build(c: &Connection, id: BuildId, shown: &Shown) -> Result<BuildState> {
@@ -193,17 +239,18 @@ fn running_build(c: &Connection, id: BuildId, shown: &Shown) -> Result<BuildStat
     if build.status == Status::Running { Ok(build) } else { Err(Error::new(Kind::Forbidden, "Build is not running!")) }
 }
 
-/// When the artifacts expire: as the upload says, else as the build's options say (runners before 1.3 do not repeat
-/// that), else after `keep`. Who says something empty or zero has said "never" (protocol 6).
+/// When artifacts expire: as the upload says, else as the build's specification says of their kind (runners before 1.3 do
+/// not repeat that), else after `keep`. Who says something empty or zero has said "never" (protocol 6).
 fn expire_at(
     c: &Connection,
-    id: BuildId,
+    new: &Stored,
     given: Option<&str>,
     keep: Option<Duration>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>> {
-    let spec = builds::spec(c, id)?;
-    let own = spec.asked.archive().and_then(|archive| archive.expire_in.as_deref());
+    let spec = builds::spec(c, new.id)?;
+    let asked = spec.asked.artifacts.iter().find(|asked| asked.kind == new.kind);
+    let own = asked.and_then(|asked| asked.expire_in.as_deref());
     let keep = match given.or(own) {
         Some(text) => parse_keeping(text).map_err(|error| Error::invalid(format!("expire_in: {error}")))?,
         None => keep,

@@ -13,6 +13,7 @@ mod life;
 mod look;
 mod projects;
 mod report;
+mod reports;
 mod runners;
 mod upkeep;
 

@@ -186,6 +186,10 @@ pub struct Variable {
     /// Whether the runner replaces `$NAME` in the value by the variable of that name, and `$$` by `$`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expand: bool,
+    /// Whether a variable of this name in the dotenv report of a needed build wins over this one: so do those that are
+    /// written in a `.gitlab-ci.yml`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub yields: bool,
 }
 
 fn yes() -> bool {
@@ -207,12 +211,12 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D
 impl Variable {
     /// A variable that anybody may see.
     pub fn public(key: impl Into<String>, value: impl Into<String>) -> Variable {
-        Variable { key: key.into(), value: value.into(), public: true, file: false, expand: false }
+        Variable { key: key.into(), value: value.into(), public: true, file: false, expand: false, yields: false }
     }
 
     /// A variable whose value is masked in the trace.
     pub fn secret(key: impl Into<String>, value: impl Into<String>) -> Variable {
-        Variable { key: key.into(), value: value.into(), public: false, file: false, expand: false }
+        Variable { key: key.into(), value: value.into(), public: false, file: false, expand: false, yields: false }
     }
 }
 
@@ -429,6 +433,14 @@ pub struct Build {
     pub trace_size: u64,
     /// Its artifacts, unless there are none or they have expired.
     pub artifacts: Option<ArtifactsFile>,
+    /// How its script ended, if its runner said so.
+    pub exit_code: Option<i64>,
+    /// Why it failed in its runner's own word, where that is no reason of ours.
+    pub failure_text: Option<String>,
+    /// Whether those that need it go on although it failed.
+    pub failure_allowed: bool,
+    /// The build that it repeats.
+    pub retry_of: Option<BuildId>,
 }
 
 /// The artifacts of a build.

@@ -1,13 +1,16 @@
 //! Types and pure rules: no HTTP, no SQL, no clock, no files.
 
+pub mod again;
 pub mod asker;
 pub mod base_url;
 pub mod build;
 pub mod by_itself;
+pub mod dotenv;
 pub mod end;
 pub mod file_url;
 pub mod filename;
 pub mod git_names;
+pub mod junit;
 pub mod keywords;
 pub mod masking;
 pub mod options;
@@ -23,4 +26,5 @@ pub mod tags;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod uploads;
 pub mod variables;

@@ -230,6 +230,10 @@ pub enum ArtifactFormat {
     Gzip,
     /// The bytes of one file.
     Raw,
+    /// An archive, compressed as its runner's operator chose.
+    ZipZstd,
+    /// As above.
+    TarZstd,
 }
 
 /// What a runner keeps from one build to the next.
@@ -288,10 +292,10 @@ impl Default for AllowFailure {
 pub struct Retry {
     /// How often, 0 to 2.
     pub max: u32,
-    /// GitLab's words for reasons, `always` among them; empty: always.
+    /// GitLab's words for reasons, `always` among them; empty: always, or, with exit codes, for none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<String>,
-    /// Only if the script ended with one of these; empty: with any.
+    /// Also if the script ended with one of these.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exit_codes: Vec<i64>,
 }

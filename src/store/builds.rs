@@ -1,8 +1,10 @@
 //! Rows of `builds`, `build_specs` and `build_needs`.
 
+mod again;
 mod spec;
 mod whole;
 
+pub use again::{Failed, allow_failure, failed, latest, needs_in_full, repeat, repeated_by, wait_for_another};
 pub use spec::{Spec, insert, is_tag, spec};
 pub use whole::{Filter, by_id, list};
 
@@ -32,9 +34,17 @@ pub struct BuildState {
     pub seen_at: Option<Timestamp>,
     /// When it was erased.
     pub erased_at: Option<Timestamp>,
+    /// Whether those that need it go on although it failed.
+    pub failure_allowed: bool,
 }
 
 impl BuildState {
+    /// The state as those see it that need this build: a failure that is allowed is none.
+    #[must_use]
+    pub fn as_need(&self) -> Status {
+        if self.status == Status::Failed && self.failure_allowed { Status::Success } else { self.status }
+    }
+
     /// Whether it was canceled under its runner, who has maybe not heard of it yet: what it sends is kept.
     #[must_use]
     pub fn has_last_words(&self) -> bool {
@@ -55,7 +65,8 @@ pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 /// The narrow row of this build.
 pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     let mut statement = c.prepare_cached(
-        "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at FROM builds WHERE id = ?1",
+        "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at, failure_allowed
+         FROM builds WHERE id = ?1",
     )?;
     let row = |row: &Row<'_>| {
         Ok(BuildState {
@@ -66,6 +77,7 @@ pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
             token_hash: row.get::<_, Option<[u8; 32]>>(4)?.map(TokenHash),
             seen_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
             erased_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+            failure_allowed: row.get(7)?,
         })
     };
     Ok(statement.query_row([id.0], row).optional()?)
@@ -294,13 +306,6 @@ pub fn note_refused_artifacts(c: &Connection, id: BuildId, at: Option<Timestamp>
 pub fn has_refused_artifacts(c: &Connection, id: BuildId) -> Result<bool> {
     let mut statement = c.prepare_cached("SELECT artifacts_refused_at IS NOT NULL FROM builds WHERE id = ?1")?;
     Ok(statement.query_row([id.0], |row| row.get(0))?)
-}
-
-/// Notes which build this one repeats.
-pub fn set_retry_of(c: &Connection, id: BuildId, of: BuildId) -> Result<()> {
-    c.prepare_cached("UPDATE builds SET retry_of = :of WHERE id = :id")?
-        .execute(named_params! {":of": of.0, ":id": id.0})?;
-    Ok(())
 }
 
 /// Notes that the build's trace and artifacts were erased.

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 const APPLICATION_ID: i32 = 0x4261_746e;
 
 /// The version that this program writes: one more than there are steps.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// Makes the schema in an empty file, or brings an older one up to date.
 ///
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::domain::build::{BuildId, FailureReason, ProjectId, Status};
     use crate::domain::runner::RunnerId;
-    use crate::store::{builds, queue, statistics, traces};
+    use crate::store::{artifacts, builds, queue, statistics, traces};
 
     #[test]
     fn each_step_makes_a_version() {
@@ -296,6 +296,8 @@ mod tests {
         let now = Timestamp(9);
         let first = store.read(|c| builds::by_id(c, BuildId(1), now)).unwrap().unwrap();
         assert_eq!((first.trace_size, first.artifacts.unwrap().size), (3, 7));
+        let stored = store.read(|c| artifacts::all_of_build(c, BuildId(1), now)).unwrap();
+        assert_eq!((stored[0].kind.0.as_str(), stored[0].format.as_str(), stored.len()), ("archive", "zip", 1));
         assert_eq!(store.read(|c| builds::token(c, BuildId(3))).unwrap().reveal(), "token");
         let fourth = store.read(|c| builds::spec(c, BuildId(4))).unwrap();
         assert_eq!(fourth.asked.script, ["make\ntest"]);

@@ -8,6 +8,7 @@
 pub mod artifacts;
 pub mod builds;
 pub mod changes;
+pub mod dotenv;
 pub mod inspect;
 pub mod invariants;
 pub mod managers;

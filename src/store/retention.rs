@@ -51,12 +51,11 @@ pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<
         .query_row(named_params! {":after": after.0, ":rows": rows}, |row| row.get(0))?;
     let Some(last) = last else { return Ok(Slice { past: Vec::new(), last: None }) };
     let mut statement = c.prepare_cached(&format!(
-        "SELECT b.id, coalesce(t.size, 0), coalesce(a.size, 0),
+        "SELECT b.id, coalesce(t.size, 0), (SELECT coalesce(sum(size), 0) FROM artifacts WHERE build_id = b.id),
              octet_length(s.spec) + octet_length(s.variables)
          FROM builds b
          JOIN build_specs s ON s.build_id = b.id
          LEFT JOIN traces t ON t.build_id = b.id
-         LEFT JOIN artifacts a ON a.build_id = b.id
          WHERE b.id > :after AND b.id <= :last AND {IS_PAST} AND (:project IS NULL OR b.project_id = :project)
          ORDER BY b.id"
     ))?;
@@ -76,7 +75,7 @@ pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<
     Ok(Slice { past: rows.collect::<rusqlite::Result<_>>()?, last: Some(BuildId(last)) })
 }
 
-/// Removes a build with its log and the row of its artifacts, and returns their files. `None`: it is not past
+/// Removes a build with its log and the rows of its artifacts, and returns their files. `None`: it is not past
 /// keeping, any more or at all. Builds that have ended and needed it stay, and forget that they did.
 pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> {
     let is_past = c
@@ -87,7 +86,7 @@ pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> 
     if !is_past {
         return Ok(None);
     }
-    let files = artifacts::remove(c, id)?;
+    let files = artifacts::remove_all(c, id)?;
     c.prepare_cached("DELETE FROM build_needs WHERE needs_id = ?1")?.execute([id.0])?;
     c.prepare_cached("DELETE FROM builds WHERE id = ?1")?.execute([id.0])?;
     Ok(Some(files))

@@ -201,7 +201,7 @@ mod tests {
             };
             store.write(append).unwrap();
         };
-        let upload = move |size: u64, path: &'static str| {
+        let upload = move |kind: &str, size: u64, path: &'static str| {
             let file = crate::domain::build::ArtifactsFile {
                 path: path.to_owned(),
                 filename: "a.zip".to_owned(),
@@ -209,17 +209,26 @@ mod tests {
                 sha256: [0; 32],
                 expire_at: None,
             };
-            move |c: &Connection| crate::store::artifacts::replace(c, two, &file, None, Timestamp(1)).map(drop)
+            let stored = crate::store::artifacts::Stored {
+                id: two,
+                kind: crate::domain::spec::ArtifactKind(kind.to_owned()),
+                format: crate::domain::spec::ArtifactFormat::default(),
+                file,
+                metadata_path: None,
+                uploaded_at: Timestamp(1),
+            };
+            move |c: &Connection| crate::store::artifacts::replace(c, &stored).map(drop)
         };
         store.write(|c| [1, 2].into_iter().try_for_each(|_| add(c, &[], Status::Pending, 1).map(drop))).unwrap();
         append(one, b"hello");
         append(one, b", world");
         append(two, b"!");
-        store.write(upload(10, "a")).unwrap();
-        store.write(upload(7, "b")).unwrap();
-        assert_eq!(bytes(), (13, 7));
+        store.write(upload("archive", 10, "a")).unwrap();
+        store.write(upload("archive", 7, "b")).unwrap();
+        store.write(upload("junit", 2, "c")).unwrap();
+        assert_eq!(bytes(), (13, 9));
         store.write(move |c| traces::replace(c, one, b"bye", b"")).unwrap();
-        assert_eq!(bytes(), (4, 7));
+        assert_eq!(bytes(), (4, 9));
         store.write(|c| Ok(c.execute("DELETE FROM builds WHERE id = 2", [])?)).unwrap();
         assert_eq!(bytes(), (3, 0));
         assert_eq!(store.read(invariants::examine).unwrap(), []);

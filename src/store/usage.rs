@@ -48,10 +48,10 @@ pub struct Page {
 /// The next builds after `after`.
 pub fn page(c: &Connection, after: BuildId) -> Result<Page> {
     let mut statement = c.prepare_cached(
-        "SELECT b.project_id, count(*), coalesce(sum(t.size), 0), coalesce(sum(a.size), 0), max(b.id)
+        "SELECT b.project_id, count(*), coalesce(sum(t.size), 0),
+             coalesce(sum((SELECT sum(size) FROM artifacts WHERE build_id = b.id)), 0), max(b.id)
          FROM (SELECT id, project_id FROM builds WHERE id > :after ORDER BY id LIMIT :rows) b
          LEFT JOIN traces t ON t.build_id = b.id
-         LEFT JOIN artifacts a ON a.build_id = b.id
          GROUP BY b.project_id",
     )?;
     let mut rows = statement.query(named_params! {":after": after.0, ":rows": PAGE_ROWS})?;

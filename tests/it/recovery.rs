@@ -4,6 +4,7 @@
 use crate::harness::*;
 use baton::coordinator::{Claim, Coordinator, Swept};
 use baton::domain::build::{BuildId, FailureReason, NewBuild, Status};
+use baton::domain::spec::ArtifactKind;
 use baton::domain::time::Timestamp;
 use baton::domain::token::{Shown, Token};
 use baton::limits::Limits;
@@ -269,7 +270,7 @@ fn expired_artifacts_are_hidden_at_once_and_removed_by_the_sweep() {
     let shown = Shown { token: Token::received(&build.token), ..Shown::default() };
     let get = |now| baton.operator().get_artifacts(build.id, &shown, now).is_ok();
     assert!(get(Timestamp(expire_at.0 - 1)) && !get(expire_at));
-    assert!(baton.operator().operator_artifacts(build.id, expire_at).is_err());
+    assert!(baton.operator().operator_artifacts(build.id, &ArtifactKind::archive(), expire_at).is_err());
     assert!(baton.operator().show_build(build.id, expire_at).unwrap().build.artifacts.is_none());
 
     assert_eq!(baton.operator().sweep(Timestamp(expire_at.0 - 1)).unwrap(), Swept::default());

@@ -4,10 +4,12 @@ use crate::harness::*;
 use baton::coordinator::check;
 use baton::coordinator::{Coordinator, Queued, Removal, Taken};
 use baton::domain::build::{ArtifactsFile, BuildId, NewBuild, Status};
+use baton::domain::spec::{ArtifactFormat, ArtifactKind};
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
 use baton::server::{Config, Server};
-use baton::store::{artifacts, traces};
+use baton::store::artifacts::{self, Stored};
+use baton::store::traces;
 use rusqlite::{Transaction, TransactionBehavior};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -73,7 +75,9 @@ fn end_all_with_output(data: &Path, log_bytes: usize) {
             expire_at: None,
         };
         std::fs::write(data.join("artifacts").join(&file.path), CONTENT).unwrap();
-        artifacts::replace(&all, BuildId(id), &file, None, at).unwrap();
+        let (kind, format) = (ArtifactKind::archive(), ArtifactFormat::Zip);
+        let stored = Stored { id: BuildId(id), kind, format, file, metadata_path: None, uploaded_at: at };
+        artifacts::replace(&all, &stored).unwrap();
         let trace = traces::of_build(&all, BuildId(id)).unwrap();
         traces::write(&all, BuildId(id), &trace, 0, &vec![b'x'; log_bytes], b"").unwrap();
         traces::finish(&all, BuildId(id)).unwrap();

@@ -7,6 +7,7 @@ use crate::api::shared::upload::{self, UploadWords};
 use crate::api::shared::{download, to_runner};
 use crate::coordinator::Upload;
 use crate::domain::build::BuildId;
+use crate::domain::spec::ArtifactKind;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::http::params::{Field, text};
@@ -41,6 +42,8 @@ pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timesta
 pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let sent = upload::receive(api, request, id, &UPLOAD, now)?;
     let upload = Upload {
+        kind: ArtifactKind::archive(),
+        format: None,
         expire_in: sent.params.text("expire_in").map(ToOwned::to_owned),
         file: sent.file,
         filename: sent.filename,

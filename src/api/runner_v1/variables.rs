@@ -44,7 +44,7 @@ const NAMES: [(&str, Fact); 31] = [
 #[must_use]
 pub fn of(assigned: &Assigned) -> Vec<Variable> {
     let mut all = assigned.facts(None).variables(&NAMES);
-    all.extend(assigned.spec.variables.iter().cloned());
+    all.extend(assigned.given_variables());
     all
 }
 

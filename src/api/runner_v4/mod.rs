@@ -17,7 +17,6 @@ mod trace;
 mod variables;
 
 use super::shared::token::{Keys, TOKEN};
-use super::shared::upload;
 use super::{Api, Handler, Protocol, on, shared};
 use crate::domain::build::{BuildId, Status};
 use crate::domain::token::{Shown, Takes};
@@ -49,7 +48,7 @@ const ENDPOINTS: [Endpoint<Handler>; 13] = [
         Ok(artifacts::download(api, request, build(places)?, now)?.into())
     }),
     on(Method::Post, "jobs/:id/artifacts", |api, request, places, now| {
-        upload::answer(artifacts::upload(api, request, build(places)?, now))
+        artifacts::answer_upload(artifacts::upload(api, request, build(places)?, now))
     }),
     on(Method::Post, "jobs/:id/artifacts/authorize", |api, request, places, now| {
         Ok(artifacts::authorize(api, request, build(places)?, now)?.into())

@@ -79,7 +79,7 @@ pub fn of(assigned: &Assigned, info: &RunnerInfo, server: Option<&BaseUrl>) -> V
     if !info.has(Feature::UploadMultipleArtifacts) {
         all.extend(facts.variables(&OLD_NAMES));
     }
-    all.extend(assigned.spec.variables.iter().cloned());
+    all.extend(assigned.given_variables());
     all
 }
 

@@ -11,6 +11,7 @@ use crate::coordinator::{Coordinator, Patched, Queued, Report, Updated, Upload};
 use crate::domain::asker::Asker;
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
+use crate::domain::spec::ArtifactKind;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Takes, Token};
 use crate::error::{Error, Result};
@@ -109,7 +110,14 @@ fn receive(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) ->
         return Err(Error::invalid("artifact_type must be archive"));
     }
     let expire_in = sent.params.text("expire_in").map(ToOwned::to_owned);
-    let upload = Upload { file: sent.file, filename: sent.filename, metadata: sent.metadata, expire_in };
+    let upload = Upload {
+        kind: ArtifactKind::archive(),
+        format: None,
+        file: sent.file,
+        filename: sent.filename,
+        metadata: sent.metadata,
+        expire_in,
+    };
     api.coordinator.put_artifacts(id, sent.shown, upload, now)?;
     Ok(Response::empty(201))
 }
@@ -217,7 +225,8 @@ fn fields_behind_the_file_say_what_becomes_of_it() {
     assert_eq!([upload(("BUILD-TOKEN", &token), "archive"), upload(own, "other")], [403, 400]);
     assert_eq!(files(), 0, "what is not kept goes");
     assert_eq!((upload(own, "archive"), files()), (201, 1));
-    let build = served.api.coordinator.operator_artifacts(BuildId(1), Timestamp::now()).unwrap();
+    let build =
+        served.api.coordinator.operator_artifacts(BuildId(1), &ArtifactKind::archive(), Timestamp::now()).unwrap();
     assert!(build.artifacts.expire_at.is_some(), "the field that came last counts");
     let get = |method, headers: &[(&str, &str)]| served.send(method, "/other/jobs/1/artifacts", headers, b"");
     let part = get(Method::Get, &[own, ("Range", "bytes=3-5")]);

@@ -1,4 +1,4 @@
-//! `baton build artifacts`: a copy of the archive, checked on its way.
+//! `baton build artifacts`: a copy of the archive or of a report, checked on its way.
 
 use crate::cli::show::print;
 use crate::cli::show::progress::Progress;
@@ -7,6 +7,7 @@ use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::BuildId;
 use crate::domain::by_itself::read_by_itself;
 use crate::domain::filename::artifacts_filename;
+use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{hex, random};
@@ -24,17 +25,25 @@ const PIECE_BYTES: usize = 256 << 10;
 #[argh(
     subcommand,
     name = "artifacts",
-    example = "{command_name} 7\n{command_name} 7 --output latest.zip\n{command_name} 7 --output - | bsdtar -t -f -"
+    example = "{command_name} 7\n{command_name} 7 --kind junit --output - | gzip -d\n{command_name} 7 --output latest.zip\n{command_name} 7 --output - | bsdtar -t -f -"
 )]
 pub struct Artifacts {
     /// the build's id
     #[argh(positional, from_str_fn(build_id))]
     id: BuildId,
 
+    /// which of them, as `build show` names them: junit, dotenv, ...; default: archive
+    #[argh(option, arg_name = "KIND", from_str_fn(kind), default = "ArtifactKind::archive()")]
+    kind: ArtifactKind,
+
     /// where to, also over an existing file; - is standard output; default: their own name in the current directory,
     /// which must not exist yet
     #[argh(option, arg_name = "FILE")]
     output: Option<String>,
+}
+
+fn kind(text: &str) -> Result<ArtifactKind, String> {
+    ArtifactKind::parse(text)
 }
 
 /// Where the bytes go.
@@ -48,8 +57,8 @@ enum Target {
 impl Artifacts {
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
-        let download = coordinator.operator_artifacts(self.id, Timestamp::now())?;
-        match target(self.output.as_deref(), &download.artifacts.filename)? {
+        let download = coordinator.operator_artifacts(self.id, &self.kind, Timestamp::now())?;
+        match target(self.output.as_deref(), &download.artifacts.filename, &self.kind)? {
             Target::Stdout => copy(download, &mut io::stdout().lock(), Stop::output),
             Target::Special(path) => {
                 let mut file = OpenOptions::new().write(true).open(&path).map_err(|error| failed(&path, &error))?;
@@ -65,11 +74,11 @@ impl Artifacts {
     }
 }
 
-fn target(output: Option<&str>, filename: &str) -> Done<Target> {
+fn target(output: Option<&str>, filename: &str, kind: &ArtifactKind) -> Done<Target> {
     let path = match output {
         Some("-") => return Ok(Target::Stdout),
         Some(path) => PathBuf::from(path),
-        None => PathBuf::from(own_name(filename)),
+        None => PathBuf::from(own_name(filename, kind)),
     };
     match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::File(path)),
@@ -91,12 +100,16 @@ fn target(output: Option<&str>, filename: &str) -> Done<Target> {
 
 /// The name that the artifacts have by themselves. The build chose it: none that is hidden or that git reads, since a
 /// program could run what is in it.
-fn own_name(filename: &str) -> String {
+fn own_name(filename: &str, kind: &ArtifactKind) -> String {
     let name = artifacts_filename(Some(filename));
-    if name.starts_with('.') || read_by_itself(Path::new(&name)).is_some() {
+    if !name.starts_with('.') && read_by_itself(Path::new(&name)).is_none() {
+        return name;
+    }
+    if *kind == ArtifactKind::archive() {
         return artifacts_filename(None);
     }
-    name
+    let is_packed = kind.format() == Some(ArtifactFormat::Gzip);
+    format!("{}-report{}", kind.0, if is_packed { ".gz" } else { "" })
 }
 
 /// Writes to a temporary name beside `path`, and renames when all is well. The temporary name is not made of the other
@@ -166,9 +179,10 @@ mod tests {
     #[test]
     fn no_name_that_a_build_chose_is_one_that_programs_read() {
         for name in [".envrc", ".bashrc", ".git", "git~1", ".gitattributes"] {
-            assert_eq!(own_name(name), "artifacts.zip", "{name}");
+            assert_eq!(own_name(name, &ArtifactKind::archive()), "artifacts.zip", "{name}");
         }
-        assert_eq!(own_name("größe.zip"), "größe.zip");
+        assert_eq!(own_name("größe.zip", &ArtifactKind::archive()), "größe.zip");
+        assert_eq!(own_name(".env.gz", &ArtifactKind("dotenv".to_owned())), "dotenv-report.gz");
     }
     use crate::domain::build::ArtifactsFile;
 
@@ -228,15 +242,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.zip");
         let text = path.to_str().unwrap();
-        assert!(matches!(target(Some(text), "x"), Ok(Target::File(_))));
+        let to = |output, filename| target(output, filename, &ArtifactKind::archive());
+        assert!(matches!(to(Some(text), "x"), Ok(Target::File(_))));
         fs::write(&path, "old").unwrap();
-        assert!(matches!(target(Some(text), "x"), Ok(Target::File(_))));
-        assert!(matches!(target(None, "Cargo.toml"), Err(Stop::Failed(_))));
-        assert!(matches!(target(Some("-"), "x"), Ok(Target::Stdout)));
-        assert!(matches!(target(Some("/dev/null"), "x"), Ok(Target::Special(_))));
-        assert!(matches!(target(dir.path().to_str(), "x"), Err(Stop::Failed(_))));
-        assert!(
-            matches!(target(None, "../../no-such.zip"), Ok(Target::File(path)) if path == Path::new("no-such.zip"))
-        );
+        assert!(matches!(to(Some(text), "x"), Ok(Target::File(_))));
+        assert!(matches!(to(None, "Cargo.toml"), Err(Stop::Failed(_))));
+        assert!(matches!(to(Some("-"), "x"), Ok(Target::Stdout)));
+        assert!(matches!(to(Some("/dev/null"), "x"), Ok(Target::Special(_))));
+        assert!(matches!(to(dir.path().to_str(), "x"), Err(Stop::Failed(_))));
+        assert!(matches!(to(None, "../../no-such.zip"), Ok(Target::File(path)) if path == Path::new("no-such.zip")));
     }
 }

@@ -408,7 +408,7 @@ fn variable(item: Value) -> Result<Variable, String> {
     let file = fields.flag("file")?.unwrap_or(false);
     let expand = fields.flag("expand")?.unwrap_or(false);
     match fields.0.keys().next() {
-        None => Ok(Variable { key, value, public, file, expand }),
+        None => Ok(Variable { key, value, public, file, expand, yields: false }),
         Some(other) => Err(unknown(other, &["key", "value", "public", "file", "expand"])),
     }
 }

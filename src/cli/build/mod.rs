@@ -85,7 +85,8 @@ struct Show {
 
     /// print JSON: id, project, name, stage, ref, sha, status, failure_reason, pending_reason, tags, needs,
     /// created_at, started_at, finished_at, runner (id, description), trace_size, artifacts_file (filename, size,
-    /// sha256, expire_at)
+    /// sha256, expire_at), artifacts (a list: kind, format and the same), exit_code, failure_text, failure_allowed,
+    /// retry_of, retried_as, and junit (tests, failures, errors, skipped, failed, is_whole) if there is such a report
     #[argh(switch)]
     json: bool,
 }
@@ -165,8 +166,13 @@ impl List {
 
 impl Show {
     fn run(self, coordinator: &Coordinator) -> Done {
-        let report = coordinator.show_build(self.id, Timestamp::now())?;
-        if self.json { print::json(&print::BuildDocument::new(&report)) } else { print::build(&report) }
+        let now = Timestamp::now();
+        let (report, junit) = (coordinator.show_build(self.id, now)?, coordinator.junit_summary(self.id, now)?);
+        if self.json {
+            print::json(&print::BuildDocument::new(&report).with_tests(junit))
+        } else {
+            print::build(&report, junit.as_ref())
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::words::secrets::warn_of_short;
 use super::{Done, Stop, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
-use crate::domain::spec::BuildSpec;
+use crate::domain::spec::{ArtifactKind, BuildSpec};
 use crate::domain::stand::pattern_from_top;
 use crate::domain::tags::Tags;
 use crate::domain::text::size::format_size;
@@ -203,15 +203,16 @@ fn follow(coordinator: &Coordinator, id: BuildId, plain: bool) -> Done<Option<St
 /// Unpacks the build's artifacts, if it has any, into `dir`.
 fn bring(coordinator: &Coordinator, id: BuildId, dir: &Path, below: &Path, stop: &AtomicBool) -> Done {
     let status = coordinator.show_build(id, Timestamp::now())?.build.status;
-    let Download { artifacts, mut file } = match coordinator.operator_artifacts(id, Timestamp::now()) {
-        Err(error) if error.kind == Kind::NotFound => {
-            if status == Status::Success {
-                print::note(&format!("build {id} has no artifacts, nothing goes to {}", dir.display()));
+    let Download { artifacts, mut file } =
+        match coordinator.operator_artifacts(id, &ArtifactKind::archive(), Timestamp::now()) {
+            Err(error) if error.kind == Kind::NotFound => {
+                if status == Status::Success {
+                    print::note(&format!("build {id} has no artifacts, nothing goes to {}", dir.display()));
+                }
+                return Ok(());
             }
-            return Ok(());
-        }
-        download => download?,
-    };
+            download => download?,
+        };
     let copy = file.try_clone().map_err(Error::from)?;
     artifacts::copy(Download { artifacts, file: copy }, &mut io::sink(), Stop::output)?;
     file.rewind().map_err(Error::from)?;

@@ -3,12 +3,15 @@
 use super::logger;
 use crate::cli::{Done, Stop};
 use crate::coordinator::BuildReport;
-use crate::domain::build::{Build, BuildId, FailureReason, Status};
+use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, Status};
+use crate::domain::junit::Summary;
+use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::tags::Tags;
 use crate::domain::text::duration::format_duration;
 use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
+use crate::store::artifacts::Stored;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use unicode_width::UnicodeWidthStr;
@@ -131,6 +134,15 @@ pub struct BuildDocument<'a> {
     runner: Option<RunnerOfBuild<'a>>,
     trace_size: u64,
     artifacts_file: Option<ArtifactsDocument<'a>>,
+    artifacts: Vec<KindDocument<'a>>,
+    exit_code: Option<i64>,
+    failure_text: Option<&'a str>,
+    failure_allowed: bool,
+    retry_of: Option<BuildId>,
+    retried_as: Option<BuildId>,
+    /// Only where somebody looks at this build alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    junit: Option<Summary>,
 }
 
 /// The runner that has or had a build, in JSON.
@@ -155,10 +167,40 @@ struct ArtifactsDocument<'a> {
     expire_at: Option<String>,
 }
 
+impl<'a> ArtifactsDocument<'a> {
+    fn new(file: &'a ArtifactsFile) -> ArtifactsDocument<'a> {
+        ArtifactsDocument {
+            filename: &file.filename,
+            size: file.size,
+            sha256: hex(&file.sha256),
+            expire_at: file.expire_at.map(|time| time.to_string()),
+        }
+    }
+}
+
+/// The archive or a report, in JSON.
+#[derive(Serialize)]
+struct KindDocument<'a> {
+    kind: &'a ArtifactKind,
+    format: ArtifactFormat,
+    #[serde(flatten)]
+    file: ArtifactsDocument<'a>,
+}
+
 impl<'a> BuildDocument<'a> {
+    /// The same, with what its JUnit report says, if it has one.
+    pub fn with_tests(self, junit: Option<Summary>) -> BuildDocument<'a> {
+        BuildDocument { junit, ..self }
+    }
+
     /// The document of a build.
     pub fn new(report: &'a BuildReport) -> BuildDocument<'a> {
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let kind = |stored: &'a Stored| KindDocument {
+            kind: &stored.kind,
+            format: stored.format,
+            file: ArtifactsDocument::new(&stored.file),
+        };
         let build = &report.build;
         BuildDocument {
             id: build.id,
@@ -177,12 +219,14 @@ impl<'a> BuildDocument<'a> {
             finished_at: time(build.finished_at),
             runner: RunnerOfBuild::new(build),
             trace_size: build.trace_size,
-            artifacts_file: build.artifacts.as_ref().map(|file| ArtifactsDocument {
-                filename: &file.filename,
-                size: file.size,
-                sha256: hex(&file.sha256),
-                expire_at: time(file.expire_at),
-            }),
+            artifacts_file: build.artifacts.as_ref().map(ArtifactsDocument::new),
+            artifacts: report.artifacts.iter().map(kind).collect(),
+            exit_code: build.exit_code,
+            failure_text: build.failure_text.as_deref(),
+            failure_allowed: build.failure_allowed,
+            retry_of: build.retry_of,
+            retried_as: report.repeated_by,
+            junit: None,
         }
     }
 }
@@ -223,13 +267,9 @@ pub fn builds_text(list: &[BuildReport]) -> String {
 }
 
 /// One build, a line for each thing that is known of it.
-pub fn build(report: &BuildReport) -> Done {
+pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>) -> Done {
     let build = &report.build;
     let needs: Vec<String> = build.needs.iter().map(ToString::to_string).collect();
-    let artifacts = build.artifacts.as_ref().map(|file| {
-        let expiry = file.expire_at.map_or_else(String::new, |at| format!(", until {}", short_time(Some(at))));
-        format!("{}, {}{expiry}, sha256 {}", file.filename, format_size(file.size), hex(&file.sha256))
-    });
     let time = |time: Option<Timestamp>| time.map(|time| short_time(Some(time)));
     let lines = [
         ("build", Some(build.id.to_string())),
@@ -239,7 +279,9 @@ pub fn build(report: &BuildReport) -> Done {
         ("ref", Some(build.ref_.clone())),
         ("sha", build.sha.clone()),
         ("status", Some(build.status.to_string())),
-        ("failure", build.failure_reason.map(|reason| reason.as_str().to_owned())),
+        ("failure", build.failure_reason.map(|reason| failure(build, reason))),
+        ("repeats", build.retry_of.map(|id| format!("build {id}"))),
+        ("repeated", report.repeated_by.map(|id| format!("as build {id}"))),
         ("pending", report.pending_reason.clone()),
         ("tags", Some(build.tags.join(", "))),
         ("needs", Some(needs.join(", "))),
@@ -251,13 +293,45 @@ pub fn build(report: &BuildReport) -> Done {
         ("erased", time(build.erased_at)),
         ("runner", build.runner.as_ref().map(|(id, description)| format!("{id} {description}"))),
         ("log", Some(format_size(build.trace_size))),
-        ("artifacts", artifacts),
     ];
+    let artifacts = report.artifacts.iter().map(|stored| (artifacts_label(&stored.kind), Some(artifacts_line(stored))));
+    let tests = junit.into_iter().flat_map(test_lines);
     let rows: Vec<[String; 2]> = lines
         .into_iter()
+        .chain(artifacts)
+        .chain(tests)
         .filter_map(|(name, value)| Some([name.to_owned(), value.filter(|value| !value.is_empty())?]))
         .collect();
     out(&aligned(&rows))
+}
+
+fn failure(build: &Build, reason: FailureReason) -> String {
+    let text = build.failure_text.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
+    let code = build.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+    let allowed = if build.failure_allowed { ", which is allowed" } else { "" };
+    format!("{}{text}{code}{allowed}", reason.as_str())
+}
+
+/// The archive has a word of its own, as ever.
+fn artifacts_label(kind: &ArtifactKind) -> &str {
+    if *kind == ArtifactKind::archive() { "artifacts" } else { &kind.0 }
+}
+
+fn artifacts_line(stored: &Stored) -> String {
+    let file = &stored.file;
+    let expiry = file.expire_at.map_or_else(String::new, |at| format!(", until {}", short_time(Some(at))));
+    format!("{}, {}{expiry}, sha256 {}", file.filename, format_size(file.size), hex(&file.sha256))
+}
+
+/// What a JUnit report says.
+fn test_lines(summary: &Summary) -> Vec<(&str, Option<String>)> {
+    let Summary { tests, failures, errors, skipped, .. } = summary;
+    let more = (failures + errors).saturating_sub(summary.failed.len() as u64);
+    let more = (more > 0).then(|| ("", Some(format!("and {more} more"))));
+    let rest = if summary.is_whole { "" } else { "; the report cannot be read to its end" };
+    let counts = format!("{tests}, of which {failures} failed, {errors} broke, {skipped} were skipped{rest}");
+    let failed = summary.failed.iter().map(|name| ("failed", Some(name.clone())));
+    std::iter::once(("tests", Some(counts))).chain(failed).chain(more).collect()
 }
 
 /// Whether the last sign of life of the build's runner is of use: while nobody knows whether it lives, and if it did not.
@@ -275,7 +349,7 @@ fn run_time(build: &Build) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::build::{ArtifactsFile, ProjectId};
+    use crate::domain::build::ProjectId;
 
     fn report() -> BuildReport {
         BuildReport {
@@ -299,8 +373,14 @@ mod tests {
                 runner: None,
                 trace_size: 0,
                 artifacts: None,
+                exit_code: None,
+                failure_text: None,
+                failure_allowed: false,
+                retry_of: None,
             },
             pending_reason: Some("no runner".into()),
+            artifacts: vec![],
+            repeated_by: None,
         }
     }
 
@@ -311,7 +391,8 @@ mod tests {
             "{\"id\":7,\"project\":\"demo\",\"name\":\"test\",\"stage\":\"test\",\"ref\":\"master\",\"sha\":null,\
              \"status\":\"pending\",\"failure_reason\":null,\"pending_reason\":\"no runner\",\"tags\":[\"a\",\"b\"],\
              \"needs\":[3],\"created_at\":\"2001-09-09T01:46:40.123Z\",\"started_at\":null,\"finished_at\":null,\
-             \"runner\":null,\"trace_size\":0,\"artifacts_file\":null}\n"
+             \"runner\":null,\"trace_size\":0,\"artifacts_file\":null,\"artifacts\":[],\"exit_code\":null,\"failure_text\":null,\
+             \"failure_allowed\":false,\"retry_of\":null,\"retried_as\":null}\n"
         );
         let mut ended = report();
         ended.build.status = Status::Failed;

@@ -121,7 +121,7 @@ fn decide_after(c: &Connection, mut ended: Vec<Ended>, now: Timestamp) -> Result
 fn verdict(c: &Connection, id: BuildId) -> Result<Option<Status>> {
     let mut needs = Vec::new();
     for needed in builds::needs(c, id)? {
-        needs.extend(builds::state(c, needed)?.map(|build| build.status));
+        needs.extend(builds::state(c, needed)?.map(|build| build.as_need()));
     }
     Ok(after_needs(needs))
 }

@@ -11,8 +11,9 @@ use super::upkeep::serving::is_served;
 use crate::domain::build::{Build, BuildId, NewBuild, Status, after_needs};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
-use crate::store::builds::{self, Filter};
-use crate::store::{artifacts, traces};
+use crate::store::artifacts::{self, Stored};
+use crate::store::builds::{self, BuildState, Filter};
+use crate::store::traces;
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -22,6 +23,21 @@ pub struct BuildReport {
     pub build: Build,
     /// Only for builds that wait.
     pub pending_reason: Option<String>,
+    /// What it has uploaded that has not expired.
+    pub artifacts: Vec<Stored>,
+    /// The newest of the builds that repeat it.
+    pub repeated_by: Option<BuildId>,
+}
+
+impl BuildReport {
+    pub(super) fn of(c: &Connection, build: Build, reasons: &mut Reasons, now: Timestamp) -> Result<BuildReport> {
+        Ok(BuildReport {
+            pending_reason: reasons.of_build(c, &build)?,
+            artifacts: artifacts::all_of_build(c, build.id, now)?,
+            repeated_by: builds::repeated_by(c, build.id)?,
+            build,
+        })
+    }
 }
 
 /// One build of several that are queued together: `needs` may name others of them.
@@ -54,12 +70,13 @@ impl Coordinator {
             let mut ids = Vec::with_capacity(queued.len());
             let mut by_name = HashMap::new();
             for (index, mut item) in queued.into_iter().enumerate() {
-                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, &item.new, now));
+                let name = item.new.name.clone();
+                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, item.new, now));
                 let id = added.map_err(|error| {
                     let place = if several { format!("build {} of the list: ", index + 1) } else { String::new() };
                     Error::new(error.kind, format!("{place}{}", error.message))
                 })?;
-                by_name.insert(item.new.name, id);
+                by_name.insert(name, id);
                 ids.push(id);
             }
             Ok(ids)
@@ -74,8 +91,7 @@ impl Coordinator {
         let mut reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
             let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such(id))?;
-            let pending_reason = reasons.of_build(c, &build)?;
-            Ok(BuildReport { build, pending_reason })
+            BuildReport::of(c, build, &mut reasons, now)
         })
     }
 
@@ -90,10 +106,11 @@ impl Coordinator {
         limit: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<BuildReport>> {
-        let reasons = Reasons::of(is_served(&self.data)?, now);
+        let mut reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
             let project = project.map(|name| super::projects::named(c, name)).transpose()?.map(|project| project.id);
-            with_reasons(c, builds::list(c, &Filter { project, status, limit }, now)?, reasons)
+            let list = builds::list(c, &Filter { project, status, limit }, now)?;
+            list.into_iter().map(|build| BuildReport::of(c, build, &mut reasons, now)).collect()
         })
     }
 
@@ -117,7 +134,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Queues a finished build once more, as a new one. Returns the new id.
+    /// Queues a finished build once more, as a new one. Of the builds that it needs, those that ended badly and
+    /// were repeated since are replaced by the newest that repeats them. Returns the new id.
     ///
     /// # Errors
     /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has not ended.
@@ -128,26 +146,16 @@ impl Coordinator {
                 let hint = format!("build {id} is {}; `baton build cancel {id}` ends it", build.status);
                 return Err(Error::new(Kind::Conflict, hint));
             }
-            let spec = builds::spec(c, id)?;
-            let again = NewBuild {
-                project: build.project,
-                name: build.name,
-                stage: build.stage,
-                ref_: build.ref_,
-                sha: build.sha,
-                before_sha: spec.before_sha,
-                is_tag: spec.is_tag,
-                repo_url: spec.repo_url,
-                spec: spec.asked,
-                allow_git_fetch: spec.allow_git_fetch,
-                variables: spec.variables,
-                tags: build.tags,
-                needs: build.needs,
-                timeout_s: Some(spec.timeout_s),
-            };
-            let new_id = add_build(c, &again, now)?;
-            builds::set_retry_of(c, new_id, id)?;
-            Ok(new_id)
+            // What is damaged is said here, not to a runner.
+            builds::spec(c, id)?;
+            let (mut needs, mut states) = (Vec::new(), Vec::new());
+            for (needed, artifacts) in builds::needs_in_full(c, id)? {
+                if let Some(counting) = counting(c, needed)? {
+                    states.push(counting.as_need());
+                    needs.push((counting.id, artifacts));
+                }
+            }
+            builds::repeat(c, id, &needs, after_needs(states).unwrap_or(Status::Created), 0, now)
         })
     }
 
@@ -164,7 +172,7 @@ impl Coordinator {
             }
             traces::remove(c, id)?;
             builds::set_erased(c, id, now)?;
-            artifacts::remove(c, id)
+            artifacts::remove_all(c, id)
         })?;
         self.artifacts.remove(&files);
         Ok(())
@@ -181,22 +189,27 @@ fn resolve_names(item: &mut Queued, by_name: &HashMap<String, BuildId>) -> Resul
     Ok(())
 }
 
-fn add_build(c: &Connection, new: &NewBuild, now: Timestamp) -> Result<BuildId> {
+/// The build that counts for those who need this one: itself, or, if it ended badly and was repeated, the newest that
+/// repeats it. `None`: there is no such build.
+fn counting(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
+    let build = builds::state(c, id)?;
+    let ended_badly = |build: &BuildState| build.status.is_finished() && build.as_need() != Status::Success;
+    if build.as_ref().is_some_and(ended_badly) { builds::state(c, builds::latest(c, id)?) } else { Ok(build) }
+}
+
+fn add_build(c: &Connection, mut new: NewBuild, now: Timestamp) -> Result<BuildId> {
     new.check().map_err(Error::invalid)?;
     let project = super::projects::named(c, &new.project)?;
     let mut needs = Vec::with_capacity(new.needs.len());
-    for id in &new.needs {
-        let needed = builds::state(c, *id)?.ok_or_else(|| no_such(*id))?;
+    for id in &mut new.needs {
+        let needed = counting(c, *id)?.ok_or_else(|| no_such(*id))?;
         // Else a project's build would read another project's artifacts.
         if needed.project_id != project.id {
             return Err(Error::invalid(format!("needs build {id}, which is of another project")));
         }
-        needs.push(needed.status);
+        needs.push(needed.as_need());
+        *id = needed.id;
     }
     let status = after_needs(needs).unwrap_or(Status::Created);
-    builds::insert(c, new, project.id, new.timeout_s.unwrap_or(project.timeout_s), status, now)
-}
-
-fn with_reasons(c: &Connection, list: Vec<Build>, mut reasons: Reasons) -> Result<Vec<BuildReport>> {
-    list.into_iter().map(|build| Ok(BuildReport { pending_reason: reasons.of_build(c, &build)?, build })).collect()
+    builds::insert(c, &new, project.id, new.timeout_s.unwrap_or(project.timeout_s), status, now)
 }

@@ -55,7 +55,7 @@ impl Reasons {
 fn waits_for(c: &Connection, build: &Build) -> Result<String> {
     let mut open = Vec::new();
     for id in &build.needs {
-        let needed = builds::state(c, *id)?.filter(|needed| needed.status != Status::Success);
+        let needed = builds::state(c, *id)?.filter(|needed| needed.as_need() != Status::Success);
         open.extend(needed.map(|needed| (needed.id, needed.status)));
     }
     Ok(needs_reason(&open))

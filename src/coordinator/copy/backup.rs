@@ -8,7 +8,6 @@
 
 use super::check::{Fault, find_database, open_file, read_through};
 use crate::artifacts::is_ours;
-use crate::domain::build::BuildId;
 use crate::domain::text::size::format_size;
 use crate::error::{Error, Kind, Result};
 use crate::limits::Limits;
@@ -27,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// Name of the database until the backup is whole.
 const PART: &str = "baton.db.part";
 
-/// A build whose artifacts were replaced so often while they were copied is given up.
+/// Artifacts that were replaced so often while they were copied is given up.
 const REPLACED_MAX: usize = 100;
 
 /// What is in a backup.
@@ -35,11 +34,11 @@ const REPLACED_MAX: usize = 100;
 pub struct Backup {
     /// Builds.
     pub builds: u64,
-    /// Builds that have artifacts.
+    /// Artifacts: archives and reports.
     pub artifacts: u64,
     /// Bytes of all artifacts.
     pub bytes: u64,
-    /// Builds whose artifacts were removed or expired while the backup ran; it is as if it had been made a
+    /// Artifacts that were removed or expired while the backup ran; it is as if it had been made a
     /// moment later.
     pub removed: u64,
 }
@@ -122,14 +121,14 @@ fn damaged(data: &Path, what: &str) -> Error {
     Error::internal(format!("no backup was made: {what}; `baton --data {data} check` names all that is wrong"))
 }
 
-/// Copies the files that the copy's rows name. Returns for how many builds there was nothing to copy any more.
+/// Copies the files that the copy's rows name. Returns how many there were not any more.
 fn copy_artifacts(data: &Path, target: &Target<'_>, copy: &Connection) -> Result<u64> {
     let mut removed = 0;
-    let mut after = BuildId(i64::MIN);
+    let mut after = artifacts::first_place();
     loop {
-        let page = artifacts::page(copy, after)?;
+        let page = artifacts::page(copy, &after)?;
         let Some(last) = page.last() else { break };
-        after = last.id;
+        after = last.place();
         for stored in page {
             if !copy_stored(data, target, copy, stored)? {
                 removed += 1;
@@ -140,25 +139,24 @@ fn copy_artifacts(data: &Path, target: &Target<'_>, copy: &Connection) -> Result
     Ok(removed)
 }
 
-/// Copies a build's artifacts, or those that have taken their place. False: there are none any more.
+/// Copies a build's artifacts of one kind, or those that have taken their place. False: there are none any more.
 fn copy_stored(data: &Path, target: &Target<'_>, copy: &Connection, mut stored: Stored) -> Result<bool> {
-    let id = stored.id;
+    let (id, kind) = stored.place();
     for _ in 0..REPLACED_MAX {
         let Some((name, fault)) = copy_files(data, target, &stored) else { return Ok(true) };
         if let Fault::Target(error) = fault {
             return Err(Error::from(error));
         }
-        match inspect(&data.join("baton.db"), |c| artifacts::stored_of_build(c, id))? {
+        match inspect(&data.join("baton.db"), |c| artifacts::stored_of_build(c, id, &kind))? {
             Some(now) if now.file.path == stored.file.path => {
                 return Err(damaged(data, &fault.problem(id, &name).what));
             }
             Some(now) => {
-                let (file, metadata) = (&now.file, now.metadata_path.as_deref());
-                target.forget(&artifacts::replace(copy, id, file, metadata, now.uploaded_at)?)?;
+                target.forget(&artifacts::replace(copy, &now)?)?;
                 stored = now;
             }
             None => {
-                target.forget(&artifacts::remove(copy, id)?)?;
+                target.forget(&artifacts::remove(copy, id, &kind)?)?;
                 return Ok(false);
             }
         }
@@ -166,7 +164,7 @@ fn copy_stored(data: &Path, target: &Target<'_>, copy: &Connection, mut stored: 
     Err(Error::new(Kind::Busy, format!("the artifacts of build {id} are replaced faster than they can be copied")))
 }
 
-/// Copies the archive and its metadata. `Some`: the file at which it failed.
+/// Copies the file and its metadata. `Some`: the file at which it failed.
 fn copy_files(data: &Path, target: &Target<'_>, stored: &Stored) -> Option<(String, Fault)> {
     let file = &stored.file;
     let expected = [Some((file.size, file.sha256)), None];
@@ -321,7 +319,8 @@ mod tests {
     use super::*;
     use crate::coordinator::check;
     use crate::coordinator::{Coordinator, Queued};
-    use crate::domain::build::ArtifactsFile;
+    use crate::domain::build::{ArtifactsFile, BuildId};
+    use crate::domain::spec::{ArtifactFormat, ArtifactKind};
     use crate::domain::time::Timestamp;
     use std::time::Duration;
 
@@ -333,11 +332,17 @@ mod tests {
 
     /// Stores these bytes as the build's artifacts, in the place of earlier ones, whose files go.
     fn store(live: &Coordinator, id: BuildId, bytes: &[u8]) {
+        store_as(live, id, "archive", bytes);
+    }
+
+    fn store_as(live: &Coordinator, id: BuildId, kind: &str, bytes: &[u8]) {
         let mut received = live.artifacts().receive(id, &mut &*bytes, Error::from, u64::MAX, 0).unwrap();
         let path = received.settle().unwrap();
         let (size, sha256) = (received.size, received.sha256);
         let file = ArtifactsFile { path, filename: "a.zip".into(), size, sha256, expire_at: None };
-        let old = live.store.write(move |c| artifacts::replace(c, id, &file, None, NOW)).unwrap();
+        let (kind, format) = (ArtifactKind(kind.to_owned()), ArtifactFormat::default());
+        let stored = Stored { id, kind, format, file, metadata_path: None, uploaded_at: NOW };
+        let old = live.store.write(move |c| artifacts::replace(c, &stored)).unwrap();
         received.keep();
         live.artifacts().remove(&old);
     }
@@ -350,6 +355,8 @@ mod tests {
         for id in live.add_builds(vec![new_build(), new_build(), new_build()], NOW).unwrap() {
             store(&live, id, b"first");
         }
+        store_as(&live, BuildId(1), "junit", b"report");
+        store_as(&live, BuildId(3), "junit", b"report");
         let target = Target::make(&dir.path().join("backup"), &|_, _| {}).unwrap();
         inspect(&dir.path().join("live/baton.db"), |c| inspect::copy(c, &target.part())).unwrap();
         let copy = inspect::open_copy(&target.part()).unwrap();
@@ -360,14 +367,14 @@ mod tests {
     fn what_was_replaced_or_removed_meanwhile_is_as_it_is_now() {
         let (dir, live, target, copy) = begun();
         store(&live, BuildId(2), b"second");
-        let gone = live.store.write(|c| artifacts::remove(c, BuildId(3))).unwrap();
+        let gone = live.store.write(|c| artifacts::remove_all(c, BuildId(3))).unwrap();
         live.artifacts().remove(&gone);
-        assert_eq!(copy_artifacts(&dir.path().join("live"), &target, &copy).unwrap(), 1);
-        assert_eq!(artifacts::total(&copy).unwrap(), (2, 11));
+        assert_eq!(copy_artifacts(&dir.path().join("live"), &target, &copy).unwrap(), 2);
+        assert_eq!(artifacts::total(&copy).unwrap(), (3, 17));
         inspect::close_copy(copy, &target.part()).unwrap();
         target.complete().unwrap();
         let checked = check(&dir.path().join("backup")).unwrap();
-        assert_eq!((checked.builds, checked.artifacts, checked.bytes), (3, 2, 11));
+        assert_eq!((checked.builds, checked.artifacts, checked.bytes), (3, 3, 17));
         assert_eq!(checked.problems, []);
     }
 

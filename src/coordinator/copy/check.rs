@@ -98,11 +98,11 @@ pub fn find_database(data: &Path) -> Result<PathBuf> {
 fn check_files(data: &Path, database: &Path, checked: &mut Checked) -> Result<()> {
     checked.builds = inspect(database, |c| Ok(builds::count(c)?.iter().map(|(_, count)| count).sum()))?;
     (checked.artifacts, checked.bytes) = inspect(database, artifacts::total)?;
-    let mut after = BuildId(i64::MIN);
+    let mut after = artifacts::first_place();
     loop {
-        let page = inspect(database, |c| artifacts::page(c, after))?;
+        let page = inspect(database, |c| artifacts::page(c, &after))?;
         let Some(last) = page.last() else { return Ok(()) };
-        after = last.id;
+        after = last.place();
         for stored in &page {
             let found = faults(data, stored);
             // Whoever replaced or removed them did so before the file went.
@@ -115,7 +115,7 @@ fn check_files(data: &Path, database: &Path, checked: &mut Checked) -> Result<()
 
 /// Whether the row still says the same.
 fn is_same(c: &rusqlite::Connection, stored: &Stored) -> Result<bool> {
-    Ok(artifacts::stored_of_build(c, stored.id)?.is_some_and(|now| now.file.path == stored.file.path))
+    Ok(artifacts::stored_of_build(c, stored.id, &stored.kind)?.is_some_and(|now| now.file.path == stored.file.path))
 }
 
 /// What is wrong with the files of this row.

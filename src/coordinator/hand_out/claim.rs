@@ -5,7 +5,7 @@ use super::told::{Nothing, Whom};
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::asker::Asker;
 use crate::domain::base_url::BaseUrl;
-use crate::domain::build::{ArtifactsFile, Build, BuildId};
+use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
 use crate::domain::runner::{Runner, RunnerId};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
@@ -44,6 +44,8 @@ pub struct Assigned {
     pub runner: Option<Runner>,
     /// The builds that it needs, of those whose artifacts go along.
     pub dependencies: Vec<Dependency>,
+    /// The variables of their dotenv reports.
+    pub dotenv: Vec<Variable>,
 }
 
 /// A build whose artifacts another one gets.
@@ -216,13 +218,19 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
     {
         runner.info = info;
     }
-    let mut dependencies = Vec::new();
+    let (mut dependencies, mut dotenv) = (Vec::new(), Vec::new());
     for needed in builds::needs_with_artifacts(c, id)? {
         let is_tag = builds::is_tag(c, needed)?;
         let needed = builds::by_id(c, needed, now)?.ok_or_else(missing)?;
+        if spec.asked.dependencies.as_ref().is_some_and(|names| !names.contains(&needed.name)) {
+            continue;
+        }
+        let handed_on = crate::store::dotenv::of_build(c, needed.id)?;
+        dotenv.extend(handed_on.into_iter().map(|(key, value)| Variable::public(key, value)));
         dependencies.push(Dependency { build: needed, is_tag });
     }
-    Ok(Assigned { repo_url: spec.repo_url.clone().or(project.repo_url), build, spec, token, runner, dependencies })
+    let repo_url = spec.repo_url.clone().or(project.repo_url);
+    Ok(Assigned { repo_url, build, spec, token, runner, dependencies, dotenv })
 }
 
 impl Assigned {
@@ -230,6 +238,14 @@ impl Assigned {
     #[must_use]
     pub fn artifacts(&self) -> Option<&ArtifactsFile> {
         self.build.artifacts.as_ref()
+    }
+
+    /// The variables that somebody gave it, behind those that it has by itself; later ones win. What a needed build hands
+    /// on wins over what is written in a `.gitlab-ci.yml`, and over nothing else.
+    #[must_use]
+    pub fn given_variables(&self) -> Vec<Variable> {
+        let own = |yields: bool| self.spec.variables.iter().filter(move |own| own.yields == yields);
+        own(true).chain(&self.dotenv).chain(own(false)).cloned().collect()
     }
 
     /// The commit for the runner, at least 8 characters. Without one: the ref's tip in the runner's checkout;

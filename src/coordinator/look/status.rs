@@ -48,10 +48,7 @@ impl Coordinator {
                 None => None,
             };
             let oldest_pending = match oldest_pending {
-                Some((build, since)) => {
-                    let pending_reason = reasons.of_build(c, &build)?;
-                    Some((BuildReport { build, pending_reason }, since))
-                }
+                Some((build, since)) => Some((BuildReport::of(c, build, &mut reasons, now)?, since)),
                 None => None,
             };
             let all = builds::running(c)?;

@@ -99,8 +99,8 @@ impl Coordinator {
         let files = self.store.write(move |c| {
             builds::forget_tokens(c, forget_before)?;
             let mut files = Vec::new();
-            for id in artifacts::expired(c, now)? {
-                files.extend(artifacts::remove(c, id)?);
+            for (id, kind) in artifacts::expired(c, now)? {
+                files.extend(artifacts::remove(c, id, &kind)?);
             }
             Ok(files)
         })?;

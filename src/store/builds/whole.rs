@@ -21,14 +21,16 @@ pub struct Filter {
 const SELECT: &str =
     "SELECT b.id, b.project_id, p.name, s.name, s.stage, s.ref, s.sha, b.status, b.failure_reason, t.tags,
          b.created_at, b.started_at, b.finished_at, b.erased_at, r.id, r.description, coalesce(tr.size, 0),
-         a.path, a.filename, a.size, a.sha256, a.expire_at, b.seen_at
+         a.path, a.filename, a.size, a.sha256, a.expire_at, b.seen_at,
+         b.exit_code, b.failure_text, b.failure_allowed, b.retry_of
      FROM builds b
      JOIN projects p ON p.id = b.project_id
      JOIN build_specs s ON s.build_id = b.id
      JOIN tag_sets t ON t.id = b.tag_set_id
      LEFT JOIN runners r ON r.id = b.runner_id
      LEFT JOIN traces tr ON tr.build_id = b.id
-     LEFT JOIN artifacts a ON a.build_id = b.id AND coalesce(a.expire_at > :now, 1)";
+     LEFT JOIN artifacts a ON a.build_id = b.id AND a.kind = 'archive'
+         AND coalesce(a.expire_at > :now, 1)";
 
 /// A build as operators see it. Artifacts that have expired by `now` do not show.
 pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build>> {
@@ -91,5 +93,9 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         runner: runner.map(|id| row.get(15).map(|description| (id, description))).transpose()?,
         trace_size: row.get(16)?,
         artifacts: path.map(artifacts).transpose()?,
+        exit_code: row.get(23)?,
+        failure_text: row.get(24)?,
+        failure_allowed: row.get(25)?,
+        retry_of: row.get::<_, Option<i64>>(26)?.map(BuildId),
     })
 }

@@ -1,0 +1,115 @@
+//! Builds that are made once more.
+
+use crate::domain::build::{BuildId, Status};
+use crate::domain::spec::{AllowFailure, Retry};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use rusqlite::{Connection, Row, named_params};
+
+/// What decides about a build that has failed, beside the reason.
+#[derive(Debug, Default)]
+pub struct Failed {
+    /// How its script ended.
+    pub exit_code: Option<i64>,
+    /// The reason in its runner's own word.
+    pub text: Option<String>,
+    /// How often it was made again by itself until now.
+    pub retries: u32,
+    /// When it is made again.
+    pub retry: Option<Retry>,
+    /// Whether those behind it go on.
+    pub allow_failure: AllowFailure,
+}
+
+/// What decides about this build. A specification that is damaged, of which `baton check` tells, asks for nothing.
+pub fn failed(c: &Connection, id: BuildId) -> Result<Failed> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.exit_code, b.failure_text, b.retries, iif(json_valid(s.spec), s.spec -> '$.retry', NULL),
+             iif(json_valid(s.spec), s.spec -> '$.allow_failure', NULL)
+         FROM builds b JOIN build_specs s ON s.build_id = b.id WHERE b.id = ?1",
+    )?;
+    let json = |row: &Row<'_>, column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
+    Ok(statement.query_row([id.0], |row| {
+        Ok(Failed {
+            exit_code: row.get(0)?,
+            text: row.get(1)?,
+            retries: row.get(2)?,
+            retry: serde_json::from_str(&json(row, 3)?).ok(),
+            allow_failure: serde_json::from_str(&json(row, 4)?).unwrap_or_default(),
+        })
+    })?)
+}
+
+/// Adds a build that repeats `id`, in `status`, of which `retries` say how often it was made again by itself until now.
+pub fn repeat(
+    c: &Connection,
+    id: BuildId,
+    needs: &[(BuildId, bool)],
+    status: Status,
+    retries: u32,
+    now: Timestamp,
+) -> Result<BuildId> {
+    c.prepare_cached(
+        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, retry_of, retries,
+             room)
+         SELECT project_id, :status, tag_set_id, timeout_s, :now, :finished_at, id, :retries, zeroblob(128)
+         FROM builds WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":status": status.as_str(), ":now": now.0, ":finished_at": status.is_finished().then_some(now.0),
+        ":retries": retries, ":id": id.0,
+    })?;
+    let new = BuildId(c.last_insert_rowid());
+    c.prepare_cached(
+        "INSERT INTO build_specs (build_id, name, stage, ref, sha, before_sha, is_tag, repo_url,
+             allow_git_fetch, spec, variables)
+         SELECT :new, name, stage, ref, sha, before_sha, is_tag, repo_url, allow_git_fetch, spec, variables
+         FROM build_specs WHERE build_id = :id",
+    )?
+    .execute(named_params! {":new": new.0, ":id": id.0})?;
+    for (needed, artifacts) in needs {
+        c.prepare_cached("INSERT OR IGNORE INTO build_needs (build_id, needs_id, artifacts) VALUES (?1, ?2, ?3)")?
+            .execute((new.0, needed.0, artifacts))?;
+    }
+    Ok(new)
+}
+
+/// The builds that this one needs, each with whether it gets the artifacts.
+pub fn needs_in_full(c: &Connection, id: BuildId) -> Result<Vec<(BuildId, bool)>> {
+    let mut statement =
+        c.prepare_cached("SELECT needs_id, artifacts FROM build_needs WHERE build_id = ?1 ORDER BY needs_id")?;
+    let rows = statement.query_map([id.0], |row| Ok((BuildId(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Has those that wait for one build wait for another one instead.
+pub fn wait_for_another(c: &Connection, from: BuildId, to: BuildId) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE build_needs SET needs_id = :to
+         WHERE needs_id = :from AND (SELECT status FROM builds WHERE id = build_needs.build_id) = 'created'",
+    )?
+    .execute(named_params! {":from": from.0, ":to": to.0})?;
+    Ok(())
+}
+
+/// The newest of the builds that repeat this one, and those that repeat it, and so on; itself if there are none.
+pub fn latest(c: &Connection, id: BuildId) -> Result<BuildId> {
+    let mut statement = c.prepare_cached(
+        "WITH RECURSIVE again (id) AS (
+             SELECT :id UNION ALL SELECT b.id FROM again JOIN builds b ON b.retry_of = again.id)
+         SELECT max(id) FROM again",
+    )?;
+    Ok(BuildId(statement.query_row(named_params! {":id": id.0}, |row| row.get(0))?))
+}
+
+/// The build that repeats this one; the newest, if there are several.
+pub fn repeated_by(c: &Connection, id: BuildId) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached("SELECT max(id) FROM builds WHERE retry_of = ?1")?;
+    Ok(statement.query_row([id.0], |row| row.get::<_, Option<i64>>(0))?.map(BuildId))
+}
+
+/// Notes that those behind this failed build go on.
+pub fn allow_failure(c: &Connection, id: BuildId) -> Result<()> {
+    c.prepare_cached("UPDATE builds SET failure_allowed = 1 WHERE id = ?1")?.execute([id.0])?;
+    Ok(())
+}
