@@ -101,7 +101,7 @@ pub mod tests {
         assert_eq!((files[0].len(), is_whole), (1000, false));
         let (files, is_whole) = read(&packed(&[b"ab", b"cd"]), 3, 9).unwrap();
         assert_eq!((files, is_whole), (vec![b"ab".to_vec(), b"c".to_vec()], false));
-        let (files, is_whole) = read(&packed(&[b""; 10]), 3, 9).unwrap();
+        let (files, is_whole) = read(&packed(&[&b""[..]; 10]), 3, 9).unwrap();
         assert_eq!((files.len(), is_whole), (9, false));
         assert!(read(&packed(&[b"abc"]), 3, 9).unwrap().1);
     }

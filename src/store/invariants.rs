@@ -7,6 +7,7 @@
 use super::migrations::{check_current, new_schema_names, schema_names};
 use super::traces::{SEGMENT_BITS, SEGMENT_BYTES};
 use crate::domain::build::{FailureReason, Status};
+use crate::domain::spec::ArtifactFormat;
 use crate::error::{Error, Kind, Result};
 use rusqlite::{Connection, Statement, ToSql};
 
@@ -72,11 +73,12 @@ struct Rule {
     kind: &'static str,
     advice: &'static str,
     /// Selects one line of text for each finding. `:bytes` and `:bits` describe trace segments; `:statuses`, `:ends` and
-    /// `:reasons` are the words of all states, of those that end a build, and of the reasons for failures.
+    /// `:reasons` are the words of all states, of those that end a build, and of the reasons for failures;
+    /// `:formats` those for how artifacts are packed.
     sql: &'static str,
 }
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     Rule {
         kind: "reference",
         advice: RESTORE,
@@ -177,6 +179,15 @@ const RULES: [Rule; 15] = [
               WHERE status IN (SELECT value FROM json_each(:statuses))",
     },
     Rule {
+        kind: "artifacts",
+        advice: RESTORE,
+        sql: "SELECT 'artifacts of build ' || build_id || ' have no kind or format that Baton gives' FROM artifacts
+              WHERE format NOT IN (SELECT value FROM json_each(:formats)) OR kind = '' OR kind GLOB '*[^A-Za-z0-9_-]*'
+              UNION ALL
+              SELECT 'the variables that build ' || build_id || ' hands on are damaged' FROM build_dotenv
+              WHERE CASE WHEN json_valid(variables) THEN json_type(variables) ELSE '' END <> 'array'",
+    },
+    Rule {
         kind: "runner",
         advice: RESTORE,
         sql: "SELECT 'what runner ' || id || ' said of itself is damaged' FROM runners
@@ -261,8 +272,15 @@ fn examine_into(c: &Connection, problems: &mut Vec<Problem>) -> Result<()> {
     let statuses = words(Status::ALL.into_iter().map(Status::as_str))?;
     let ends = words(Status::ALL.into_iter().filter(|status| status.is_finished()).map(Status::as_str))?;
     let reasons = words(FailureReason::ALL.into_iter().map(FailureReason::as_str))?;
-    let parameters: [(&str, &dyn ToSql); 5] =
-        [(":bits", &bits), (":bytes", &bytes), (":statuses", &statuses), (":ends", &ends), (":reasons", &reasons)];
+    let formats = words(ArtifactFormat::ALL.into_iter().map(ArtifactFormat::as_str))?;
+    let parameters: [(&str, &dyn ToSql); 6] = [
+        (":bits", &bits),
+        (":bytes", &bytes),
+        (":statuses", &statuses),
+        (":ends", &ends),
+        (":reasons", &reasons),
+        (":formats", &formats),
+    ];
     for rule in RULES {
         let mut statement = c.prepare(rule.sql)?;
         let found = lines(&mut statement, &parameters)?;

@@ -57,6 +57,7 @@ mod tokens;
 mod trace;
 mod trace_model;
 mod update;
+mod v4_artifacts;
 mod v4_runners;
 mod variables;
 mod watch;

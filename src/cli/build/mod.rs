@@ -8,7 +8,7 @@ mod watch;
 
 use super::show::print;
 use super::{Done, Stop, build_id};
-use crate::coordinator::Coordinator;
+use crate::coordinator::{BuildReport, Coordinator};
 use crate::domain::build::{BuildId, Status};
 use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
@@ -213,8 +213,11 @@ pub fn new_builds(coordinator: &Coordinator, ids: &[BuildId], json: bool) -> Don
 
 /// What the command line says of a build that has ended.
 pub fn outcome(coordinator: &Coordinator, id: BuildId) -> Done {
-    let build = coordinator.show_build(id, Timestamp::now())?.build;
-    let hint = format!("`baton build retry {id}` queues it once more");
+    let BuildReport { build, repeated_by, .. } = coordinator.show_build(id, Timestamp::now())?;
+    let hint = match repeated_by {
+        Some(again) => format!("it was made again as build {again}"),
+        None => format!("`baton build retry {id}` queues it once more"),
+    };
     let reason = build.failure_reason.map_or_else(String::new, |reason| format!(": {}", reason.as_str()));
     match build.status {
         Status::Success => Ok(()),

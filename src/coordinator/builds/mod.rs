@@ -2,6 +2,8 @@
 
 pub(super) mod cascade;
 pub(super) mod finish;
+#[cfg(test)]
+mod model;
 pub(super) mod reasons;
 
 use self::finish::finish;
