@@ -65,7 +65,8 @@ fn rows_130_to_134_a_job_may_ask_whether_it_may_upload() {
         baton.send(request.form(&[("filesize", bytes)]))
     };
     let answer = ask(build.id, "999").expect(200);
-    assert_eq!((answer.json()["MaximumSize"].as_u64(), answer.json()["TempPath"].clone()), (Some(1000), Value::Null));
+    let json: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(json, json!({"MaximumSize": 1000}), "no path of the server's");
     ask(build.id, "1000").expect(413);
     ask(BuildId(99), "1").expect(403);
 }
@@ -238,7 +239,7 @@ fn rows_158_to_167_who_may_download() {
     let got = baton.send(download(build.id, &build.token)).expect(200);
     assert_eq!(got.body, b"content");
     assert_eq!(got.header("Content-Transfer-Encoding"), Some("binary"));
-    assert!(got.header("Content-Disposition").is_some_and(|value| value.contains("filename=\"file.bin\"")));
+    assert!(got.header("Content-Disposition").is_some_and(|value| value.starts_with("attachment; filename=")));
     baton.finish(&build, "success");
     baton.send(download(build.id, &build.token)).expect(403);
     let second = baton.build_needing(&[build.id]);

@@ -80,7 +80,7 @@ impl Model {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        (self.state % end as u64) as usize
+        usize::try_from(self.state % end as u64).unwrap()
     }
 
     fn pick(&mut self, status: impl Fn(Status) -> bool) -> Option<usize> {
@@ -104,7 +104,7 @@ impl Model {
         }
         let asks = [Asks::Never, Asks::Any, Asks::Script, Asks::Code3][self.below(4)];
         let allow = [Asks::Never, Asks::Never, Asks::Any, Asks::Code3][self.below(4)];
-        let max = self.below(3) as u32;
+        let max = u32::try_from(self.below(3)).unwrap();
         let mut new = crate::store::traces::tests::new_build();
         (new.spec.retry, new.spec.allow_failure) = (asks.retry(max), allow.allow());
         // Whoever names a build that was repeated since means the last one.
@@ -203,7 +203,7 @@ impl Job {
 
 #[test]
 fn random_chains_with_retries_and_allowed_failures_end_as_the_model_does() {
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let clock = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
     let seed: u64 = std::env::var("BATON_SEED").map_or_else(|_| clock(), |text| text.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let coordinator = Coordinator::open(dir.path(), Limits::default()).unwrap();
