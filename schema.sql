@@ -1,4 +1,4 @@
--- Baton's data model, version 7. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 8. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -127,14 +127,21 @@ CREATE TABLE builds (
     -- Nothing, as long as what a claim and an end write, so that the row never grows. Else pages were split, and the
     -- forgotten part of one could keep the token of a build that has ended since. NULL: it has grown.
     room           BLOB,
-    -- How often it was made again by itself until now, since somebody queued it.
-    retries        INTEGER NOT NULL DEFAULT 0,
-    -- Whether those that need it go on although it failed.
-    failure_allowed INTEGER NOT NULL DEFAULT 0 CHECK (failure_allowed IN (0, 1)),
     -- The row of runner_managers that has or had it. No reference, since that row may go. NULL: no manager was named.
     manager_id     INTEGER,
     -- The timeout that its runner was told, when the runner has a maximum. NULL: timeout_s.
     run_timeout_s  INTEGER CHECK (run_timeout_s > 0),
+    -- How often it was made again by itself until now, since somebody queued it.
+    retries        INTEGER NOT NULL DEFAULT 0,
+    -- Whether those that need it go on although it failed.
+    failure_allowed INTEGER NOT NULL DEFAULT 0 CHECK (failure_allowed IN (0, 1)),
+    -- Whether its runner stops the script and runs what comes after it when it is told that the build is canceled.
+    is_graceful    INTEGER NOT NULL DEFAULT 0 CHECK (is_graceful IN (0, 1)),
+    -- When its runner was asked to bring it to an end; NULL: it was not.
+    canceling_at   INTEGER,
+    -- When it goes back into the queue unless something was heard of it, as must be at once from some runners. NULL:
+    -- something was, or need not be.
+    unheard_until  INTEGER,
     CHECK (token IS NULL OR started_at IS NOT NULL)
 ) STRICT;
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';

@@ -16,7 +16,8 @@ pub fn touch(c: &Connection, build: &BuildState, step: Duration, now: Timestamp)
     if is_due(build, step, now) { builds::touch(c, build.id, now) } else { Ok(()) }
 }
 
-/// Whether the build runs, and its stored sign of life is a step old.
+/// Whether the build runs, and its stored sign of life is a step old, or there is none yet.
 pub fn is_due(build: &BuildState, step: Duration, now: Timestamp) -> bool {
-    build.status == Status::Running && build.seen_at.is_none_or(|at| now.since(at) >= step)
+    let is_old = build.seen_at.is_none_or(|at| now.since(at) >= step);
+    build.status == Status::Running && (is_old || build.is_unheard)
 }

@@ -19,7 +19,7 @@ mod upkeep;
 
 pub use crate::store::invariants::Problem;
 pub use artifacts::{Download, Upload};
-pub use builds::{BuildReport, Queued};
+pub use builds::{BuildReport, Cancel, Queued};
 pub use copy::backup::{Backup, backup};
 pub use copy::check::{Checked, check};
 pub use deed::{Deed, Tried};
@@ -30,7 +30,7 @@ pub use look::disk_use::{DiskUse, Taken};
 pub use look::health::{Counts, Disk, Readiness};
 pub use look::status::{Running, Standing};
 pub use projects::{ProjectChange, RemovedProject};
-pub use report::end::{Report, Updated};
+pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;
 pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};

@@ -3,7 +3,7 @@
 use super::build::{FailureReason, Status};
 
 /// How far a build is, as its runner says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reported {
     /// It goes on.
     Runs,
@@ -12,12 +12,30 @@ pub enum Reported {
 }
 
 /// A build's end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct End {
     /// The state, a finished one.
     pub status: Status,
     /// Why it failed, if it did.
     pub reason: Option<FailureReason>,
+    /// The runner's own word for the reason, where that is none of ours.
+    pub text: Option<String>,
+    /// How the script ended, if the runner says so.
+    pub exit_code: Option<i64>,
+}
+
+impl End {
+    /// A good one.
+    #[must_use]
+    pub fn success() -> End {
+        End { status: Status::Success, reason: None, text: None, exit_code: None }
+    }
+
+    /// A bad one, for this reason.
+    #[must_use]
+    pub fn failed(reason: FailureReason) -> End {
+        End { status: Status::Failed, reason: Some(reason), text: None, exit_code: None }
+    }
 }
 
 impl Reported {

@@ -36,6 +36,10 @@ pub struct BuildState {
     pub erased_at: Option<Timestamp>,
     /// Whether those that need it go on although it failed.
     pub failure_allowed: bool,
+    /// Whether its runner is to bring it to an end.
+    pub is_canceling: bool,
+    /// Whether nothing was heard yet of who took it, of whom something is to be heard at once.
+    pub is_unheard: bool,
 }
 
 impl BuildState {
@@ -65,7 +69,8 @@ pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 /// The narrow row of this build.
 pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     let mut statement = c.prepare_cached(
-        "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at, failure_allowed
+        "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at, failure_allowed,
+             canceling_at IS NOT NULL, unheard_until IS NOT NULL
          FROM builds WHERE id = ?1",
     )?;
     let row = |row: &Row<'_>| {
@@ -78,6 +83,8 @@ pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
             seen_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
             erased_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
             failure_allowed: row.get(7)?,
+            is_canceling: row.get(8)?,
+            is_unheard: row.get(9)?,
         })
     };
     Ok(statement.query_row([id.0], row).optional()?)
@@ -164,6 +171,18 @@ pub struct Taker {
     pub manager: Option<i64>,
     /// The longest that it lets a build run, in seconds.
     pub maximum_timeout_s: Option<i64>,
+    /// Whether it brings a build to an end when it is told to.
+    pub is_graceful: bool,
+    /// When the build goes back into the queue unless something was heard of it.
+    pub unheard_until: Option<Timestamp>,
+}
+
+impl Taker {
+    /// A runner that says nothing but who it is.
+    #[must_use]
+    pub fn of(runner: RunnerId) -> Taker {
+        Taker { runner, manager: None, maximum_timeout_s: None, is_graceful: false, unheard_until: None }
+    }
 }
 
 /// Hands a pending build to a runner. False: it is not pending any more. The row takes the room that it was given
@@ -173,12 +192,14 @@ pub fn start(c: &Connection, id: BuildId, taker: &Taker, token: &Token, now: Tim
         .prepare_cached(
             "UPDATE builds SET status = 'running', runner_id = :runner, token = :token, token_hash = :hash,
                  started_at = :now, seen_at = :now, room = zeroblob(32), manager_id = :manager,
-                 run_timeout_s = min(timeout_s, :maximum_timeout_s)
+                 run_timeout_s = min(timeout_s, :maximum_timeout_s), is_graceful = :is_graceful,
+                 unheard_until = :unheard_until
              WHERE id = :id AND status = 'pending'",
         )?
         .execute(named_params! {
             ":runner": taker.runner.0, ":token": token.reveal(), ":hash": token.hash().0, ":now": now.0, ":id": id.0,
             ":manager": taker.manager, ":maximum_timeout_s": taker.maximum_timeout_s,
+            ":is_graceful": taker.is_graceful, ":unheard_until": taker.unheard_until.map(|at| at.0),
         })?;
     Ok(changed == 1)
 }
@@ -190,7 +211,7 @@ pub fn give_back(c: &Connection, id: BuildId, hash: TokenHash) -> Result<bool> {
         .prepare_cached(
             "UPDATE builds SET status = 'pending', runner_id = NULL, token = NULL, token_hash = NULL,
                  started_at = NULL, seen_at = NULL, deadline_at = NULL, manager_id = NULL, run_timeout_s = NULL,
-                 room = zeroblob(128)
+                 is_graceful = 0, canceling_at = NULL, unheard_until = NULL, room = zeroblob(136)
              WHERE id = :id AND status = 'running' AND token_hash = :hash
                  AND NOT EXISTS (SELECT 1 FROM traces WHERE build_id = :id)
                  AND NOT EXISTS (SELECT 1 FROM artifacts WHERE build_id = :id)",
@@ -229,9 +250,27 @@ pub fn change_status(
     if changed == 1 { Ok(()) } else { Err(impossible()) }
 }
 
+/// Notes what a runner says of a failure besides the reason.
+pub fn set_failure(c: &Connection, id: BuildId, text: Option<&str>, exit_code: Option<i64>) -> Result<()> {
+    c.prepare_cached("UPDATE builds SET failure_text = :text, exit_code = :exit_code WHERE id = :id")?
+        .execute(named_params! {":text": text, ":exit_code": exit_code, ":id": id.0})?;
+    Ok(())
+}
+
+/// Asks for a running build to be brought to an end by its runner, if that has said that it can. Returns whether it has.
+pub fn ask_for_end(c: &Connection, id: BuildId, now: Timestamp) -> Result<bool> {
+    let changed = c
+        .prepare_cached(
+            "UPDATE builds SET canceling_at = :now
+             WHERE id = :id AND status = 'running' AND is_graceful AND canceling_at IS NULL",
+        )?
+        .execute(named_params! {":now": now.0, ":id": id.0})?;
+    Ok(changed == 1)
+}
+
 /// Notes that the build's runner lives.
 pub fn touch(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
-    c.prepare_cached("UPDATE builds SET seen_at = :now WHERE id = :id")?
+    c.prepare_cached("UPDATE builds SET seen_at = :now, unheard_until = NULL WHERE id = :id")?
         .execute(named_params! {":now": now.0, ":id": id.0})?;
     Ok(())
 }
@@ -252,13 +291,17 @@ pub struct Running {
     pub deadline_at: Option<Timestamp>,
     /// Who has it.
     pub runner_id: Option<RunnerId>,
+    /// When its runner was asked to bring it to an end.
+    pub canceling_at: Option<Timestamp>,
+    /// When it goes back into the queue unless something was heard of it.
+    pub unheard_until: Option<Timestamp>,
 }
 
 /// All running builds.
 pub fn running(c: &Connection) -> Result<Vec<Running>> {
     let mut statement = c.prepare_cached(
         "SELECT id, started_at, coalesce(seen_at, started_at), coalesce(run_timeout_s, timeout_s), deadline_at,
-             runner_id, manager_id
+             runner_id, manager_id, canceling_at, unheard_until
          FROM builds WHERE status = 'running'",
     )?;
     let rows = statement.query_map([], |row| {
@@ -269,6 +312,8 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
             timeout_s: row.get(3)?,
             deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
             runner_id: row.get::<_, Option<i64>>(5)?.map(RunnerId),
+            canceling_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+            unheard_until: row.get::<_, Option<i64>>(8)?.map(Timestamp),
             manager_id: row.get(6)?,
         })
     })?;

@@ -14,7 +14,10 @@ pub fn put_off(c: &Connection, id: BuildId, deadline: Timestamp) -> Result<()> {
 
 /// Forgives the runners of all running builds a time in which no server ran.
 pub fn forgive_silence(c: &Connection, silence_ms: i64) -> Result<()> {
-    c.execute("UPDATE builds SET seen_at = seen_at + ?1 WHERE status = 'running'", [silence_ms])?;
+    c.execute(
+        "UPDATE builds SET seen_at = seen_at + ?1, unheard_until = unheard_until + ?1 WHERE status = 'running'",
+        [silence_ms],
+    )?;
     Ok(())
 }
 
@@ -25,6 +28,8 @@ pub fn move_times(c: &Connection, by_ms: i64, since: Timestamp, now: Timestamp, 
         "UPDATE builds SET
              seen_at = CASE WHEN coalesce(seen_at, started_at) BETWEEN :since AND :now THEN seen_at
                  ELSE min(coalesce(seen_at, started_at) + :by, :now) END,
+             unheard_until = CASE WHEN started_at BETWEEN :since AND :now THEN unheard_until
+                 ELSE unheard_until + :by END,
              deadline_at = CASE WHEN deadline_at IS NULL AND started_at BETWEEN :since AND :now THEN NULL
                  ELSE coalesce(deadline_at, started_at + coalesce(run_timeout_s, timeout_s) * 1000 + :grace) + :by END
          WHERE status = 'running'",

@@ -133,7 +133,7 @@ mod tests {
 
     fn start(c: &Connection, id: BuildId, ms: i64) -> Result<()> {
         let token = Token::new_secret()?;
-        let taker = builds::Taker { runner: RunnerId(1), manager: None, maximum_timeout_s: None };
+        let taker = builds::Taker::of(RunnerId(1));
         assert!(builds::start(c, id, &taker, &token, Timestamp(ms))?);
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::api::shared::long_body::{self, ReportWords};
 use crate::api::shared::{refused, to_runner};
 use crate::api::{Api, answer_to};
 use crate::coordinator::{Report, Updated};
-use crate::domain::build::{BuildId, FailureReason, Status};
+use crate::domain::build::{BuildId, FailureReason};
 use crate::domain::end::{End, Reported};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
@@ -30,8 +30,8 @@ pub fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Time
     Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
         drop(memory);
         Ok(match updated? {
-            Updated::Accepted(runner) => to_runner(Response::json(200, &Value::Bool(true)), runner),
-            Updated::Gone(runner) => to_runner(Response::error(404, ""), runner),
+            Updated::Accepted(told) => to_runner(Response::json(200, &Value::Bool(true)), told.runner),
+            Updated::Gone(told) => to_runner(Response::error(404, ""), told.runner),
             Updated::Refused(error) => return Err(error),
             Updated::TraceTooLarge => refused("the trace is too large"),
         }
@@ -42,8 +42,8 @@ pub fn update_build(api: &Api, request: &mut Request<'_>, id: BuildId, now: Time
 /// The state, which counts when it is an end.
 fn reported(params: &Params) -> Option<Reported> {
     Some(match params.text("state")? {
-        "success" => Reported::Ended(End { status: Status::Success, reason: None }),
-        "failed" => Reported::Ended(End { status: Status::Failed, reason: Some(FailureReason::ScriptFailure) }),
+        "success" => Reported::Ended(End::success()),
+        "failed" => Reported::Ended(End::failed(FailureReason::ScriptFailure)),
         _ => Reported::Runs,
     })
 }

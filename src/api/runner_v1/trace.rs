@@ -24,7 +24,7 @@ pub fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Time
 
 fn response(patched: Patched) -> Result<Response> {
     Ok(match patched {
-        Patched::Stored { status, size, runner } => {
+        Patched::Stored { status, size, runner, .. } => {
             let response = Response::new(202, Body::Bytes(format!("0-{size}").into_bytes()))
                 .with("Content-Type", "text/plain")
                 .with("Build-Status", status.as_str())

@@ -7,7 +7,7 @@ use crate::api::shared::hold::{self, Ask, Got};
 use crate::api::shared::{INFO, SYSTEM_ID, info, system_id};
 use crate::domain::asker::Asker;
 use crate::domain::time::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::params::{Field, text};
 use crate::http::{Answer, Request, Response};
 
@@ -29,6 +29,9 @@ pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answ
 fn ask(api: &Api, request: &mut Request<'_>) -> Result<Ask> {
     let params = params(api, request, FIELDS)?;
     let token = RUNNER_KEYS.of_request(&params, request).token;
+    if token.is_none() {
+        return Err(Error::invalid("token is missing"));
+    }
     let asker = Asker { token, info: info(&params), system_id: system_id(&params), address: request.peer };
     Ok(Ask { asker, last_update: params.text("last_update").map(ToOwned::to_owned) })
 }

@@ -80,6 +80,11 @@ fn shown(params: &Params, request: &Request<'_>) -> Shown {
 }
 
 /// A 403 for a reason that the job's runner may know. The header has it drop the job.
-fn refused(why: &str, status: Status) -> Response {
-    shared::refused(why).with("Job-Status", status.as_str())
+fn refused(why: &str, status: &'static str) -> Response {
+    shared::refused(why).with("Job-Status", status)
+}
+
+/// The word for a job's state. `canceling` has runners from 13.5 on stop the script and run what comes after it.
+fn job_status(status: Status, is_canceling: bool) -> &'static str {
+    if is_canceling && status == Status::Running { "canceling" } else { status.as_str() }
 }

@@ -1,10 +1,10 @@
 //! A runner reports on a job that it has.
 
-use super::{KEYS, TOKEN, refused};
+use super::{KEYS, TOKEN, job_status, refused};
 use crate::api::shared::long_body::{self, ReportWords};
 use crate::api::shared::to_runner;
 use crate::api::{Api, answer_to};
-use crate::coordinator::{Report, Updated};
+use crate::coordinator::{Report, Told, Updated};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
 use crate::domain::time::Timestamp;
@@ -18,12 +18,16 @@ const FIELDS: &[Field] = &[
     text("state"),
     text("failure_reason"),
     text("exit_code"),
-    text("checksum"),
-    Field { name: "output", shape: Shape::Object(&["checksum", "bytesize"]) },
     Field { name: "info", shape: Shape::Object(&[]) },
 ];
 
 const WORDS: ReportWords = ReportWords { keys: KEYS, fields: FIELDS, reported };
+
+/// States that runners send. Whatever else comes is from none.
+const STATES: [&str; 4] = ["pending", "running", "success", "failed"];
+
+/// Longest word for a reason that is kept, in characters.
+const REASON_CHARS_MAX: usize = 100;
 
 /// Answers `PUT jobs/:id`.
 ///
@@ -31,36 +35,56 @@ const WORDS: ReportWords = ReportWords { keys: KEYS, fields: FIELDS, reported };
 /// As [`crate::coordinator::Coordinator::update_build`]; those of the body.
 pub fn update_job(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Answer> {
     let sent = long_body::read(api, request, id, &WORDS)?;
-    let state = sent.params.text("state");
-    if state.is_some_and(|state| !["pending", "running", "success", "failed"].contains(&state)) {
+    if sent.params.text("state").is_some_and(|state| !STATES.contains(&state)) {
+        // Who may not know is told nothing, also of this.
         api.coordinator.authorize_report(id, &sent.shown, None)?;
         return Err(Error::invalid("state must be running, success or failed"));
     }
     let end = reported(&sent.params).and_then(Reported::end);
+    let is_end = end.is_some();
     let report = Report { id, shown: sent.shown, end, trace: sent.trace, now };
     let memory = sent.memory;
     Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
         drop(memory);
         Ok(match updated? {
-            Updated::Accepted(runner) => to_runner(done(), runner),
-            Updated::Gone(runner) => to_runner(Response::error(403, ""), runner),
+            Updated::Accepted(told) => to_runner(done(&told, is_end), told.runner),
+            Updated::Gone(told) => to_runner(refused("the job has ended", job_status(told.status, false)), told.runner),
             Updated::Refused(error) => return Err(error),
-            Updated::TraceTooLarge => refused("the log is too large", Status::Failed),
+            Updated::TraceTooLarge => refused("the log is too large", Status::Failed.as_str()),
         }
         .into())
     }))
 }
 
+/// 200 and nothing else is "done". A runner that has said how a job ended is not told of it: `failed` would have it warn
+/// that the job was taken from it.
+fn done(told: &Told, is_end: bool) -> Response {
+    let response = Response::new(200, Body::Bytes(b"200".to_vec())).with("Content-Type", "text/plain");
+    if is_end && told.status == Status::Failed {
+        return response;
+    }
+    response.with("Job-Status", job_status(told.status, told.is_canceling))
+}
+
 /// The state, which counts when it is an end.
 fn reported(params: &Params) -> Option<Reported> {
     Some(match params.text("state")? {
-        "success" => Reported::Ended(End { status: Status::Success, reason: None }),
-        "failed" => Reported::Ended(End { status: Status::Failed, reason: Some(FailureReason::ScriptFailure) }),
+        "success" => Reported::Ended(End::success()),
+        "failed" => Reported::Ended(failure(params)),
         _ => Reported::Runs,
     })
 }
 
-/// The body is never decided on.
-fn done() -> Response {
-    Response::new(200, Body::Bytes(b"200".to_vec())).with("Content-Type", "text/plain")
+/// Runners before 10.4 name no reason; the others say `script_failure` for what those mean.
+fn failure(params: &Params) -> End {
+    let exit_code = params.text("exit_code").and_then(|text| text.trim().parse().ok()).filter(|code| *code != 0);
+    let end = match params.text("failure_reason").unwrap_or_default() {
+        "" | "script_failure" => End::failed(FailureReason::ScriptFailure),
+        "job_execution_timeout" => End::failed(FailureReason::TimedOut),
+        other => {
+            let text = other.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect();
+            End { text: Some(text), ..End::failed(FailureReason::RunnerFailure) }
+        }
+    };
+    End { exit_code, ..end }
 }

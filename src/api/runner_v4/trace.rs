@@ -1,6 +1,6 @@
 //! A runner appends to a job's log.
 
-use super::{TOKEN_ONLY, refused, shown};
+use super::{TOKEN_ONLY, job_status, refused, shown};
 use crate::api::Api;
 use crate::api::shared::patch::{self, PatchWords};
 use crate::api::shared::to_runner;
@@ -28,10 +28,10 @@ pub fn append_trace(api: &Api, request: &mut Request<'_>, id: BuildId, now: Time
 /// 202 and nothing else is "taken".
 fn response(patched: Patched) -> Result<Response> {
     Ok(match patched {
-        Patched::Stored { status, size, runner } => {
+        Patched::Stored { status, size, runner, is_canceling } => {
             let response = Response::new(202, Body::Bytes(format!("0-{size}").into_bytes()))
                 .with("Content-Type", "text/plain")
-                .with("Job-Status", status.as_str())
+                .with("Job-Status", job_status(status, is_canceling))
                 .with("Range", format!("0-{size}"))
                 .with("X-GitLab-Trace-Update-Interval", UPDATE_INTERVAL_S);
             to_runner(response, runner)
@@ -39,6 +39,6 @@ fn response(patched: Patched) -> Result<Response> {
         // The header must be there and have a `-`: without it runners before 11.11 crash.
         Patched::Elsewhere { size } => Response::error(416, "").with("Range", format!("0-{size}")),
         Patched::Refused(error) => return Err(error),
-        Patched::NotRunning { status, runner } => to_runner(refused("the job does not run", status), runner),
+        Patched::NotRunning { status, runner } => to_runner(refused("the job does not run", status.as_str()), runner),
     })
 }

@@ -98,8 +98,8 @@ fn words(got: &Got<'_>) -> Response {
 
 fn reported(params: &Params) -> Option<Reported> {
     params.text("state").map(|state| match state {
-        "done" => Reported::Ended(End { status: Status::Success, reason: None }),
-        "broken" => Reported::Ended(End { status: Status::Failed, reason: Some(FailureReason::ScriptFailure) }),
+        "done" => Reported::Ended(End::success()),
+        "broken" => Reported::Ended(End::failed(FailureReason::ScriptFailure)),
         _ => Reported::Runs,
     })
 }

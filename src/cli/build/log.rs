@@ -270,7 +270,7 @@ mod tests {
         let wait = |_, pause| {
             assert!(pause <= Duration::from_millis(100), "{pause:?}");
             looks += 1;
-            if looks == 3 { Ok(coordinator.cancel_build(id, now)?) } else { Ok(()) }
+            if looks == 3 { Ok(coordinator.cancel_build(id, now).map(drop)?) } else { Ok(()) }
         };
         follow(&coordinator, id, |_| Ok(()), wait).unwrap();
         assert_eq!(looks, 3);

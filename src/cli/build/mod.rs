@@ -8,7 +8,7 @@ mod watch;
 
 use super::show::print;
 use super::{Done, Stop, build_id};
-use crate::coordinator::{BuildReport, Coordinator};
+use crate::coordinator::{self, BuildReport, Coordinator};
 use crate::domain::build::{BuildId, Status};
 use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
@@ -185,8 +185,15 @@ impl Retry {
 
 impl Cancel {
     fn run(self, coordinator: &Coordinator) -> Done {
-        coordinator.cancel_build(self.id, Timestamp::now())?;
-        print::out(&format!("build {} is canceled\n", self.id))
+        let id = self.id;
+        let becomes = match coordinator.cancel_build(id, Timestamp::now())? {
+            coordinator::Cancel::Done => format!("build {id} is canceled\n"),
+            coordinator::Cancel::Asked => format!(
+                "build {id} is being canceled: its runner stops the script and runs what comes after it; \
+                 once more ends it at once\n"
+            ),
+        };
+        print::out(&becomes)
     }
 }
 

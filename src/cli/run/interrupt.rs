@@ -134,7 +134,7 @@ impl Interrupt {
                     self.settle();
                     thread::sleep(PAUSE);
                 }
-                result => return result,
+                result => return result.map(drop),
             }
         }
     }

@@ -56,6 +56,15 @@ impl From<NewBuild> for Queued {
     }
 }
 
+/// What became of a build that somebody canceled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancel {
+    /// It has ended.
+    Done,
+    /// Its runner is asked to bring it to an end.
+    Asked,
+}
+
 /// What an unknown id is answered.
 pub fn no_such(id: BuildId) -> Error {
     Error::not_found(format!("there is no build {id}; `baton build list` shows them"))
@@ -116,24 +125,29 @@ impl Coordinator {
         })
     }
 
-    /// Ends a build that has not ended. A runner that has it is told at its next call.
+    /// Ends a build that has not ended. A runner that has it is told at its next call. If it can run what comes after the
+    /// script, the build ends when it has done so, at most some minutes later; a second call ends it at once.
     ///
     /// # Errors
     /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has ended.
-    pub fn cancel_build(&self, id: BuildId, now: Timestamp) -> Result<()> {
-        self.store.write(move |c| {
+    pub fn cancel_build(&self, id: BuildId, now: Timestamp) -> Result<Cancel> {
+        let cancel = self.store.write(move |c| {
             let build = builds::state(c, id)?.ok_or_else(|| no_such(id))?;
             if build.status.is_finished() {
                 return Err(Error::new(Kind::Conflict, format!("build {id} has ended already: {}", build.status)));
             }
-            finish(c, &build, Status::Canceled, None, now)
+            if builds::ask_for_end(c, id, now)? {
+                return Ok(Cancel::Asked);
+            }
+            finish(c, &build, Status::Canceled, None, now)?;
+            Ok(Cancel::Done)
         })?;
         // It is canceled. What comes after it is the server's to go on with, should this process end here.
         while self.decide(now).unwrap_or_else(|error| {
             log::warn!("build {id} is canceled; those that need it are skipped later: {error}");
             false
         }) {}
-        Ok(())
+        Ok(cancel)
     }
 
     /// Queues a finished build once more, as a new one. Of the builds that it needs, those that ended badly and

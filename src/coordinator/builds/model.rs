@@ -117,7 +117,8 @@ impl Model {
     fn start(&mut self) {
         let Some(job) = self.pick(|status| status == Status::Pending) else { return };
         let id = self.last(job);
-        let start = move |c: &Connection| builds::start(c, id, RunnerId(1), "token", Token::new_secret()?.hash(), NOW);
+        let start =
+            move |c: &Connection| builds::start(c, id, &builds::Taker::of(RunnerId(1)), &Token::new_secret()?, NOW);
         assert!(self.coordinator.store.write(start).unwrap());
         self.jobs[job].status = Status::Running;
     }
@@ -215,6 +216,7 @@ fn random_chains_with_retries_and_allowed_failures_end_as_the_model_does() {
         locked: false,
         project: None,
         info: RunnerInfo::default(),
+        ..NewRunner::default()
     };
     coordinator.add_runner(runner, None, NOW).unwrap();
     let mut model = Model { coordinator, jobs: Vec::new(), state: seed | 1 };

@@ -6,7 +6,7 @@ use crate::coordinator::{Coordinator, Deed};
 use crate::domain::asker::Asker;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
-use crate::domain::runner::{Runner, RunnerId};
+use crate::domain::runner::{Feature, Runner, RunnerId};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -19,6 +19,7 @@ use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a runner that asks for work gets.
 pub enum Claim {
@@ -72,6 +73,9 @@ pub enum Seen {
     Committed,
     Uncommitted,
 }
+
+/// How long nothing may be heard of a build whose runner says something as soon as it has one (from 18.5 on).
+const FIRST_WORD_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Most profiles kept; a runner with a set of its own costs one.
 const PROFILES_MAX: usize = 4096;
@@ -181,7 +185,13 @@ impl Coordinator {
             };
             room?;
             let token = Token::new_secret()?;
-            let taker = Taker { runner: runner.id, manager, maximum_timeout_s: runner.maximum_timeout_s };
+            let taker = Taker {
+                runner: runner.id,
+                manager,
+                maximum_timeout_s: runner.maximum_timeout_s,
+                is_graceful: asker.info.has(Feature::CancelGracefully),
+                unheard_until: asker.info.has(Feature::TwoPhaseJobCommit).then(|| now.plus(FIRST_WORD_TIME_MAX)),
+            };
             if !builds::start(c, id, &taker, &token, now)? {
                 return Err(Error::internal("the queue's index names a build that is not pending"));
             }

@@ -10,9 +10,9 @@ use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Shown;
+use crate::domain::token::{Shown, Takes};
 use crate::error::{Error, Kind, Result};
-use crate::store::builds;
+use crate::store::builds::{self, BuildState};
 use crate::store::traces;
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -25,13 +25,24 @@ const TRIES_MAX: usize = 6;
 #[derive(Debug)]
 pub enum Updated {
     /// Done, or done before, by the runner that has or had the build.
-    Accepted(Option<RunnerId>),
+    Accepted(Told),
     /// The build is not the caller's to report on (any more); a canceled build's last trace was kept.
-    Gone(Option<RunnerId>),
+    Gone(Told),
     /// The trace passed the limit; the build has failed.
     TraceTooLarge,
     /// There is no room for a trace that is not the last one; nothing was stored but that its sender lives.
     Refused(Error),
+}
+
+/// What a runner is told of a build that it has or had.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Who has or had it.
+    pub runner: Option<RunnerId>,
+    /// The build's state, by now.
+    pub status: Status,
+    /// Whether it is to be brought to an end.
+    pub is_canceling: bool,
 }
 
 /// What a runner says of a build that it has.
@@ -77,7 +88,8 @@ impl Coordinator {
 
     /// Finds out all that the transaction of a report need not.
     fn update(&self, report: &Report) -> Result<Update> {
-        let Report { id, end, now, .. } = *report;
+        let Report { id, now, .. } = *report;
+        let end = report.end.clone();
         let bytes_max = self.limits().trace_bytes_max;
         let too_large = report.trace.as_ref().is_some_and(|trace| trace.len() as u64 > bytes_max);
         let room = self.check_room();
@@ -109,7 +121,10 @@ impl Coordinator {
         }
         let is_repeated = |reported: Reported| reported.end().is_some_and(|end| end.status == build.status);
         if build.erased_at.is_some() || !reported.is_none_or(is_repeated) {
-            return Err(Error::not_found(""));
+            return Err(match shown.takes {
+                Takes::Any => Error::not_found(""),
+                Takes::Own => Error::forbidden(),
+            });
         }
         Ok(false)
     }
@@ -131,7 +146,8 @@ impl Update {
     /// Does what is reported. `None`: what was found out does not hold any more; only a sign of life was noted.
     fn run(self, c: &Connection, shown: &Shown) -> Result<Option<Updated>> {
         let build = &build_for_put(c, self.id, shown)?;
-        let Update { id, end, now, .. } = self;
+        let (id, end, now) = (self.id, self.end, self.now);
+        let told = |status| Told { runner: build.runner_id, status, is_canceling: build.is_canceling };
         if build.has_last_words() {
             // The runner has not heard of it yet: its last words are kept, and it is told to stop.
             if let Some(trace) = self.trace {
@@ -143,13 +159,13 @@ impl Update {
                 }
                 traces::finish(c, id)?;
             }
-            return Ok(Some(Updated::Gone(build.runner_id)));
+            return Ok(Some(Updated::Gone(told(build.status))));
         }
         if build.status != Status::Running {
             // Maybe the answer to this very report was lost on its way.
             let is_repeated = end.is_some_and(|end| end.status == build.status) && build.erased_at.is_none();
-            let runner = build.runner_id;
-            return Ok(Some(if is_repeated { Updated::Accepted(runner) } else { Updated::Gone(runner) }));
+            let told = told(build.status);
+            return Ok(Some(if is_repeated { Updated::Accepted(told) } else { Updated::Gone(told) }));
         }
         if let Some(cut) = self.cut {
             if let (Some(trace), Ok(())) = (self.trace, &self.room) {
@@ -170,12 +186,28 @@ impl Update {
                 return Ok(None);
             }
         }
-        if let Some(End { status, reason }) = end {
-            let reason = if status == Status::Failed { known_reason(c, id, reason, now)? } else { reason };
-            finish(c, build, status, reason, now)?;
-        }
-        Ok(Some(Updated::Accepted(build.runner_id)))
+        let Some(end) = end else { return Ok(Some(Updated::Accepted(told(Status::Running)))) };
+        let status = end_by(c, build, end, now)?;
+        Ok(Some(Updated::Accepted(told(status))))
     }
+}
+
+/// Ends a running build as its runner says, or as canceled if that was asked for. Returns its state.
+fn end_by(c: &Connection, build: &BuildState, end: End, now: Timestamp) -> Result<Status> {
+    if build.is_canceling {
+        finish(c, build, Status::Canceled, None, now)?;
+        return Ok(Status::Canceled);
+    }
+    let (status, mut reason) = (end.status, end.reason);
+    if status == Status::Failed {
+        reason = known_reason(c, build.id, reason, now)?;
+        let text = end.text.filter(|_| reason == Some(FailureReason::RunnerFailure));
+        if text.is_some() || end.exit_code.is_some() {
+            builds::set_failure(c, build.id, text.as_deref(), end.exit_code)?;
+        }
+    }
+    finish(c, build, status, reason, now)?;
+    Ok(status)
 }
 
 /// Why a build has failed of which its runner said this. Runners 1.x say no more than that it did when its time is over,

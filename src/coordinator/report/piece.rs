@@ -34,6 +34,8 @@ pub enum Patched {
         size: u64,
         /// Who has the build.
         runner: Option<RunnerId>,
+        /// Whether the build is to be brought to an end.
+        is_canceling: bool,
     },
     /// The patch does not begin at the trace's end; nothing was stored.
     Elsewhere {
@@ -147,7 +149,12 @@ impl Coordinator {
                 let masker = maskers.of_build(c, id)?;
                 Continuation::new(&masker, &carry(&trace)?, trace.size, data).write(c, id, &trace)?;
             }
-            Ok(Patched::Stored { status: Status::Running, size, runner: build.runner_id })
+            Ok(Patched::Stored {
+                status: Status::Running,
+                size,
+                runner: build.runner_id,
+                is_canceling: build.is_canceling,
+            })
         })
     }
 }

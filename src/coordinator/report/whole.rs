@@ -277,7 +277,7 @@ mod tests {
 
         fn try_put(&self, state: &str, trace: &[u8]) -> Result<Updated> {
             let shown = self.token.clone().into();
-            let end = (state == "success").then_some(End { status: Status::Success, reason: None });
+            let end = (state == "success").then_some(End::success());
             let report = Report { id: self.id, shown, end, trace: Some(trace.to_vec()), now: Timestamp::now() };
             self.coordinator.update_build(report)?.wait()
         }

@@ -6,15 +6,20 @@ use crate::domain::build::{FailureReason, Status};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::store::builds::{self, Running};
+use crate::store::builds::{self, BuildState, Running};
 use crate::store::{artifacts, settings, silence};
 use crate::sync::lock;
+use rusqlite::Connection;
+use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A canceled build's runner stops reporting within seconds; its token stays readable for this, to mask its
 /// last words.
 const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A runner that is told to stop a script runs what comes after it for five minutes at most, and uploads what there is.
+const CANCELING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Clocks that differ by less over one look were not set: they only tick unevenly.
 const JUMP_MIN: Duration = Duration::from_millis(500);
@@ -52,6 +57,10 @@ pub struct Swept {
     pub runner_lost: usize,
     /// Builds that failed since they ran too long.
     pub timed_out: usize,
+    /// Builds that ended as somebody had asked before, without a word of their runners.
+    pub canceled: usize,
+    /// Builds that wait again, since nothing was heard of them.
+    pub given_back: usize,
     /// Artifacts that were removed since they had expired.
     pub expired: usize,
 }
@@ -81,18 +90,14 @@ impl Coordinator {
         let running = self.store.read(builds::running)?;
         self.maskers.retain(&running.iter().map(|running| running.id).collect());
         let late = running.into_iter().filter_map(|running| Some((running.id, verdict(&running)?)));
-        for (id, reason) in late {
-            let ended = self.store.write(move |c| match builds::state(c, id)? {
-                Some(build) if build.status == Status::Running => {
-                    finish(c, &build, Status::Failed, Some(reason), now).map(|()| true)
-                }
+        for (id, verdict) in late {
+            let done = self.store.write(move |c| match builds::state(c, id)? {
+                Some(build) if build.status == Status::Running => verdict.carry_out(c, &build, now),
                 _ => Ok(false),
             })?;
-            if ended {
-                log::warn!("build {id} failed: {}", reason.as_str());
-                let count =
-                    if reason == FailureReason::TimedOut { &mut swept.timed_out } else { &mut swept.runner_lost };
-                *count += 1;
+            if done {
+                log::warn!("build {id} {verdict}");
+                *verdict.count(&mut swept) += 1;
             }
         }
         let forget_before = now.minus(LAST_WORDS_TIME_MAX);
@@ -116,15 +121,67 @@ pub(super) fn deadline(build: &Running, grace: Duration) -> Timestamp {
     build.deadline_at.unwrap_or_else(|| build.started_at.plus(timeout).plus(grace))
 }
 
-/// Whether a running build must be given up by `now`, and why.
-fn verdict(build: &Running, limits: &Limits, now: Timestamp) -> Option<FailureReason> {
-    let deadline = deadline(build, limits.timeout_grace);
-    if now > deadline {
-        return Some(FailureReason::TimedOut);
+/// What becomes of a running build by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    Fails(FailureReason),
+    /// It was to end, and its runner does not say that it has.
+    Canceled,
+    /// Nobody has heard that it is whose it is.
+    GivenBack,
+}
+
+impl Verdict {
+    /// Returns whether it still holds.
+    fn carry_out(self, c: &Connection, build: &BuildState, now: Timestamp) -> Result<bool> {
+        match self {
+            Verdict::Fails(reason) => finish(c, build, Status::Failed, Some(reason), now).map(|()| true),
+            Verdict::Canceled => finish(c, build, Status::Canceled, None, now).map(|()| true),
+            Verdict::GivenBack if !build.is_unheard => Ok(false),
+            Verdict::GivenBack => match build.token_hash {
+                Some(hash) => builds::give_back(c, build.id, hash),
+                None => Ok(false),
+            },
+        }
     }
+
+    fn count(self, swept: &mut Swept) -> &mut usize {
+        match self {
+            Verdict::Fails(FailureReason::TimedOut) => &mut swept.timed_out,
+            Verdict::Fails(_) => &mut swept.runner_lost,
+            Verdict::Canceled => &mut swept.canceled,
+            Verdict::GivenBack => &mut swept.given_back,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Fails(reason) => write!(f, "failed: {}", reason.as_str()),
+            Verdict::Canceled => f.write_str("is canceled: its runner did not bring it to an end in time"),
+            Verdict::GivenBack => f.write_str("waits again: nothing was heard of it since its runner got it"),
+        }
+    }
+}
+
+/// What must become of a running build by `now`, if anything.
+fn verdict(build: &Running, limits: &Limits, now: Timestamp) -> Option<Verdict> {
+    let is_late = now > deadline(build, limits.timeout_grace);
     // The stored time is up to a step older than the last call.
-    let silence = limits.runner_timeout + limits.seen_step();
-    (now.since(build.seen_at) > silence).then_some(FailureReason::RunnerLost)
+    let is_silent = now.since(build.seen_at) > limits.runner_timeout + limits.seen_step();
+    match build.canceling_at {
+        Some(at) if is_late || is_silent || now.since(at) > CANCELING_TIME_MAX => return Some(Verdict::Canceled),
+        Some(_) => return None,
+        None => {}
+    }
+    if is_late {
+        return Some(Verdict::Fails(FailureReason::TimedOut));
+    }
+    if build.unheard_until.is_some_and(|until| now > until) {
+        return Some(Verdict::GivenBack);
+    }
+    is_silent.then_some(Verdict::Fails(FailureReason::RunnerLost))
 }
 
 #[cfg(test)]
@@ -153,7 +210,7 @@ mod tests {
 
     #[test]
     fn silent_and_late_builds_are_given_up_but_not_for_our_own_absence() {
-        use FailureReason::{RunnerLost, TimedOut};
+        let (lost, timed_out) = (Verdict::Fails(FailureReason::RunnerLost), Verdict::Fails(FailureReason::TimedOut));
         let limits = Limits {
             runner_timeout: Duration::from_secs(100),
             timeout_grace: Duration::from_secs(50),
@@ -162,14 +219,14 @@ mod tests {
         for (seen_s, timeout_s, deadline_s, now_s, expected) in [
             (0, 1000, None, 100, None),
             (0, 1000, None, 110, None),
-            (0, 1000, None, 111, Some(RunnerLost)),
+            (0, 1000, None, 111, Some(lost)),
             (90, 1000, None, 111, None),
             (140, 100, None, 150, None),
-            (140, 100, None, 151, Some(TimedOut)),
+            (140, 100, None, 151, Some(timed_out)),
             // The deadline passed while nobody listened, and was put off.
             (990, 100, Some(1050), 1001, None),
             (1040, 100, Some(1050), 1050, None),
-            (1050, 100, Some(1050), 1051, Some(TimedOut)),
+            (1050, 100, Some(1050), 1051, Some(timed_out)),
         ] {
             let build = Running {
                 id: BuildId(1),
@@ -179,9 +236,39 @@ mod tests {
                 manager_id: None,
                 deadline_at: deadline_s.map(|s: i64| Timestamp(s * 1000)),
                 runner_id: None,
+                canceling_at: None,
+                unheard_until: None,
             };
             let got = verdict(&build, &limits, Timestamp(now_s * 1000));
             assert_eq!(got, expected, "seen {seen_s}, timeout {timeout_s}, now {now_s}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_end_ends_and_what_nobody_has_heard_of_waits_again() {
+        let limits = Limits { runner_timeout: Duration::from_secs(3600), ..Limits::default() };
+        let minute = |minute: i64| Timestamp(minute * 60_000);
+        for (canceling, unheard, now, expected) in [
+            (Some(1), None, 15, None),
+            (Some(1), None, 17, Some(Verdict::Canceled)),
+            (None, Some(1), 1, None),
+            (None, Some(1), 2, Some(Verdict::GivenBack)),
+            (Some(1), Some(1), 2, None),
+            (Some(99), None, 101, Some(Verdict::Canceled)),
+        ] {
+            let build = Running {
+                id: BuildId(1),
+                started_at: minute(0),
+                seen_at: minute(now - 1),
+                timeout_s: 6000 - 600,
+                manager_id: None,
+                deadline_at: None,
+                runner_id: None,
+                canceling_at: canceling.map(minute),
+                unheard_until: unheard.map(minute),
+            };
+            let got = verdict(&build, &limits, minute(now));
+            assert_eq!(got, expected, "{canceling:?} {unheard:?} {now}");
         }
     }
 }

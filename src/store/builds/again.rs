@@ -52,7 +52,7 @@ pub fn repeat(
     c.prepare_cached(
         "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, retry_of, retries,
              room)
-         SELECT project_id, :status, tag_set_id, timeout_s, :now, :finished_at, id, :retries, zeroblob(128)
+         SELECT project_id, :status, tag_set_id, timeout_s, :now, :finished_at, id, :retries, zeroblob(136)
          FROM builds WHERE id = :id",
     )?
     .execute(named_params! {

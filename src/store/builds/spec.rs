@@ -37,7 +37,7 @@ pub fn insert(
     let tag_set_id = runners::tag_set(c, &new.tags)?;
     c.prepare_cached(
         "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, room)
-         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at, zeroblob(128))",
+         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at, zeroblob(136))",
     )?
     .execute(named_params! {
         ":project": project.0, ":status": status.as_str(), ":tag_set_id": tag_set_id,

@@ -33,7 +33,7 @@ INSERT INTO builds (id, project_id, status, failure_reason, tag_set_id, runner_i
     created_at, started_at, finished_at, seen_at, deadline_at, erased_at, room)
 SELECT id, project_id, status, failure_reason, tag_set_id, runner_id, token, token_hash, timeout_s,
     created_at, started_at, finished_at, seen_at, deadline_at, erased_at,
-    iif(status IN ('created', 'pending'), zeroblob(112), iif(status = 'running', zeroblob(32), NULL))
+    iif(status IN ('created', 'pending'), zeroblob(136), iif(status = 'running', zeroblob(32), NULL))
 FROM builds_4;
 -- The newest builds may have been pruned: their ids are not used again.
 DELETE FROM sqlite_sequence WHERE name = 'builds';

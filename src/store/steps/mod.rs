@@ -16,13 +16,14 @@ pub enum Step {
 }
 
 /// Those that lead from version N to N + 1, from 1 on.
-pub const STEPS: [Step; 6] = [
+pub const STEPS: [Step; 7] = [
     Step::Sql(include_str!("2.sql")),
     Step::Sql(include_str!("3.sql")),
     Step::Sql(include_str!("4.sql")),
     Step::And(include_str!("5.sql"), specs::rewrite),
     Step::Sql(include_str!("runner_managers.sql")),
     Step::Sql(include_str!("several_artifacts.sql")),
+    Step::Sql(include_str!("cancel.sql")),
 ];
 
 impl Step {

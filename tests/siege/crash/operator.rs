@@ -72,7 +72,7 @@ impl Operator {
         let Some(id) = self.one_of(&with_status(model, status)) else { return };
         model.known(id, |known| known.cancel = Cancel::Asked);
         let cancel = match coordinator.cancel_build(id, Timestamp::now()) {
-            Ok(()) => Cancel::Done,
+            Ok(_) => Cancel::Done,
             Err(error) if error.kind == Kind::Conflict => Cancel::No,
             Err(error) => panic!("{error}"),
         };
