@@ -178,9 +178,9 @@ fn the_url_to_register_at_is_the_base_url_that_was_set() {
         (
             &["--base-url", "https://ci.example/baton/"][..],
             &[("BATON_BASE_URL", "nonsense")][..],
-            "https://ci.example/baton/ci",
+            "https://ci.example/baton",
         ),
-        (&[], &[("BATON_BASE_URL", "http://proxy:81")], "http://proxy:81/ci"),
+        (&[], &[("BATON_BASE_URL", "http://proxy:81")], "http://proxy:81"),
     ] {
         let victim = Victim::with(options, variables, "");
         let line = format!("gitlab-runner register --non-interactive --executor shell --url {url} ");

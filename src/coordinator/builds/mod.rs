@@ -209,7 +209,8 @@ fn resolve_names(item: &mut Queued, by_name: &HashMap<String, BuildId>) -> Resul
 /// repeats it. `None`: there is no such build.
 fn counting(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     let build = builds::state(c, id)?;
-    let ended_badly = |build: &BuildState| build.status.is_finished() && build.as_need() != Status::Success;
+    // A failure that is allowed is one: its repetition counts.
+    let ended_badly = |build: &BuildState| build.status.is_finished() && build.status != Status::Success;
     if build.as_ref().is_some_and(ended_badly) { builds::state(c, builds::latest(c, id)?) } else { Ok(build) }
 }
 
