@@ -15,6 +15,7 @@ pub mod keywords;
 pub mod masking;
 pub mod options;
 pub mod pending;
+pub mod pipeline;
 pub mod repo_url;
 pub mod reserved;
 pub mod runner;

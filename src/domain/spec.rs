@@ -43,6 +43,9 @@ pub struct BuildSpec {
     /// When a failed build is made again by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// `run`, as runners that know it read it, in place of a script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Value>,
     /// Options that nothing here knows: handed to runners 1.x as they came. Those of the archive and of the first cache
     /// stand below `artifacts` and `cache`.
     #[serde(skip_serializing_if = "Map::is_empty")]
