@@ -14,6 +14,7 @@
 //! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
 //! | [`http`] | requests and responses as values, and the server that carries them; `headers/`: what the values of headers mean; `http/wire.rs` alone knows tiny_http |
 //! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`: what operators do; `look/`: how things stand; `copy/`: backup and check; `upkeep/`: what happens by itself |
+//! | [`gitlab_ci`] | what a `.gitlab-ci.yml` means: from files to a pipeline, as a value; it knows [`domain`] alone |
 //! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write; `keywords/`: what GitLab's keywords mean |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
@@ -25,7 +26,8 @@
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
 //! Beside `src/`: `schema.sql` is the commented data model. `tests/it/` speaks to whole servers in under a minute,
-//! `tests/siege/` attacks, kills and fills them; `tests/harness/` starts them for both. `docs/reliability.md` says which test shows which promise; `examples/` has test suites that use a server of their own,
+//! `tests/siege/` attacks, kills and fills them; `tests/harness/` starts them for both;
+//! `tests/golden/` asks what configurations mean. `docs/reliability.md` says which test shows which promise; `examples/` has test suites that use a server of their own,
 //! `packaging/` what a service manager needs.
 //!
 //! # What must stay true
@@ -48,6 +50,7 @@ pub mod domain;
 pub mod ephemeral;
 pub mod error;
 mod gzip;
+pub mod gitlab_ci;
 pub mod http;
 pub mod limits;
 pub mod metrics;
