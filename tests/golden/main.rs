@@ -13,11 +13,17 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod beyond;
 mod cases;
 mod checkout;
 mod fields;
+mod hostile;
 mod kinds;
+mod large;
 mod pipelines;
+#[path = "../harness/random.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod random;
 mod states;
 
 /// Cases that differ from GitLab on purpose, each with its reason.
