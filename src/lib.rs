@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line: one file or folder a noun; parses and prints, nothing else. `words/`: what people type; `show/`: what they read |
 //! | [`process`] | the processes of `serve`: the supervisor, what answers while it drains, service managers |
+//! | [`runner`] | the built-in runner: takes jobs from a server by API v4 and runs them with a shell; it knows no deed and no store |
 //! | [`server`] | the library's front door: a coordinator that listens |
 //! | [`ephemeral`] | a data directory for a while |
 //! | [`background`] | the table of periodic deeds |
@@ -55,6 +56,7 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod process;
+pub mod runner;
 pub mod server;
 pub mod store;
 mod sync;

@@ -112,6 +112,11 @@ type Done<T = ()> = Result<T, Stop>;
 /// and its refusal on standard error.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.first().is_some_and(|word| word == crate::runner::KEEPER_COMMAND) {
+        // Nobody types it: a runner starts it.
+        return crate::runner::keep();
+    }
     let stop = match parse(arguments, &Variables::of(std::env::vars_os())).and_then(dispatch) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Stop::Answer(text)) => match show::print::out(&text) {
