@@ -203,7 +203,7 @@ fn dispatch(baton: Baton) -> Done {
         None => Err(Stop::Usage("a command is missing; `baton --help` lists them".to_owned())),
         Some(Command::Serve(serve)) => serve.run(data),
         Some(Command::Project(project)) => project.run(&open()?),
-        Some(Command::Runner(runner)) => runner.run(&open()?),
+        Some(Command::Runner(runner)) => runner.run(open),
         Some(Command::Build(build)) => build.run(open),
         Some(Command::Run(run)) => run.run(open),
         Some(Command::Backup(backup)) => backup.run(&data),

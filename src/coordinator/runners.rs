@@ -150,6 +150,15 @@ impl Coordinator {
         })
     }
 
+    /// Whether a runner holds this token.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn is_runners(&self, token: &Token) -> Result<bool> {
+        let hash = token.hash();
+        self.store.read(|c| Ok(runners::by_token(c, hash)?.is_some()))
+    }
+
     /// All runners, oldest first.
     pub fn list_runners(&self) -> Result<Vec<Runner>> {
         self.store.read(runners::all)

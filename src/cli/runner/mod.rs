@@ -1,6 +1,7 @@
 //! `baton runner`: runners and the registration token.
 
 mod show;
+mod start;
 
 use super::show::print;
 use super::{Done, Stop, duration, runner_id, tags};
@@ -40,6 +41,7 @@ enum Command {
     Pause(Pause),
     Resume(Resume),
     Remove(Remove),
+    Start(start::Start),
 }
 
 /// Show the registration token, which registers runners for all projects.
@@ -227,23 +229,24 @@ impl Runner {
     }
 
     /// Does what the command line says.
-    pub fn run(self, coordinator: &Coordinator) -> Done {
+    pub fn run(self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
         match self.command {
-            Command::Token(token) => token.run(coordinator),
-            Command::Add(add) => add.run(coordinator),
-            Command::List(list) => show::list(coordinator, list.json),
-            Command::Show(show) => show::show(coordinator, show.id, show.json),
-            Command::Set(set) => set.run(coordinator),
+            Command::Start(start) => start.run(open),
+            Command::Token(token) => token.run(&open()?),
+            Command::Add(add) => add.run(&open()?),
+            Command::List(list) => show::list(&open()?, list.json),
+            Command::Show(show) => show::show(&open()?, show.id, show.json),
+            Command::Set(set) => set.run(&open()?),
             Command::Pause(pause) => {
-                coordinator.pause_runner(pause.id, true)?;
+                open()?.pause_runner(pause.id, true)?;
                 say(pause.id, "is paused")
             }
             Command::Resume(resume) => {
-                coordinator.pause_runner(resume.id, false)?;
+                open()?.pause_runner(resume.id, false)?;
                 say(resume.id, "takes builds again")
             }
             Command::Remove(remove) => {
-                coordinator.remove_runner(remove.id, Timestamp::now())?;
+                open()?.remove_runner(remove.id, Timestamp::now())?;
                 say(remove.id, "is removed")
             }
         }
