@@ -35,7 +35,7 @@ impl Mistake {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         if is_prefixed(&segments) {
             Some(Mistake::Slashes)
-        } else if !is_below_prefix(path) && of_runners().any(|protocol| ends_in_endpoint(protocol, &segments)) {
+        } else if of_runners().any(|own| ends_in_endpoint(own, &segments) && !is_anothers(own, path)) {
             Some(Mistake::Prefix)
         } else if is_part_of_prefix(&segments) {
             Some(Mistake::Bare)
@@ -76,9 +76,9 @@ fn is_prefixed(segments: &[&str]) -> bool {
     of_runners().any(is_ones)
 }
 
-/// Whether the path is below a protocol's prefix: then that is right, and what follows is another protocol's at most.
-fn is_below_prefix(path: &str) -> bool {
-    of_runners().any(|protocol| protocol.below_prefix(path).is_some())
+/// Whether the path is below the prefix of another protocol, which is right then.
+fn is_anothers(own: &Protocol, path: &str) -> bool {
+    own.below_prefix(path).is_none() && of_runners().any(|protocol| protocol.below_prefix(path).is_some())
 }
 
 /// Whether a path ends in one of an endpoint. Only as many segments are looked at as an endpoint can have.

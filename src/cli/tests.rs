@@ -127,7 +127,7 @@ fn the_data_directory_may_stand_anywhere() {
 }
 
 /// A line for each command that does something.
-const LINES: [&[&str]; 33] = [
+const LINES: [&[&str]; 34] = [
     &["serve"],
     &["project", "add", "p"],
     &["project", "list"],
@@ -142,6 +142,7 @@ const LINES: [&[&str]; 33] = [
     &["runner", "set", "1", "--untagged"],
     &["runner", "pause", "1"],
     &["runner", "resume", "1"],
+    &["runner", "start"],
     &["runner", "remove", "1"],
     &["build", "add", "--project", "p", "--script", "true"],
     &["build", "add", "--from", "-", "--project", "p", "--json"],

@@ -102,6 +102,9 @@ impl Feature {
     }
 }
 
+/// The name by which the built-in runner calls itself.
+pub const BUILT_IN: &str = "baton";
+
 /// What a runner says of itself in `info`: name, version, revision, platform, architecture, executor, and which features
 /// it has: their words in order, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +154,9 @@ impl RunnerInfo {
     /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`.
     #[must_use]
     pub fn needs_sources(&self) -> bool {
+        if self.get("name") == Some(BUILT_IN) {
+            return false;
+        }
         let mut numbers = self.get("version").unwrap_or_default().split(['.', '~', '-']).map(str::parse::<u32>);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (1, 7),

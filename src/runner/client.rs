@@ -147,7 +147,7 @@ impl Client {
             "cancel_gracefully": true, "two_phase_job_commit": true
         });
         let info = json!({
-            "name": "baton", "version": env!("CARGO_PKG_VERSION"), "platform": std::env::consts::OS,
+            "name": crate::domain::runner::BUILT_IN, "version": env!("CARGO_PKG_VERSION"), "platform": std::env::consts::OS,
             "architecture": architecture(), "executor": "shell", "shell": identity.shell, "features": features
         });
         let system_id = identity.system_id.clone();

@@ -35,9 +35,10 @@ const TOKEN_FILE: &str = "runner-token";
         {command_name}\n\
         {command_name} --url https://ci.example --token-file /etc/baton/runner-token --tags linux",
     note = "\
-        Without --token-file it works for the server on the data directory: a runner named after this machine is made\n\
-        once, and its token kept in there. Builds run as the user who starts it: what they may do, they do. SIGTERM and\n\
-        Ctrl-C cancel the builds that run; a second one kills them; SIGQUIT waits for them, and takes no others.",
+        Without --token-file it works for the server on the data directory: a runner named after this machine is\n\
+        made once, and its token kept in there. Builds run as the user who starts it: what they may do, they do.\n\
+        SIGTERM and Ctrl-C cancel the builds that run; a second one kills them; SIGQUIT waits for them, and takes\n\
+        no others.",
     error_code(0, "It was told to end, or has run as many builds as it was to.")
 )]
 pub struct Start {
@@ -58,7 +59,7 @@ pub struct Start {
     concurrent: Option<usize>,
 
     /// shell that runs scripts, bash or sh; default: bash where it is installed
-    #[argh(option, arg_name = "SHELL", from_str_fn(shell))]
+    #[argh(option, arg_name = "SH", from_str_fn(shell))]
     shell: Option<Shell>,
 
     /// where builds work; default: below $XDG_CACHE_HOME/baton or ~/.cache/baton
