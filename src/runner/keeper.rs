@@ -15,6 +15,7 @@
 
 use super::frames::{self, End, Frame, Start};
 use super::leftovers::{descendants, holder_of};
+use crate::sync::lock;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::stat::fstat;
@@ -26,7 +27,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -154,7 +155,7 @@ impl Keeper {
     }
 
     fn tell(&self, kind: u8, shell: u32, payload: &[u8]) {
-        let mut to = self.to_runner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut to = lock(&self.to_runner);
         if frames::write(&mut *to, kind, shell, payload).is_err() {
             // The events' receiver is this thread.
             let _ = self.events.send(Event::Gone);
@@ -203,7 +204,7 @@ impl Keeper {
         let (to, events) = (Arc::clone(&self.to_runner), self.events.clone());
         thread::spawn(move || {
             let tell = |kind, payload: &[u8]| {
-                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut to = lock(&to);
                 frames::write(&mut *to, kind, number, payload)
             };
             let mut piece = vec![0; PIECE_BYTES];

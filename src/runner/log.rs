@@ -5,12 +5,13 @@
 
 use super::mask::{Decoding, Masking, Secrets};
 use crate::domain::token::{hex, random};
+use crate::sync::{lock, whole};
 use flate2::Crc;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A line without its end is shown when it has so many bytes.
@@ -85,7 +86,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Adds to a stream.
@@ -199,7 +200,7 @@ impl Log {
     pub fn wait(&self, bytes: u64, time: Duration) -> bool {
         let inner = self.lock();
         let waits = |inner: &mut Inner| inner.bytes <= bytes && !inner.is_over;
-        let (inner, _) = self.changed.wait_timeout_while(inner, time, waits).unwrap_or_else(PoisonError::into_inner);
+        let (inner, _) = whole(self.changed.wait_timeout_while(inner, time, waits));
         inner.is_over
     }
 

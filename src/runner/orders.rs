@@ -3,8 +3,9 @@
 //! What must stay true: an order is never taken back, only followed by a stricter one.
 
 use super::client::{Client, Wish};
+use crate::sync::lock;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// How a runner is to end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -61,14 +62,14 @@ impl Stop {
 
     /// From now on, the client's questions are cut when the runner is told to end.
     pub(super) fn watch(&self, client: &Arc<Client>) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(client);
+        *lock(&self.client) = Arc::downgrade(client);
         if self.ending() > Ending::No {
             self.cut();
         }
     }
 
     fn cut(&self) {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let client = lock(&self.client).upgrade();
         if let Some(client) = client {
             client.stop_asking();
         }

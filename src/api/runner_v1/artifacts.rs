@@ -9,10 +9,10 @@ use crate::coordinator::Upload;
 use crate::domain::build::BuildId;
 use crate::domain::spec::ArtifactKind;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::params::{Field, text};
 use crate::http::{Request, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
 const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("expire_in")] };
@@ -23,16 +23,7 @@ const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("exp
 /// As [`crate::coordinator::Coordinator::authorize_upload`]; those of the parameters.
 pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let params = params(api, request, AUTHORIZE_FIELDS)?;
-    let filesize = match params.text("filesize") {
-        Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
-        None => None,
-    };
-    api.coordinator.authorize_upload(id, &shown(&params, request), filesize, now)?;
-    // Without GitLab's `TempPath`: where the server keeps its files is nobody's business, and nobody writes there.
-    let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
-    let mut response = Response::json(200, &body);
-    response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
-    Ok(response)
+    upload::authorize(api, id, &shown(&params, request), &params, now)
 }
 
 /// Answers `POST builds/:id/artifacts` (protocol 1.5).

@@ -23,15 +23,7 @@ const UPLOAD: UploadWords =
 /// As [`crate::coordinator::Coordinator::authorize_upload`]; those of the parameters.
 pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp) -> Result<Response> {
     let params = params(api, request, AUTHORIZE_FIELDS)?;
-    let filesize = match params.text("filesize") {
-        Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
-        None => None,
-    };
-    api.coordinator.authorize_upload(id, &shown(&params, request), filesize, now)?;
-    let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
-    let mut response = Response::json(200, &body);
-    response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
-    Ok(response)
+    upload::authorize(api, id, &shown(&params, request), &params, now)
 }
 
 /// A fault of ours is 503 here: runners from 12.9 try such an upload twice as often (protocol-v4 6).

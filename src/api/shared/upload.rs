@@ -19,6 +19,7 @@ use crate::http::params::{
     Allowance, Field, Given, Metered, Name, Params, Sink, body_error, multipart_error, parts_error,
 };
 use crate::http::{Answer, Request, Response};
+use serde_json::json;
 use std::io::{self, Read};
 use std::time::Instant;
 
@@ -47,6 +48,23 @@ pub struct Uploaded {
     pub metadata: Option<Received>,
     /// The right to a transfer, until the upload is kept.
     _transfer: Option<Reserved>,
+}
+
+/// Says whether a build may upload now, to a request whose parameters these are, `filesize` among them. Without GitLab's
+/// `TempPath`: where the server keeps its files is nobody's business, and nobody writes there.
+///
+/// # Errors
+/// As [`Coordinator::authorize_upload`]; [`Kind::Invalid`] for a size that is none.
+pub fn authorize(api: &Api, id: BuildId, shown: &Shown, params: &Params, now: Timestamp) -> Result<Response> {
+    let filesize = match params.text("filesize") {
+        Some(text) => Some(text.trim().parse().map_err(|_| Error::invalid("filesize must be a number of bytes"))?),
+        None => None,
+    };
+    api.coordinator.authorize_upload(id, shown, filesize, now)?;
+    let body = json!({ "MaximumSize": api.coordinator.limits().artifacts_bytes_max });
+    let mut response = Response::json(200, &body);
+    response.headers = vec![("Content-Type", "application/vnd.gitlab-workhorse+json".to_owned())];
+    Ok(response)
 }
 
 /// RFC 4918 has a word for a disk without room, which is known for uploads; elsewhere it is 503.

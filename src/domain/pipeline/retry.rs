@@ -1,6 +1,5 @@
 //! Whether a job that failed is tried again by itself.
 
-use crate::domain::build::FailureReason;
 use crate::domain::spec::Retry;
 
 /// How often a job is tried again without being asked, if nothing but the coordinator failed.
@@ -15,19 +14,6 @@ pub struct Failure<'a> {
     pub exit_code: Option<i64>,
 }
 
-/// GitLab's words for a reason of Baton.
-#[must_use]
-pub fn reasons(reason: FailureReason) -> &'static [&'static str] {
-    match reason {
-        FailureReason::ScriptFailure => &["script_failure"],
-        FailureReason::ArtifactsTooLarge => &["script_failure"],
-        FailureReason::RunnerFailure => &["runner_system_failure", "unknown_failure"],
-        FailureReason::RunnerLost => &["runner_system_failure", "stuck_or_timeout_failure"],
-        FailureReason::TimedOut => &["job_execution_timeout"],
-        FailureReason::TraceTooLarge => &["trace_size_exceeded"],
-    }
-}
-
 /// Whether a job that was tried `attempts` times, and failed, is tried again.
 #[must_use]
 pub fn is_retried(retry: Option<&Retry>, attempts: u32, failure: Failure<'_>) -> bool {
@@ -35,12 +21,7 @@ pub fn is_retried(retry: Option<&Retry>, attempts: u32, failure: Failure<'_>) ->
     if failure.reasons.contains(&"scheduler_failure") && retries < SCHEDULER_RETRIES {
         return true;
     }
-    let Some(retry) = retry.filter(|retry| retries < retry.max) else { return false };
-    if retry.when.is_empty() && retry.exit_codes.is_empty() {
-        return true;
-    }
-    let has_reason = retry.when.iter().any(|word| word == "always" || failure.reasons.contains(&word.as_str()));
-    has_reason || failure.exit_code.is_some_and(|code| retry.exit_codes.contains(&code))
+    retry.is_some_and(|retry| retry.is_due_for(failure.reasons, failure.exit_code, retries))
 }
 
 #[cfg(test)]
@@ -56,8 +37,8 @@ mod tests {
     #[test]
     fn a_reason_or_an_exit_code_is_enough() {
         let retry = Retry { max: 1, when: vec!["runner_system_failure".to_owned()], exit_codes: vec![137] };
-        let is = |reasons, exit_code| is_retried(Some(&retry), 1, Failure { reasons, exit_code });
-        assert!(is(reasons(FailureReason::RunnerLost), None));
+        let is = |reasons: &[&str], exit_code| is_retried(Some(&retry), 1, Failure { reasons, exit_code });
+        assert!(is(&["runner_system_failure", "stuck_or_timeout_failure"], None));
         assert!(is(&["script_failure"], Some(137)));
         assert!(!is(&["script_failure"], Some(1)));
         assert!(!is_retried(Some(&retry), 2, Failure { reasons: &["script_failure"], exit_code: Some(137) }));
