@@ -1,4 +1,4 @@
--- Baton's data model, version 8. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 9. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -88,6 +88,54 @@ CREATE TABLE runner_managers (
     UNIQUE (runner_id, system_id)
 ) STRICT;
 
+-- What one commit and one start asked for: its builds are those that name it. Builds that are queued together, without a
+-- configuration, are a pipeline too; one that is queued alone is a pipeline of one. Its state is what its builds say.
+CREATE TABLE pipelines (
+    -- AUTOINCREMENT: an id is never used twice.
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id  INTEGER NOT NULL REFERENCES projects (id),
+    -- Its number in the project, from 1.
+    iid         INTEGER NOT NULL,
+    ref         TEXT NOT NULL,
+    is_tag      INTEGER NOT NULL CHECK (is_tag IN (0, 1)),
+    -- NULL: whatever `ref` points to.
+    sha         TEXT,
+    before_sha  TEXT,
+    -- Why there is one: a word of src/domain/pipeline/mod.rs.
+    source      TEXT NOT NULL,
+    -- `workflow:name`. NULL: it has none.
+    name        TEXT,
+    -- JSON array of the stages' names, in order; builds name their place in it. '[]': its builds know needs only.
+    stages      TEXT NOT NULL,
+    -- JSON array of the jobs that rules have left out, and why: {name, stage, why, file, line}.
+    left_out    TEXT NOT NULL,
+    -- JSON array of sentences that people were told when it was made.
+    warnings    TEXT NOT NULL,
+    -- The first line of the commit's message. NULL: not known.
+    title       TEXT,
+    -- Who started it, in words.
+    actor       TEXT,
+    -- Name of the bare repository below `sources/` that holds its commit. NULL: it lies where the builds' URL says.
+    sources_key TEXT UNIQUE,
+    -- The build that made this pipeline as its child; it may have been pruned since. NULL: no build did.
+    parent_id   INTEGER,
+    created_at  INTEGER NOT NULL,
+    UNIQUE (project_id, iid)
+) STRICT;
+CREATE INDEX pipelines_of_builds ON pipelines (parent_id) WHERE parent_id IS NOT NULL;
+
+-- How many builds of each stage stand how, so that the end of one costs the same in a pipeline of any size. The triggers
+-- below keep it. Builds that were made again do not count, nor do those that no stage orders.
+CREATE TABLE stage_counts (
+    pipeline_id INTEGER NOT NULL REFERENCES pipelines (id) ON DELETE CASCADE,
+    stage_index INTEGER NOT NULL,
+    status      TEXT NOT NULL,
+    -- builds.failure_allowed
+    is_allowed  INTEGER NOT NULL,
+    builds      INTEGER NOT NULL,
+    PRIMARY KEY (pipeline_id, stage_index, status, is_allowed)
+) STRICT, WITHOUT ROWID;
+
 -- What changes while a build lives. What was asked for is in build_specs, so that claims write narrow rows.
 CREATE TABLE builds (
     -- AUTOINCREMENT: an id is never used twice, also after builds were pruned.
@@ -133,7 +181,7 @@ CREATE TABLE builds (
     run_timeout_s  INTEGER CHECK (run_timeout_s > 0),
     -- How often it was made again by itself until now, since somebody queued it.
     retries        INTEGER NOT NULL DEFAULT 0,
-    -- Whether those that need it go on although it failed.
+    -- Whether those behind it go on although it failed, was canceled, or is manual and nobody starts it.
     failure_allowed INTEGER NOT NULL DEFAULT 0 CHECK (failure_allowed IN (0, 1)),
     -- Whether its runner stops the script and runs what comes after it when it is told that the build is canceled.
     is_graceful    INTEGER NOT NULL DEFAULT 0 CHECK (is_graceful IN (0, 1)),
@@ -142,6 +190,21 @@ CREATE TABLE builds (
     -- When it goes back into the queue unless something was heard of it, as must be at once from some runners. NULL:
     -- something was, or need not be.
     unheard_until  INTEGER,
+    pipeline_id    INTEGER REFERENCES pipelines (id),
+    -- Place of its stage in the pipeline's list. NULL: no stage orders it; it waits for what it needs.
+    stage_index    INTEGER,
+    -- Whether it waits for all builds of earlier stages, and not for those that it needs.
+    waits_for_stages INTEGER NOT NULL DEFAULT 0 CHECK (waits_for_stages IN (0, 1)),
+    -- When its turn comes: GitLab's word for `when`.
+    plays          TEXT NOT NULL DEFAULT 'on_success',
+    -- How long it waits once its turn has come. NULL: not at all.
+    start_in_s     INTEGER,
+    -- While it is `scheduled`: when it becomes pending.
+    scheduled_at   INTEGER,
+    -- Of the project's builds with this word, one at a time is pending or running. NULL: it shares nothing.
+    resource_group TEXT,
+    -- The build of the same pipeline that counts in its place. NULL: it counts.
+    retried_by     INTEGER,
     CHECK (token IS NULL OR started_at IS NOT NULL)
 ) STRICT;
 CREATE INDEX builds_pending ON builds (tag_set_id, id) WHERE status = 'pending';
@@ -152,6 +215,11 @@ CREATE INDEX builds_created ON builds (id) WHERE status = 'created';
 
 -- Those that repeat others: by the others.
 CREATE INDEX builds_repeating ON builds (retry_of) WHERE retry_of IS NOT NULL;
+
+CREATE INDEX builds_of_pipeline ON builds (pipeline_id, stage_index);
+CREATE INDEX builds_behind_stages ON builds (pipeline_id, stage_index) WHERE status = 'created' AND waits_for_stages = 1;
+CREATE INDEX builds_scheduled ON builds (scheduled_at) WHERE status = 'scheduled';
+CREATE INDEX builds_of_resource ON builds (project_id, resource_group, id) WHERE resource_group IS NOT NULL;
 
 CREATE INDEX builds_canceled_with_token ON builds (finished_at) WHERE status = 'canceled' AND token IS NOT NULL;
 
@@ -169,7 +237,10 @@ CREATE TABLE build_specs (
     -- JSON object, as src/domain/spec.rs has it: script, image, services, artifacts, cache, ...
     spec            TEXT NOT NULL,
     -- JSON array of {key, value, public[, file][, expand]}; the values of secret ones are masked in the trace.
-    variables       TEXT NOT NULL
+    variables       TEXT NOT NULL,
+    -- JSON object, as src/domain/pipeline/about.rs has it: what people are told of a job of a configuration. NULL: the
+    -- build is none.
+    job             TEXT
 ) STRICT;
 
 CREATE TABLE build_needs (
@@ -304,6 +375,30 @@ CREATE TRIGGER build_counted_out AFTER DELETE ON builds
 BEGIN
     UPDATE build_counts SET stored = stored - 1
     WHERE status = OLD.status AND failure_reason = coalesce(OLD.failure_reason, '');
+END;
+CREATE TRIGGER build_counted_in_stage AFTER INSERT ON builds
+WHEN NEW.stage_index IS NOT NULL AND NEW.retried_by IS NULL
+BEGIN
+    INSERT INTO stage_counts (pipeline_id, stage_index, status, is_allowed, builds)
+    VALUES (NEW.pipeline_id, NEW.stage_index, NEW.status, NEW.failure_allowed, 1)
+    ON CONFLICT DO UPDATE SET builds = builds + 1;
+END;
+CREATE TRIGGER build_counted_anew_in_stage AFTER UPDATE OF status, failure_allowed, retried_by ON builds
+WHEN NEW.stage_index IS NOT NULL
+BEGIN
+    UPDATE stage_counts SET builds = builds - 1
+    WHERE OLD.retried_by IS NULL AND pipeline_id = OLD.pipeline_id AND stage_index = OLD.stage_index
+        AND status = OLD.status AND is_allowed = OLD.failure_allowed;
+    INSERT INTO stage_counts (pipeline_id, stage_index, status, is_allowed, builds)
+    SELECT NEW.pipeline_id, NEW.stage_index, NEW.status, NEW.failure_allowed, 1 WHERE NEW.retried_by IS NULL
+    ON CONFLICT DO UPDATE SET builds = builds + 1;
+END;
+CREATE TRIGGER build_counted_out_of_stage AFTER DELETE ON builds
+WHEN OLD.stage_index IS NOT NULL AND OLD.retried_by IS NULL
+BEGIN
+    UPDATE stage_counts SET builds = builds - 1
+    WHERE pipeline_id = OLD.pipeline_id AND stage_index = OLD.stage_index
+        AND status = OLD.status AND is_allowed = OLD.failure_allowed;
 END;
 CREATE TRIGGER build_has_waited AFTER UPDATE OF status ON builds WHEN OLD.status = 'pending' AND NEW.status = 'running'
 BEGIN

@@ -1,7 +1,9 @@
-//! Builds: their states, which state may follow which, and what an operator asks for.
+//! Builds: what an operator asks for, and what is known of them.
 
 use super::git_names::{check_ref, check_sha, url_of_short_form};
+use super::pipeline::{PipelineId, When};
 use super::spec::BuildSpec;
+pub use super::state::{FailureReason, Status, after_needs};
 use super::tags::Tags;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,150 +24,6 @@ impl fmt::Display for BuildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// A build's state, by GitLab's words (protocol 4.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Waits for builds that it needs.
-    Created,
-    /// Waits for a runner.
-    Pending,
-    /// Handed to a runner.
-    Running,
-    /// Ended well.
-    Success,
-    /// Ended badly; a [`FailureReason`] says how.
-    Failed,
-    /// Ended by the operator.
-    Canceled,
-    /// Will never run, since a build that it needs did not succeed.
-    Skipped,
-}
-
-impl Status {
-    /// Every state, in the order in which a build may pass through them.
-    pub const ALL: [Status; 7] = [
-        Status::Created,
-        Status::Pending,
-        Status::Running,
-        Status::Success,
-        Status::Failed,
-        Status::Canceled,
-        Status::Skipped,
-    ];
-
-    /// The word for this state on the wire, in the database and in logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Created => "created",
-            Status::Pending => "pending",
-            Status::Running => "running",
-            Status::Success => "success",
-            Status::Failed => "failed",
-            Status::Canceled => "canceled",
-            Status::Skipped => "skipped",
-        }
-    }
-
-    /// The state of this word, if there is one.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.as_str() == word)
-    }
-
-    /// Whether the state can never change any more.
-    #[must_use]
-    pub fn is_finished(self) -> bool {
-        match self {
-            Status::Created | Status::Pending | Status::Running => false,
-            Status::Success | Status::Failed | Status::Canceled | Status::Skipped => true,
-        }
-    }
-
-    /// Whether a build in this state may change to `next`.
-    #[must_use]
-    pub fn may_become(self, next: Status) -> bool {
-        match self {
-            Status::Created => matches!(next, Status::Pending | Status::Canceled | Status::Skipped),
-            Status::Pending => matches!(next, Status::Running | Status::Canceled),
-            Status::Running => matches!(next, Status::Success | Status::Failed | Status::Canceled),
-            Status::Success | Status::Failed | Status::Canceled | Status::Skipped => false,
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Why a build failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureReason {
-    /// The runner said so.
-    ScriptFailure,
-    /// The runner showed no life for too long, or was removed.
-    RunnerLost,
-    /// The build ran longer than its timeout.
-    TimedOut,
-    /// The trace passed the limit of the server.
-    TraceTooLarge,
-    /// Artifacts that were uploaded passed the limit of the server.
-    ArtifactsTooLarge,
-    /// The runner named a reason that is none of these.
-    RunnerFailure,
-}
-
-impl FailureReason {
-    /// Every reason.
-    pub const ALL: [FailureReason; 6] = [
-        FailureReason::ScriptFailure,
-        FailureReason::RunnerLost,
-        FailureReason::TimedOut,
-        FailureReason::TraceTooLarge,
-        FailureReason::ArtifactsTooLarge,
-        FailureReason::RunnerFailure,
-    ];
-
-    /// The word for this reason in the database and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FailureReason::ScriptFailure => "script_failure",
-            FailureReason::RunnerLost => "runner_lost",
-            FailureReason::TimedOut => "timed_out",
-            FailureReason::TraceTooLarge => "trace_too_large",
-            FailureReason::ArtifactsTooLarge => "artifacts_too_large",
-            FailureReason::RunnerFailure => "runner_failure",
-        }
-    }
-
-    /// The reason of this word, if there is one.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<FailureReason> {
-        FailureReason::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
-}
-
-/// What becomes of a `created` build, given the states of the builds that it needs.
-///
-/// `None`: it goes on waiting.
-#[must_use]
-pub fn after_needs(needs: impl IntoIterator<Item = Status>) -> Option<Status> {
-    let mut all_succeeded = true;
-    for status in needs {
-        match status {
-            Status::Success => {}
-            Status::Failed | Status::Canceled | Status::Skipped => return Some(Status::Skipped),
-            Status::Created | Status::Pending | Status::Running => all_succeeded = false,
-        }
-    }
-    all_succeeded.then_some(Status::Pending)
 }
 
 /// A variable of a build, as the runner gets it.
@@ -441,6 +299,14 @@ pub struct Build {
     pub failure_allowed: bool,
     /// The build that it repeats.
     pub retry_of: Option<BuildId>,
+    /// Its pipeline.
+    pub pipeline_id: Option<PipelineId>,
+    /// Place of its stage in the pipeline, if stages order it.
+    pub stage_index: Option<usize>,
+    /// When it runs, by the state of those before it.
+    pub when: When,
+    /// The build of its pipeline that counts in its place.
+    pub retried_by: Option<BuildId>,
 }
 
 /// The artifacts of a build.
@@ -464,37 +330,6 @@ mod tests {
 
     fn build() -> NewBuild {
         NewBuild::new("demo", "true")
-    }
-
-    #[test]
-    fn finished_states_never_change_and_only_pending_builds_start() {
-        for from in Status::ALL {
-            for to in Status::ALL {
-                assert!(!(from.is_finished() && from.may_become(to)), "{from} -> {to}");
-                assert_eq!(
-                    to == Status::Running && from.may_become(to),
-                    from == Status::Pending && to == Status::Running
-                );
-            }
-            assert_eq!(Status::parse(from.as_str()), Some(from));
-        }
-        assert_eq!(Status::parse("manual"), None);
-    }
-
-    #[test]
-    fn a_build_waits_until_its_needs_succeed_and_is_skipped_when_one_cannot() {
-        use Status::{Canceled, Failed, Pending, Running, Skipped, Success};
-        for (needs, becomes) in [
-            (vec![], Some(Pending)),
-            (vec![Success, Success], Some(Pending)),
-            (vec![Success, Running], None),
-            (vec![Status::Created], None),
-            (vec![Running, Failed], Some(Skipped)),
-            (vec![Canceled, Success], Some(Skipped)),
-            (vec![Skipped], Some(Skipped)),
-        ] {
-            assert_eq!(after_needs(needs.clone()), becomes, "{needs:?}");
-        }
     }
 
     #[test]

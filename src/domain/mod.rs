@@ -23,6 +23,7 @@ pub mod script;
 pub mod secret;
 pub mod spec;
 pub mod stand;
+pub mod state;
 pub mod tags;
 pub mod text;
 pub mod time;

@@ -4,11 +4,16 @@
 use super::build::Variable;
 
 /// Their names, without `CI` and `GITLAB_CI`: scripts are told with `CI=false` to behave as on a desk.
-const NAMES: [&str; 54] = [
+const NAMES: [&str; 59] = [
     "CI_SERVER",
     "CI_SERVER_NAME",
     "CI_SERVER_VERSION",
     "CI_SERVER_REVISION",
+    "CI_PIPELINE_ID",
+    "CI_PIPELINE_IID",
+    "CI_PIPELINE_SOURCE",
+    "CI_PIPELINE_NAME",
+    "CI_PIPELINE_CREATED_AT",
     "CI_JOB_ID",
     "CI_JOB_NAME",
     "CI_JOB_STAGE",

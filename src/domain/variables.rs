@@ -2,6 +2,7 @@
 
 use super::base_url::BaseUrl;
 use super::build::{BuildId, ProjectId, Variable};
+use super::pipeline::{PipelineId, Source};
 use super::repo_url;
 use super::tags::Tags;
 use super::time::Timestamp;
@@ -11,6 +12,8 @@ use super::token::Token;
 pub struct Facts<'a> {
     /// The build.
     pub id: BuildId,
+    /// Its pipeline; `None`: it was queued before there were any.
+    pub pipeline: Option<PipelineFacts<'a>>,
     /// Its name.
     pub name: &'a str,
     /// Its stage.
@@ -43,6 +46,20 @@ pub struct Facts<'a> {
     pub runner: Option<RunnerFacts<'a>>,
 }
 
+/// What a build can be told of its pipeline.
+pub struct PipelineFacts<'a> {
+    /// Its id.
+    pub id: PipelineId,
+    /// Its number in the project, from 1.
+    pub iid: i64,
+    /// Why there is one.
+    pub source: Source,
+    /// `workflow:name`.
+    pub name: Option<&'a str>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// What a build can be told of its runner.
 pub struct RunnerFacts<'a> {
     /// Its id.
@@ -64,6 +81,16 @@ pub enum Fact {
     ServerVersion,
     /// The build's id.
     Id,
+    /// The pipeline's id.
+    PipelineId,
+    /// Its number in the project.
+    PipelineIid,
+    /// Why there is one.
+    PipelineSource,
+    /// Its name, if it has one.
+    PipelineName,
+    /// When it was made.
+    PipelineCreatedAt,
     /// Its name.
     Name,
     /// Its stage.
@@ -160,6 +187,11 @@ impl Facts<'_> {
             | Fact::ServerName
             | Fact::ServerVersion
             | Fact::Id
+            | Fact::PipelineId
+            | Fact::PipelineIid
+            | Fact::PipelineSource
+            | Fact::PipelineName
+            | Fact::PipelineCreatedAt
             | Fact::Name
             | Fact::Stage
             | Fact::Sha
@@ -208,6 +240,11 @@ impl Facts<'_> {
             Fact::ServerName => "Baton".to_owned(),
             Fact::ServerVersion => env!("CARGO_PKG_VERSION").to_owned(),
             Fact::Id => self.id.to_string(),
+            Fact::PipelineId => self.pipeline.as_ref()?.id.to_string(),
+            Fact::PipelineIid => self.pipeline.as_ref()?.iid.to_string(),
+            Fact::PipelineSource => self.pipeline.as_ref()?.source.as_str().to_owned(),
+            Fact::PipelineName => self.pipeline.as_ref()?.name?.to_owned(),
+            Fact::PipelineCreatedAt => self.pipeline.as_ref()?.created_at.to_string(),
             Fact::Name => self.name.to_owned(),
             Fact::Stage => self.stage.to_owned(),
             Fact::Token => self.token.reveal().to_owned(),
@@ -269,6 +306,7 @@ mod tests {
     fn facts(token: &Token) -> Facts<'_> {
         Facts {
             id: BuildId(7),
+            pipeline: None,
             name: "n",
             stage: "s",
             ref_: "Feature/x",

@@ -4,7 +4,9 @@ mod again;
 mod spec;
 mod whole;
 
-pub use again::{Failed, allow_failure, failed, latest, needs_in_full, repeat, repeated_by, wait_for_another};
+pub use again::{
+    Failed, add_need, allow_failure, failed, latest, needs_in_full, repeat, repeated_by, wait_for_another,
+};
 pub use spec::{Spec, insert, is_tag, spec};
 pub use whole::{Filter, by_id, list};
 
@@ -40,6 +42,8 @@ pub struct BuildState {
     pub is_canceling: bool,
     /// Whether nothing was heard yet of who took it, of whom something is to be heard at once.
     pub is_unheard: bool,
+    /// Of its project's builds with this word, one at a time is pending or running.
+    pub resource_group: Option<String>,
 }
 
 impl BuildState {
@@ -70,7 +74,7 @@ pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     let mut statement = c.prepare_cached(
         "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at, failure_allowed,
-             canceling_at IS NOT NULL, unheard_until IS NOT NULL
+             canceling_at IS NOT NULL, unheard_until IS NOT NULL, resource_group
          FROM builds WHERE id = ?1",
     )?;
     let row = |row: &Row<'_>| {
@@ -85,6 +89,7 @@ pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
             failure_allowed: row.get(7)?,
             is_canceling: row.get(8)?,
             is_unheard: row.get(9)?,
+            resource_group: row.get(10)?,
         })
     };
     Ok(statement.query_row([id.0], row).optional()?)
@@ -240,12 +245,14 @@ pub fn change_status(
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = :to, failure_reason = :reason, finished_at = :finished_at,
-                 token = CASE WHEN :to = 'canceled' THEN token END, room = CASE WHEN :to = 'pending' THEN room END
+                 token = CASE WHEN :to = 'canceled' THEN token END,
+                 room = iif(:waits, coalesce(room, zeroblob(136)), NULL)
              WHERE id = :id AND status = :from",
         )?
         .execute(named_params! {
             ":to": to.as_str(), ":reason": reason.map(FailureReason::as_str),
             ":finished_at": to.is_finished().then_some(now.0), ":id": id.0, ":from": from.as_str(),
+            ":waits": !to.is_finished(),
         })?;
     if changed == 1 { Ok(()) } else { Err(impossible()) }
 }
@@ -384,7 +391,11 @@ fn ids(c: &Connection, sql: &str, parameter: i64) -> Result<Vec<BuildId>> {
 pub fn is_token_of_dependent(c: &Connection, id: BuildId, token: TokenHash) -> Result<bool> {
     let mut statement = c.prepare_cached(
         "SELECT b.token_hash FROM build_needs n JOIN builds b ON b.id = n.build_id
-         WHERE n.needs_id = ?1 AND n.artifacts = 1 AND b.status = 'running'",
+         WHERE n.needs_id = ?1 AND n.artifacts = 1 AND b.status = 'running'
+         UNION ALL
+         SELECT b.token_hash FROM builds own JOIN builds b
+             ON b.pipeline_id = own.pipeline_id AND b.stage_index > own.stage_index
+         WHERE own.id = ?1 AND own.retried_by IS NULL AND b.waits_for_stages = 1 AND b.status = 'running'",
     )?;
     let mut rows = statement.query([id.0])?;
     while let Some(row) = rows.next()? {

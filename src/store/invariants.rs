@@ -78,7 +78,7 @@ struct Rule {
     sql: &'static str,
 }
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 18] = [
     Rule {
         kind: "reference",
         advice: RESTORE,
@@ -101,6 +101,7 @@ const RULES: [Rule; 16] = [
         advice: RESTORE,
         sql: "SELECT 'the counter of ' || t.name || ' is behind: ' || t.last || ' is in use' FROM
                   (SELECT 'builds' AS name, max(id) AS last FROM builds
+                   UNION ALL SELECT 'pipelines', max(id) FROM pipelines
                    UNION ALL SELECT 'projects', max(id) FROM projects
                    UNION ALL SELECT 'runners', max(id) FROM runners) t
               WHERE t.last > coalesce((SELECT max(seq) FROM sqlite_sequence s WHERE s.name = t.name), 0)
@@ -203,9 +204,40 @@ const RULES: [Rule; 16] = [
         kind: "build",
         advice: "it would wait for ever: cancel it (`baton build cancel`) and queue it again (`baton build retry`)",
         sql: "SELECT 'build ' || id || ' waits, but the builds that it needs have all ended' FROM builds b
-              WHERE status = 'created' AND NOT EXISTS
+              WHERE status = 'created' AND stage_index IS NULL AND NOT EXISTS
                   (SELECT 1 FROM build_needs n JOIN builds needed ON needed.id = n.needs_id
-                   WHERE n.build_id = b.id AND needed.status IN ('created', 'pending', 'running'))",
+                   WHERE n.build_id = b.id AND needed.status NOT IN (SELECT value FROM json_each(:ends)))
+              UNION ALL
+              SELECT 'build ' || id || ' waits, but nothing of its pipeline goes on' FROM builds b
+              WHERE status = 'created' AND stage_index IS NOT NULL AND NOT EXISTS
+                  (SELECT 1 FROM builds beside WHERE beside.pipeline_id = b.pipeline_id AND beside.id <> b.id
+                   AND beside.retried_by IS NULL AND beside.status NOT IN (SELECT value FROM json_each(:ends)))",
+    },
+    Rule {
+        kind: "pipeline",
+        advice: RESTORE,
+        sql: "SELECT 'pipeline ' || id || ' has no builds' FROM pipelines p
+              WHERE NOT EXISTS (SELECT 1 FROM builds WHERE pipeline_id = p.id)
+              UNION ALL
+              SELECT 'what pipeline ' || id || ' was made of is damaged' FROM pipelines
+              WHERE CASE WHEN json_valid(stages) THEN json_type(stages) ELSE '' END <> 'array'
+                 OR CASE WHEN json_valid(left_out) THEN json_type(left_out) ELSE '' END <> 'array'
+                 OR CASE WHEN json_valid(warnings) THEN json_type(warnings) ELSE '' END <> 'array'
+              UNION ALL
+              SELECT 'build ' || id || ' is a job in no stage of a pipeline, or runs by a word that Baton does not know'
+              FROM builds
+              WHERE (stage_index IS NOT NULL AND pipeline_id IS NULL) OR stage_index < 0
+                 OR plays NOT IN ('on_success', 'on_failure', 'always', 'manual', 'delayed')",
+    },
+    Rule {
+        kind: "statistics",
+        advice: MISCOUNTED,
+        sql: "SELECT coalesce(builds, 0) || ' jobs of pipeline ' || pipeline_id || ' are counted as ' || status ||
+                  ' in stage ' || stage_index || ', and ' || coalesce(there, 0) || iif(there = 1, ' is', ' are') || ' there'
+              FROM (SELECT pipeline_id, stage_index, status, failure_allowed AS is_allowed, count(*) AS there
+                    FROM builds WHERE stage_index IS NOT NULL AND retried_by IS NULL GROUP BY 1, 2, 3, 4)
+              FULL JOIN stage_counts USING (pipeline_id, stage_index, status, is_allowed)
+              WHERE coalesce(builds, 0) <> coalesce(there, 0)",
     },
     Rule {
         kind: "statistics",

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 const APPLICATION_ID: i32 = 0x4261_746e;
 
 /// The version that this program writes: one more than there are steps.
-const VERSION: i32 = 8;
+const VERSION: i32 = 9;
 
 /// Makes the schema in an empty file, or brings an older one up to date.
 ///
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(store.read(|c| builds::needs_with_artifacts(c, BuildId(5))).unwrap(), [BuildId(4)]);
         let next = store.write(move |c| {
             let new = crate::store::traces::tests::new_build();
-            let id = builds::insert(c, &new, ProjectId(1), 60, Status::Pending, now)?;
+            let id = builds::insert(c, &new, None, ProjectId(1), 60, Status::Pending, now)?;
             let taker = builds::Taker::of(RunnerId(1));
             assert!(builds::start(c, BuildId(4), &taker, &Token::new_secret()?, now)?);
             Ok(id)

@@ -4,8 +4,10 @@
 //! in the order of ids, a slice at a time: that needs no index, which every end of a build would pay for.
 
 use super::artifacts::{self, Files};
+use super::pipelines;
 use super::usage::Taken;
 use crate::domain::build::{BuildId, ProjectId};
+use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -39,10 +41,13 @@ pub struct Slice {
 }
 
 /// What makes a build `b` past keeping: it has ended, and no build that has not needs it, whose runner would fetch
-/// its artifacts.
-const IS_PAST: &str = "b.finished_at <= :ended_by AND NOT EXISTS
+/// its artifacts. The jobs of a pipeline go together, those among them that nobody has started too.
+const IS_PAST: &str = "iif(b.status = 'manual', b.created_at, b.finished_at) <= :ended_by AND NOT EXISTS
     (SELECT 1 FROM build_needs n JOIN builds waiting ON waiting.id = n.build_id
-     WHERE n.needs_id = b.id AND waiting.finished_at IS NULL)";
+     WHERE n.needs_id = b.id AND waiting.finished_at IS NULL AND waiting.status <> 'manual')
+    AND (b.stage_index IS NULL OR NOT EXISTS
+    (SELECT 1 FROM builds beside WHERE beside.pipeline_id = b.pipeline_id
+     AND iif(beside.status = 'manual', beside.created_at, beside.finished_at) <= :ended_by IS NOT 1))";
 
 /// Looks at the next `rows` builds after `after`.
 pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<Slice> {
@@ -78,16 +83,16 @@ pub fn slice(c: &Connection, past: Past, after: BuildId, rows: usize) -> Result<
 /// Removes a build with its log and the rows of its artifacts, and returns their files. `None`: it is not past
 /// keeping, any more or at all. Builds that have ended and needed it stay, and forget that they did.
 pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> {
-    let is_past = c
-        .prepare_cached(&format!("SELECT 1 FROM builds b WHERE b.id = :id AND {IS_PAST}"))?
-        .query_row(named_params! {":id": id.0, ":ended_by": past.ended_by.0}, |_| Ok(()))
-        .optional()?
-        .is_some();
-    if !is_past {
-        return Ok(None);
-    }
+    let pipeline: Option<Option<i64>> = c
+        .prepare_cached(&format!("SELECT b.pipeline_id FROM builds b WHERE b.id = :id AND {IS_PAST}"))?
+        .query_row(named_params! {":id": id.0, ":ended_by": past.ended_by.0}, |row| row.get(0))
+        .optional()?;
+    let Some(pipeline) = pipeline else { return Ok(None) };
     let files = artifacts::remove_all(c, id)?;
     c.prepare_cached("DELETE FROM build_needs WHERE needs_id = ?1")?.execute([id.0])?;
     c.prepare_cached("DELETE FROM builds WHERE id = ?1")?.execute([id.0])?;
+    if let Some(pipeline) = pipeline {
+        pipelines::remove_if_empty(c, PipelineId(pipeline))?;
+    }
     Ok(Some(files))
 }

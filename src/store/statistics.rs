@@ -128,7 +128,7 @@ mod tests {
 
     fn add(c: &Connection, needs: &[BuildId], status: Status, ms: i64) -> Result<BuildId> {
         let new = crate::domain::build::NewBuild { needs: needs.to_vec(), ..new_build() };
-        builds::insert(c, &new, ProjectId(1), 60, status, Timestamp(ms))
+        builds::insert(c, &new, None, ProjectId(1), 60, status, Timestamp(ms))
     }
 
     fn start(c: &Connection, id: BuildId, ms: i64) -> Result<()> {
@@ -167,7 +167,7 @@ mod tests {
         let (first, third) = store.write(life).unwrap();
         let now = store.read(load).unwrap();
         let stored = Status::ALL.map(|status| now.stored(status));
-        assert_eq!(stored, [0, 0, 1, 1, 1, 1, 1]);
+        assert_eq!(stored, [0, 0, 0, 1, 0, 0, 1, 1, 1, 1]);
         assert_eq!(filled(&now.waits), [(100, 1), (500, 1), (1000, 1)]);
         assert_eq!(now.waits.total_ms, 100 + 101 + 1000);
         // A clock that went back makes no negative time.
@@ -178,7 +178,7 @@ mod tests {
         };
         assert_eq!(store.write(remove).unwrap(), 2);
         let after = store.read(load).unwrap();
-        assert_eq!(Status::ALL.map(|status| after.stored(status)), [0, 0, 1, 0, 0, 1, 1]);
+        assert_eq!(Status::ALL.map(|status| after.stored(status)), [0, 0, 0, 1, 0, 0, 0, 0, 1, 1]);
         assert_eq!((after.total(Success, None), after.total(Failed, Some(ScriptFailure))), (1, 1));
         assert_eq!((after.total(Failed, None), after.total(Canceled, None), after.total(Skipped, None)), (0, 1, 1));
         assert_eq!(after.total(Running, None), 3);

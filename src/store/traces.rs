@@ -287,7 +287,7 @@ pub(crate) mod tests {
     }
 
     fn insert_build(c: &Connection) -> Result<BuildId> {
-        builds::insert(c, &new_build(), ProjectId(1), 60, Status::Pending, Timestamp(1))
+        builds::insert(c, &new_build(), None, ProjectId(1), 60, Status::Pending, Timestamp(1))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::checkout::Checkout;
 use baton::domain::pipeline::board::Board;
-use baton::domain::pipeline::states::JobState;
+use baton::domain::state::Status;
 use baton::gitlab_ci::context::Context;
 use baton::gitlab_ci::{Outcome, compile};
 use std::fmt::Write;
@@ -60,7 +60,7 @@ fn the_largest_configuration_becomes_a_pipeline_that_runs_to_its_end() {
     let mut board = Board::from(&*pipeline);
     let mut changes = board.start().len();
     for at in 0..pipeline.jobs.len() {
-        changes += board.set(at, JobState::Success, None).len();
+        changes += board.set(at, Status::Success, None).len();
     }
     println!("ran in {:?}, with {changes} changes", start.elapsed());
     assert_eq!(board.pipeline().0.as_str(), "success");

@@ -5,8 +5,8 @@ use crate::kinds::same;
 use crate::pipelines;
 use baton::domain::pipeline::board::Board;
 use baton::domain::pipeline::retry::{Failure, is_retried};
-use baton::domain::pipeline::states::JobState;
 use baton::domain::pipeline::{Job, Pipeline, Work};
+use baton::domain::state::Status;
 use baton::gitlab_ci::Outcome;
 use baton::gitlab_ci::yaml::{Map, Node, to_json};
 use serde_json::{Value, json};
@@ -47,19 +47,19 @@ impl Run<'_> {
         let plays = self.case.get("play").and_then(Node::list).unwrap_or_default();
         for (at, job) in self.pipeline.jobs.iter().enumerate() {
             match self.board.state(at) {
-                JobState::Manual if plays.iter().any(|name| name.text() == Some(&job.name)) => {
+                Status::Manual if plays.iter().any(|name| name.text() == Some(&job.name)) => {
                     self.board.restart(at);
                     return Ok(true);
                 }
-                JobState::Pending => {
+                Status::Pending => {
                     let attempts = self.attempts.entry(job.name.clone()).or_default();
                     *attempts += 1;
                     let attempts = *attempts;
                     let exit_code = self.result(job, attempts)?;
-                    let state = if exit_code == 0 { JobState::Success } else { JobState::Failed };
+                    let state = if exit_code == 0 { Status::Success } else { Status::Failed };
                     let failure = Failure { reasons: &["script_failure"], exit_code: Some(exit_code) };
                     let retry = if let Work::Build(spec) = &job.work { spec.retry.as_ref() } else { None };
-                    if state == JobState::Success || !is_retried(retry, attempts, failure) {
+                    if state == Status::Success || !is_retried(retry, attempts, failure) {
                         self.board.set(at, state, Some(exit_code));
                     }
                     return Ok(true);

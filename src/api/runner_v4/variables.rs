@@ -8,10 +8,15 @@ use crate::domain::runner::{Feature, RunnerInfo};
 use crate::domain::variables::Fact;
 
 /// What every generation gets, by which names.
-const NAMES: [(&str, Fact); 46] = [
+const NAMES: [(&str, Fact); 51] = [
     ("CI", Fact::IsBuild),
     ("GITLAB_CI", Fact::IsBuild),
     ("BATON", Fact::IsBuild),
+    ("CI_PIPELINE_ID", Fact::PipelineId),
+    ("CI_PIPELINE_IID", Fact::PipelineIid),
+    ("CI_PIPELINE_SOURCE", Fact::PipelineSource),
+    ("CI_PIPELINE_NAME", Fact::PipelineName),
+    ("CI_PIPELINE_CREATED_AT", Fact::PipelineCreatedAt),
     ("CI_JOB_ID", Fact::Id),
     ("CI_JOB_TOKEN", Fact::Token),
     ("CI_JOB_NAME", Fact::Name),

@@ -231,9 +231,14 @@ pub fn outcome(coordinator: &Coordinator, id: BuildId) -> Done {
         Status::Skipped => {
             Err(Stop::Failed(format!("build {id} was skipped, since a build that it needs did not succeed; {hint}")))
         }
-        status @ (Status::Created | Status::Pending | Status::Running | Status::Failed | Status::Canceled) => {
-            Err(Stop::Failed(format!("build {id} ended as {status}{reason}; {hint}")))
-        }
+        status @ (Status::Created
+        | Status::WaitingForResource
+        | Status::Pending
+        | Status::Running
+        | Status::Scheduled
+        | Status::Manual
+        | Status::Failed
+        | Status::Canceled) => Err(Stop::Failed(format!("build {id} ended as {status}{reason}; {hint}"))),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cli::{Done, Stop};
 use crate::coordinator::BuildReport;
 use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, Status};
 use crate::domain::junit::Summary;
+use crate::domain::pipeline::PipelineId;
 use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::tags::Tags;
 use crate::domain::text::duration::format_duration;
@@ -140,6 +141,7 @@ pub struct BuildDocument<'a> {
     failure_allowed: bool,
     retry_of: Option<BuildId>,
     retried_as: Option<BuildId>,
+    pipeline: Option<PipelineId>,
     /// Only where somebody looks at this build alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     junit: Option<Summary>,
@@ -226,6 +228,7 @@ impl<'a> BuildDocument<'a> {
             failure_allowed: build.failure_allowed,
             retry_of: build.retry_of,
             retried_as: report.repeated_by,
+            pipeline: build.pipeline_id,
             junit: None,
         }
     }
@@ -274,6 +277,7 @@ pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>) -> Done {
     let lines = [
         ("build", Some(build.id.to_string())),
         ("project", Some(build.project.clone())),
+        ("pipeline", build.pipeline_id.map(|id| id.to_string())),
         ("name", Some(build.name.clone())),
         ("stage", Some(build.stage.clone())),
         ("ref", Some(build.ref_.clone())),
@@ -350,6 +354,7 @@ fn run_time(build: &Build) -> String {
 mod tests {
     use super::*;
     use crate::domain::build::ProjectId;
+    use crate::domain::pipeline::When;
 
     fn report() -> BuildReport {
         BuildReport {
@@ -377,6 +382,10 @@ mod tests {
                 failure_text: None,
                 failure_allowed: false,
                 retry_of: None,
+                pipeline_id: Some(PipelineId(4)),
+                stage_index: None,
+                when: When::OnSuccess,
+                retried_by: None,
             },
             pending_reason: Some("no runner".into()),
             artifacts: vec![],
@@ -392,7 +401,7 @@ mod tests {
              \"status\":\"pending\",\"failure_reason\":null,\"pending_reason\":\"no runner\",\"tags\":[\"a\",\"b\"],\
              \"needs\":[3],\"created_at\":\"2001-09-09T01:46:40.123Z\",\"started_at\":null,\"finished_at\":null,\
              \"runner\":null,\"trace_size\":0,\"artifacts_file\":null,\"artifacts\":[],\"exit_code\":null,\"failure_text\":null,\
-             \"failure_allowed\":false,\"retry_of\":null,\"retried_as\":null}\n"
+             \"failure_allowed\":false,\"retry_of\":null,\"retried_as\":null,\"pipeline\":4}\n"
         );
         let mut ended = report();
         ended.build.status = Status::Failed;

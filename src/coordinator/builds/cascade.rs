@@ -1,14 +1,18 @@
 //! What comes after a build that has ended: those that wait for it become pending, or are skipped, and then those that
-//! wait for them.
+//! wait for them. A build of a configuration waits by GitLab's rules (`domain/pipeline/states.rs`), for what it needs or for
+//! all earlier stages; any other one until all that it needs has ended well.
 //!
 //! What must stay true: no commit looks at more than [`LOOKS_PER_COMMIT_MAX`] builds, so that writes in between
 //! wait for milliseconds only, however long the chain is. What is left is known to the process that writes, which goes on
 //! with it; and what a process that was killed has left is found by the server's walk over all builds that wait.
 
+use super::turn;
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status, after_needs};
+use crate::domain::pipeline::states::{Tally, Waits, decide};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::store::jobs::{self, Job};
 use crate::store::{builds, statistics, undecided};
 use crate::sync::lock;
 use rusqlite::Connection;
@@ -58,28 +62,37 @@ impl Coordinator {
     ///
     /// # Errors
     /// The database's.
-    pub fn find_undecided(&self) -> Result<usize> {
+    pub fn find_undecided(&self, now: Timestamp) -> Result<usize> {
         let mut walk = lock(&self.cascade.0);
         let after = BuildId(*walk);
         let (found, last) = self.store.read(|c| {
             let waiting = undecided::created_after(c, after, BUILDS_PER_STEP)?;
             let mut found = Vec::new();
             for id in &waiting {
-                if verdict(c, *id)?.is_some()
-                    && let Some(needed) = ended_need(c, *id)?
-                {
-                    found.push((needed, BuildId(id.0 - 1)));
+                if verdict(c, *id)?.is_some() {
+                    found.push(*id);
                 }
             }
             Ok((found, waiting.last().filter(|_| waiting.len() == BUILDS_PER_STEP).copied()))
         })?;
         *walk = last.map_or(0, |id| id.0);
-        let count = found.len();
-        if count > 0 {
-            self.store.write(move |c| undecided::leave(c, &found))?;
+        for some in found.chunks(LOOKS_PER_COMMIT_MAX) {
+            let some = some.to_vec();
+            self.store.write(move |c| decide_all(c, &some, now))?;
         }
-        Ok(count)
+        Ok(found.len())
     }
+}
+
+/// Decides about these builds, if they still wait, and about those behind them.
+pub fn decide_all(c: &Connection, waiting: &[BuildId], now: Timestamp) -> Result<()> {
+    let mut ended = Vec::new();
+    for id in waiting {
+        if builds::state(c, *id)?.is_some_and(|build| build.status == Status::Created) && decide_one(c, *id, now)? {
+            ended.push((*id, BuildId(0)));
+        }
+    }
+    decide_after(c, ended, now)
 }
 
 /// Decides about those that wait for this build, which has ended, and for those that end with it.
@@ -104,21 +117,31 @@ fn decide_after(c: &Connection, mut ended: Vec<Ended>, now: Timestamp) -> Result
         if let Some(last) = waiting.last().filter(|_| waiting.len() == left) {
             ended.push((id, *last));
         }
-        left -= waiting.len().max(1);
-        for build in waiting {
-            if let Some(status) = verdict(c, build)? {
-                builds::change_status(c, build, Status::Created, status, None, now)?;
-                if status.is_finished() {
-                    ended.push((build, BuildId(0)));
-                }
+        // Those behind its stage are as many as a pipeline has jobs at most.
+        let behind = if after == BuildId(0) { behind_stage_of(c, id)? } else { Vec::new() };
+        left = left.saturating_sub((waiting.len() + behind.len()).max(1));
+        for build in waiting.into_iter().chain(behind) {
+            if decide_one(c, build, now)? {
+                ended.push((build, BuildId(0)));
             }
         }
     }
     undecided::leave(c, &ended)
 }
 
+/// Moves a build that waits, if it is to. Returns whether those behind it must be looked at.
+fn decide_one(c: &Connection, id: BuildId, now: Timestamp) -> Result<bool> {
+    let Some(status) = verdict(c, id)? else { return Ok(false) };
+    turn::take(c, id, Status::Created, status, now)?;
+    Ok(status.is_finished() || status == Status::Manual)
+}
+
 /// What becomes of a build that waits; `None`: it goes on waiting.
 fn verdict(c: &Connection, id: BuildId) -> Result<Option<Status>> {
+    if let Some(job) = jobs::by_id(c, id)? {
+        let (status, _) = decision(c, &job)?;
+        return Ok((status != Status::Created).then_some(status));
+    }
     let mut needs = Vec::new();
     for needed in builds::needs(c, id)? {
         needs.extend(builds::state(c, needed)?.map(|build| build.as_need()));
@@ -126,14 +149,41 @@ fn verdict(c: &Connection, id: BuildId) -> Result<Option<Status>> {
     Ok(after_needs(needs))
 }
 
-/// One of the builds that this one needs, which has ended.
-fn ended_need(c: &Connection, id: BuildId) -> Result<Option<BuildId>> {
-    for needed in builds::needs(c, id)? {
-        if builds::state(c, needed)?.is_some_and(|build| build.status.is_finished()) {
-            return Ok(Some(needed));
+/// What a job that waits becomes now, and why.
+pub fn decision(c: &Connection, job: &Job) -> Result<(Status, &'static str)> {
+    let before = match job.waits {
+        Waits::Needs => jobs::tally_of_needs(c, job.id)?,
+        Waits::Stages => up_to(&jobs::tallies(c, job.pipeline)?, job.stage_index),
+    };
+    let decision = decide(job.when, job.waits, &before);
+    if job.is_refused && !matches!(decision.state, Status::Created | Status::Skipped) {
+        return Ok((Status::Skipped, "Baton cannot run it"));
+    }
+    Ok((decision.state, decision.why))
+}
+
+/// The tally of the first stages, so many of them.
+fn up_to(tallies: &[Tally], count: usize) -> Tally {
+    tallies.iter().take(count).fold(Tally::default(), |sum, tally| sum.plus(tally))
+}
+
+/// The jobs that wait for stages whose turn has come with this build's end.
+fn behind_stage_of(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
+    let Some(job) = jobs::by_id(c, id)? else { return Ok(Vec::new()) };
+    let tallies = jobs::tallies(c, job.pipeline)?;
+    if up_to(&tallies, job.stage_index + 1).active() > 0 {
+        return Ok(Vec::new());
+    }
+    let mut behind = Vec::new();
+    for (stage, tally) in tallies.iter().enumerate().skip(job.stage_index + 1) {
+        if tally.created > 0 {
+            behind.extend(jobs::behind_stages(c, job.pipeline, stage)?);
+        }
+        if tally.active() > 0 {
+            break;
         }
     }
-    Ok(None)
+    Ok(behind)
 }
 
 #[cfg(test)]
@@ -206,10 +256,10 @@ mod tests {
         let coordinator = open(dir.path());
         assert!(waiting(&coordinator) > 0);
         assert!(!coordinator.decide(Timestamp(3)).unwrap() && waiting(&coordinator) > 0);
-        assert_eq!(coordinator.find_undecided().unwrap(), 1);
+        assert_eq!(coordinator.find_undecided(Timestamp(3)).unwrap(), 1);
         while coordinator.decide(Timestamp(3)).unwrap() {}
         assert_eq!(waiting(&coordinator), 0);
-        assert_eq!(coordinator.find_undecided().unwrap(), 0);
+        assert_eq!(coordinator.find_undecided(Timestamp(3)).unwrap(), 0);
     }
 
     #[test]

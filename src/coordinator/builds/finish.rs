@@ -3,7 +3,7 @@
 //! What must stay true: a build that failed and is made again by itself is made again in the transaction that ends it, and
 //! those that wait for it wait for the new one from that moment on. So none of them is decided by the first one's end.
 
-use super::cascade;
+use super::{cascade, turn};
 use crate::domain::again::Failure;
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::time::Timestamp;
@@ -24,21 +24,38 @@ pub fn finish(
     reason: Option<FailureReason>,
     now: Timestamp,
 ) -> Result<()> {
+    end(c, build, to, reason, now)?;
+    if let Some(reason) = reason
+        && to == Status::Failed
+        && after_failure(c, build, reason, now)?.is_some()
+    {
+        return turn::hand_on(c, build, now);
+    }
+    turn::hand_on(c, build, now)?;
+    cascade::after_end(c, build.id, now)
+}
+
+/// Ends a build, and decides about no other one.
+///
+/// # Errors
+/// [`crate::error::Kind::Conflict`] if the build may not change so.
+pub fn end(
+    c: &Connection,
+    build: &BuildState,
+    to: Status,
+    reason: Option<FailureReason>,
+    now: Timestamp,
+) -> Result<()> {
     builds::change_status(c, build.id, build.status, to, reason, now)?;
     if build.status == Status::Running {
         traces::finish(c, build.id)?;
     }
-    if let Some(reason) = reason
-        && to == Status::Failed
-        && after_failure(c, build.id, reason, now)?.is_some()
-    {
-        return Ok(());
-    }
-    cascade::after_end(c, build.id, now)
+    Ok(())
 }
 
 /// Notes whether a failure is allowed, and makes the build again if that is due. Returns the new build.
-fn after_failure(c: &Connection, id: BuildId, reason: FailureReason, now: Timestamp) -> Result<Option<BuildId>> {
+fn after_failure(c: &Connection, build: &BuildState, reason: FailureReason, now: Timestamp) -> Result<Option<BuildId>> {
+    let id = build.id;
     let failed = builds::failed(c, id)?;
     let failure = Failure { reason, text: failed.text.as_deref(), exit_code: failed.exit_code };
     if failed.allow_failure.allows(&failure) {
@@ -49,7 +66,8 @@ fn after_failure(c: &Connection, id: BuildId, reason: FailureReason, now: Timest
     }
     // What it needs has ended well, else it had not run.
     let needs = builds::needs_in_full(c, id)?;
-    let again = builds::repeat(c, id, &needs, Status::Pending, failed.retries + 1, now)?;
+    let status = if build.resource_group.is_some() { Status::WaitingForResource } else { Status::Pending };
+    let again = builds::repeat(c, id, &needs, status, failed.retries + 1, now)?;
     builds::wait_for_another(c, id, again)?;
     Ok(Some(again))
 }

@@ -5,16 +5,21 @@ pub(super) mod finish;
 #[cfg(test)]
 mod model;
 pub(super) mod reasons;
+pub(super) mod turn;
 
 use self::finish::finish;
 use self::reasons::Reasons;
 use super::Coordinator;
+use super::pipelines::act::retry_job;
 use super::upkeep::serving::is_served;
-use crate::domain::build::{Build, BuildId, NewBuild, Status, after_needs};
+use crate::domain::build::{Build, BuildId, NewBuild, ProjectId, Status, after_needs};
+use crate::domain::pipeline::{PipelineId, Source};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::artifacts::{self, Stored};
 use crate::store::builds::{self, BuildState, Filter};
+use crate::store::jobs::Place;
+use crate::store::pipelines::{self, NewRow};
 use crate::store::traces;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -80,9 +85,11 @@ impl Coordinator {
         self.store.write(move |c| {
             let mut ids = Vec::with_capacity(queued.len());
             let mut by_name = HashMap::new();
+            // Of each project one: those that are queued together are a pipeline.
+            let mut made = HashMap::new();
             for (index, mut item) in queued.into_iter().enumerate() {
                 let name = item.new.name.clone();
-                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, item.new, now));
+                let added = resolve_names(&mut item, &by_name).and_then(|()| add_build(c, item.new, &mut made, now));
                 let id = added.map_err(|error| {
                     let place = if several { format!("build {} of the list: ", index + 1) } else { String::new() };
                     Error::new(error.kind, format!("{place}{}", error.message))
@@ -120,7 +127,7 @@ impl Coordinator {
         let mut reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
             let project = project.map(|name| super::projects::named(c, name)).transpose()?.map(|project| project.id);
-            let list = builds::list(c, &Filter { project, status, limit }, now)?;
+            let list = builds::list(c, &Filter { project, status, limit, ..Filter::default() }, now)?;
             list.into_iter().map(|build| BuildReport::of(c, build, &mut reasons, now)).collect()
         })
     }
@@ -151,10 +158,11 @@ impl Coordinator {
     }
 
     /// Queues a finished build once more, as a new one. Of the builds that it needs, those that ended badly and
-    /// were repeated since are replaced by the newest that repeats them. Returns the new id.
+    /// were repeated since are replaced by the newest that repeats them. Returns the new id. In the pipeline of a
+    /// configuration, what was skipped behind it waits again.
     ///
     /// # Errors
-    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has not ended.
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has not ended, and for a job that was repeated already.
     pub fn retry_build(&self, id: BuildId, now: Timestamp) -> Result<BuildId> {
         self.store.write(move |c| {
             let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such(id))?;
@@ -164,6 +172,9 @@ impl Coordinator {
             }
             // What is damaged is said here, not to a runner.
             builds::spec(c, id)?;
+            if build.stage_index.is_some() {
+                return retry_job(c, &build, now);
+            }
             let (mut needs, mut states) = (Vec::new(), Vec::new());
             for (needed, artifacts) in builds::needs_in_full(c, id)? {
                 if let Some(counting) = counting(c, needed)? {
@@ -214,7 +225,12 @@ fn counting(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     if build.as_ref().is_some_and(ended_badly) { builds::state(c, builds::latest(c, id)?) } else { Ok(build) }
 }
 
-fn add_build(c: &Connection, mut new: NewBuild, now: Timestamp) -> Result<BuildId> {
+fn add_build(
+    c: &Connection,
+    mut new: NewBuild,
+    made: &mut HashMap<ProjectId, PipelineId>,
+    now: Timestamp,
+) -> Result<BuildId> {
     new.check().map_err(Error::invalid)?;
     let project = super::projects::named(c, &new.project)?;
     let mut needs = Vec::with_capacity(new.needs.len());
@@ -228,5 +244,21 @@ fn add_build(c: &Connection, mut new: NewBuild, now: Timestamp) -> Result<BuildI
         *id = needed.id;
     }
     let status = after_needs(needs).unwrap_or(Status::Created);
-    builds::insert(c, &new, project.id, new.timeout_s.unwrap_or(project.timeout_s), status, now)
+    let pipeline = match made.get(&project.id) {
+        Some(pipeline) => *pipeline,
+        None => {
+            let row = NewRow {
+                ref_: &new.ref_,
+                is_tag: new.is_tag,
+                sha: new.sha.as_deref(),
+                before_sha: new.before_sha.as_deref(),
+                source: Source::Api,
+                ..NewRow::default()
+            };
+            pipelines::insert(c, project.id, &row, now)?
+        }
+    };
+    made.insert(project.id, pipeline);
+    let timeout_s = new.timeout_s.unwrap_or(project.timeout_s);
+    builds::insert(c, &new, Some(Place { pipeline, job: None }), project.id, timeout_s, status, now)
 }

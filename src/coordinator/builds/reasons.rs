@@ -1,12 +1,15 @@
 //! Why builds wait, in words for people.
 
+use super::cascade::decision;
 use crate::coordinator::runners::at_work;
-use crate::domain::build::{Build, Status};
+use crate::domain::build::{Build, BuildId, Status};
 use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason};
+use crate::domain::pipeline::states::Waits;
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::builds;
+use crate::store::jobs::{self, Job};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -29,7 +32,11 @@ impl Reasons {
         match build.status {
             Status::Created => waits_for(c, build).map(Some),
             Status::Pending => self.of_pending(c, build).map(Some),
-            Status::Running | Status::Success | Status::Failed | Status::Canceled | Status::Skipped => Ok(None),
+            Status::Manual => Ok(Some(format!("waits until somebody starts it: `baton build play {}`", build.id))),
+            Status::Scheduled => Ok(jobs::time_of(c, build.id)?.map(|at| format!("starts at {at}"))),
+            Status::WaitingForResource => waits_for_resource(c, build).map(Some),
+            Status::Skipped => skipped_since(c, build),
+            Status::Running | Status::Success | Status::Failed | Status::Canceled => Ok(None),
         }
     }
 
@@ -52,7 +59,41 @@ impl Reasons {
     }
 }
 
+fn waits_for_resource(c: &Connection, build: &Build) -> Result<String> {
+    let group = jobs::resource_of(c, build.id)?.unwrap_or_default();
+    let holder = jobs::holder(c, build.project_id, &group)?;
+    let until = holder.map_or_else(String::new, |id| format!(", which build {id} has"));
+    Ok(format!("waits for the resource group {group}{until}"))
+}
+
+/// Why a job does not run, as things stand now.
+fn skipped_since(c: &Connection, build: &Build) -> Result<Option<String>> {
+    let Some(job) = jobs::by_id(c, build.id)? else { return Ok(None) };
+    if let Some(why) = jobs::about(c, build.id)?.and_then(|about| about.refused) {
+        return Ok(Some(format!("does not run: {why}")));
+    }
+    let (status, why) = decision(c, &job)?;
+    Ok((status == Status::Skipped).then(|| format!("does not run, since {why}")))
+}
+
+/// Builds of earlier stages that a job waits for, as many as a sentence lists.
+fn open_before(c: &Connection, job: &Job) -> Result<Vec<(BuildId, Status)>> {
+    let mut open = Vec::new();
+    for other in jobs::counting(c, job.pipeline)? {
+        if other.stage_index < job.stage_index && !other.status.is_finished() {
+            open.push((other.id, other.status));
+        }
+    }
+    Ok(open)
+}
+
 fn waits_for(c: &Connection, build: &Build) -> Result<String> {
+    if let Some(job) = jobs::by_id(c, build.id)?.filter(|job| job.waits == Waits::Stages) {
+        let open = open_before(c, &job)?;
+        // What waits itself says nothing that those before it do not.
+        let moving: Vec<_> = open.iter().copied().filter(|(_, status)| *status != Status::Created).collect();
+        return Ok(needs_reason(if moving.is_empty() { &open } else { &moving }));
+    }
     let mut open = Vec::new();
     for id in &build.needs {
         let needed = builds::state(c, *id)?.filter(|needed| needed.as_need() != Status::Success);

@@ -10,11 +10,12 @@ use crate::domain::runner::{Feature, Runner, RunnerId};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
-use crate::domain::variables::{Facts, RunnerFacts, slug};
+use crate::domain::variables::{Facts, PipelineFacts, RunnerFacts, slug};
 use crate::error::{Error, Result};
 use crate::store::builds::{self, Spec, Taker};
+use crate::store::pipelines::{self, Pipeline};
 use crate::store::queue::{self, QueueKey};
-use crate::store::{managers, projects, runners};
+use crate::store::{jobs, managers, projects, runners};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -47,6 +48,8 @@ pub struct Assigned {
     pub dependencies: Vec<Dependency>,
     /// The variables of their dotenv reports.
     pub dotenv: Vec<Variable>,
+    /// Its pipeline.
+    pub pipeline: Option<Pipeline>,
 }
 
 /// A build whose artifacts another one gets.
@@ -229,7 +232,9 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
         runner.info = info;
     }
     let (mut dependencies, mut dotenv) = (Vec::new(), Vec::new());
-    for needed in builds::needs_with_artifacts(c, id)? {
+    let mut needed = builds::needs_with_artifacts(c, id)?;
+    needed.extend(jobs::uploads_of_earlier_stages(c, id)?);
+    for needed in needed {
         let is_tag = builds::is_tag(c, needed)?;
         let needed = builds::by_id(c, needed, now)?.ok_or_else(missing)?;
         if spec.asked.dependencies.as_ref().is_some_and(|names| !names.contains(&needed.name)) {
@@ -240,7 +245,8 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
         dependencies.push(Dependency { build: needed, is_tag });
     }
     let repo_url = spec.repo_url.clone().or(project.repo_url);
-    Ok(Assigned { repo_url, build, spec, token, runner, dependencies, dotenv })
+    let pipeline = pipelines::of_build(c, id)?;
+    Ok(Assigned { repo_url, build, spec, token, runner, dependencies, dotenv, pipeline })
 }
 
 impl Assigned {
@@ -295,6 +301,13 @@ impl Assigned {
         let build = &self.build;
         Facts {
             id: build.id,
+            pipeline: self.pipeline.as_ref().map(|pipeline| PipelineFacts {
+                id: pipeline.id,
+                iid: pipeline.iid,
+                source: pipeline.source,
+                name: pipeline.name.as_deref(),
+                created_at: pipeline.created_at,
+            }),
             name: &build.name,
             stage: &build.stage,
             ref_: &build.ref_,

@@ -4,9 +4,10 @@
 //! jobs of the next stage: never at all jobs. What is behind one job is decided in the order of stages, so that each
 //! decision sees the ones before it.
 
-use super::states::{Decision, JobState, PipelineState, Tally, Waits, decide, is_allowed};
+use super::states::{Decision, PipelineState, Tally, Waits, decide, is_allowed};
 use super::{Pipeline, When, Work};
 use crate::domain::spec::AllowFailure;
+use crate::domain::state::Status;
 use std::collections::{BTreeSet, HashMap};
 
 /// A job on the board. Jobs are named by their place in the list.
@@ -23,7 +24,7 @@ pub struct BoardJob {
     /// `false`: when its turn comes it is skipped, since Baton cannot run it.
     pub can_run: bool,
     /// Its state.
-    pub state: JobState,
+    pub state: Status,
     /// With what its script ended, if it failed.
     pub exit_code: Option<i64>,
 }
@@ -34,9 +35,9 @@ pub struct Change {
     /// Its place in the list.
     pub job: usize,
     /// From where.
-    pub from: JobState,
+    pub from: Status,
     /// To where.
-    pub to: JobState,
+    pub to: Status,
     /// Why, as a part of a sentence about the job.
     pub why: &'static str,
 }
@@ -72,7 +73,7 @@ impl From<&Pipeline> for Board {
             when: job.when,
             allow_failure: job.allow_failure.clone(),
             can_run: !matches!(job.work, Work::Refused { .. }),
-            state: JobState::Created,
+            state: Status::Created,
             exit_code: None,
         });
         Board::new(jobs.collect())
@@ -111,7 +112,7 @@ impl Board {
 
     /// The state of a job.
     #[must_use]
-    pub fn state(&self, job: usize) -> JobState {
+    pub fn state(&self, job: usize) -> Status {
         self.jobs.get(job).map(|job| job.state).unwrap_or_default()
     }
 
@@ -123,13 +124,13 @@ impl Board {
 
     /// Decides all jobs that wait: what a new pipeline begins with.
     pub fn start(&mut self) -> Vec<Change> {
-        let waiting = self.jobs.iter().enumerate().filter(|(_, job)| job.state == JobState::Created);
+        let waiting = self.jobs.iter().enumerate().filter(|(_, job)| job.state == Status::Created);
         let waiting = waiting.map(|(at, job)| (job.stage, at)).collect();
         self.settle(waiting)
     }
 
     /// Notes the state that a job has come into, and decides what is behind it. The change itself comes first.
-    pub fn set(&mut self, job: usize, state: JobState, exit_code: Option<i64>) -> Vec<Change> {
+    pub fn set(&mut self, job: usize, state: Status, exit_code: Option<i64>) -> Vec<Change> {
         let Some(mut changes) = self.change(job, state, exit_code, "it was told so") else { return Vec::new() };
         let behind = self.behind(job);
         changes.extend(self.settle(behind));
@@ -139,13 +140,12 @@ impl Board {
     /// Starts a job that is manual, or that has ended: it is pending, and the jobs that were skipped behind it wait
     /// again.
     pub fn restart(&mut self, job: usize) -> Vec<Change> {
-        let Some(mut changes) = self.change(job, JobState::Pending, None, "somebody started it") else {
+        let Some(mut changes) = self.change(job, Status::Pending, None, "somebody started it") else {
             return Vec::new();
         };
         let back = self.skipped_behind(job);
         for &(_, at) in &back {
-            changes
-                .extend(self.change(at, JobState::Created, None, "a job before it was started").into_iter().flatten());
+            changes.extend(self.change(at, Status::Created, None, "a job before it was started").into_iter().flatten());
         }
         let mut waiting = self.behind(job);
         waiting.extend(back);
@@ -156,7 +156,7 @@ impl Board {
     /// What a job that waits would become now, and why.
     #[must_use]
     pub fn decision(&self, job: usize) -> Option<Decision> {
-        let job = self.jobs.get(job).filter(|job| job.state == JobState::Created)?;
+        let job = self.jobs.get(job).filter(|job| job.state == Status::Created)?;
         let mut before = Tally::default();
         let waits = match &job.needs {
             None => {
@@ -171,8 +171,8 @@ impl Board {
             }
         };
         let decision = decide(job.when, waits, &before);
-        if !job.can_run && !matches!(decision.state, JobState::Created | JobState::Skipped) {
-            return Some(Decision { state: JobState::Skipped, why: "Baton cannot run it" });
+        if !job.can_run && !matches!(decision.state, Status::Created | Status::Skipped) {
+            return Some(Decision { state: Status::Skipped, why: "Baton cannot run it" });
         }
         Some(decision)
     }
@@ -193,7 +193,7 @@ impl Board {
         }
         if let Some(open) = self.open.get_mut(job.stage)
             && job.needs.is_none()
-            && job.state == JobState::Created
+            && job.state == Status::Created
         {
             if is_there {
                 open.insert(at);
@@ -203,7 +203,7 @@ impl Board {
         }
     }
 
-    fn change(&mut self, at: usize, to: JobState, exit_code: Option<i64>, why: &'static str) -> Option<Vec<Change>> {
+    fn change(&mut self, at: usize, to: Status, exit_code: Option<i64>, why: &'static str) -> Option<Vec<Change>> {
         let old = self.jobs.get(at)?.clone();
         let new = BoardJob { state: to, exit_code, ..old.clone() };
         self.count(at, &old, false);
@@ -235,7 +235,7 @@ impl Board {
     /// The jobs that are skipped and stand behind one, through stages or needs.
     fn skipped_behind(&self, job: usize) -> BTreeSet<(usize, usize)> {
         let stage = self.jobs.get(job).map(|job| job.stage).unwrap_or_default();
-        let is_skipped = |at: usize| self.jobs.get(at).is_some_and(|job| job.state == JobState::Skipped);
+        let is_skipped = |at: usize| self.jobs.get(at).is_some_and(|job| job.state == Status::Skipped);
         let later = self.jobs.iter().enumerate().filter(|(_, other)| other.needs.is_none() && other.stage > stage);
         let mut found: BTreeSet<(usize, usize)> =
             later.map(|(at, other)| (other.stage, at)).filter(|&(_, at)| is_skipped(at)).collect();
@@ -255,11 +255,11 @@ impl Board {
     fn settle(&mut self, mut waiting: BTreeSet<(usize, usize)>) -> Vec<Change> {
         let mut changes = Vec::new();
         while let Some((_, at)) = waiting.pop_first() {
-            let Some(decision) = self.decision(at).filter(|decision| decision.state != JobState::Created) else {
+            let Some(decision) = self.decision(at).filter(|decision| decision.state != Status::Created) else {
                 continue;
             };
             changes.extend(self.change(at, decision.state, None, decision.why).into_iter().flatten());
-            if matches!(decision.state, JobState::Skipped | JobState::Manual) {
+            if matches!(decision.state, Status::Skipped | Status::Manual) {
                 waiting.extend(self.behind(at));
             }
         }

@@ -1,8 +1,10 @@
 //! Pipelines: the jobs of one commit, in which order they run, and what becomes of the whole.
 //!
 //! A pipeline here is a value: what a configuration asks for, before anything is queued. [`states`] says how its jobs
-//! move, [`board`] what one of them means to the others, [`retry`] whether it is tried again.
+//! move, [`board`] what one of them means to the others, [`retry`] whether it is tried again, [`about`] what people are
+//! told of one.
 
+pub mod about;
 pub mod board;
 pub mod retry;
 pub mod states;
@@ -10,6 +12,17 @@ pub mod states;
 use super::spec::{AllowFailure, BuildSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// Identifies a pipeline.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PipelineId(pub i64);
+
+impl fmt::Display for PipelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Why there is a pipeline, by GitLab's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -6,73 +6,8 @@
 
 use super::When;
 use crate::domain::spec::AllowFailure;
+use crate::domain::state::Status;
 use serde::{Deserialize, Serialize};
-
-/// A job's state, by GitLab's words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobState {
-    /// Waits for others.
-    #[default]
-    Created,
-    /// Waits until no other job of its resource group runs.
-    WaitingForResource,
-    /// Waits for a runner.
-    Pending,
-    /// A runner has it.
-    Running,
-    /// Waits for its time.
-    Scheduled,
-    /// Waits for somebody to start it.
-    Manual,
-    /// Ended well.
-    Success,
-    /// Ended badly.
-    Failed,
-    /// Ended by somebody.
-    Canceled,
-    /// Does not run, as things stand.
-    Skipped,
-}
-
-impl JobState {
-    /// All, in the order in which a job may pass through them.
-    pub const ALL: [JobState; 10] = [
-        JobState::Created,
-        JobState::WaitingForResource,
-        JobState::Pending,
-        JobState::Running,
-        JobState::Scheduled,
-        JobState::Manual,
-        JobState::Success,
-        JobState::Failed,
-        JobState::Canceled,
-        JobState::Skipped,
-    ];
-
-    /// GitLab's word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            JobState::Created => "created",
-            JobState::WaitingForResource => "waiting_for_resource",
-            JobState::Pending => "pending",
-            JobState::Running => "running",
-            JobState::Scheduled => "scheduled",
-            JobState::Manual => "manual",
-            JobState::Success => "success",
-            JobState::Failed => "failed",
-            JobState::Canceled => "canceled",
-            JobState::Skipped => "skipped",
-        }
-    }
-
-    /// The state of this word, if there is one.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<JobState> {
-        JobState::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-}
 
 /// How many jobs stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,31 +40,31 @@ pub struct Tally {
 
 impl Tally {
     /// The counter of jobs in a state; `is_allowed` says whether the pipeline goes on without them.
-    fn counter(&mut self, state: JobState, is_allowed: bool) -> &mut u32 {
+    fn counter(&mut self, state: Status, is_allowed: bool) -> &mut u32 {
         match state {
-            JobState::Created => &mut self.created,
-            JobState::WaitingForResource => &mut self.waiting,
-            JobState::Pending => &mut self.pending,
-            JobState::Running => &mut self.running,
-            JobState::Scheduled => &mut self.scheduled,
-            JobState::Success => &mut self.good,
-            JobState::Failed | JobState::Canceled if is_allowed => &mut self.warned,
-            JobState::Failed => &mut self.bad,
-            JobState::Canceled => &mut self.canceled,
-            JobState::Skipped => &mut self.skipped,
-            JobState::Manual if is_allowed => &mut self.optional,
-            JobState::Manual => &mut self.blocking,
+            Status::Created => &mut self.created,
+            Status::WaitingForResource => &mut self.waiting,
+            Status::Pending => &mut self.pending,
+            Status::Running => &mut self.running,
+            Status::Scheduled => &mut self.scheduled,
+            Status::Success => &mut self.good,
+            Status::Failed | Status::Canceled if is_allowed => &mut self.warned,
+            Status::Failed => &mut self.bad,
+            Status::Canceled => &mut self.canceled,
+            Status::Skipped => &mut self.skipped,
+            Status::Manual if is_allowed => &mut self.optional,
+            Status::Manual => &mut self.blocking,
         }
     }
 
     /// Counts jobs.
-    pub fn add(&mut self, state: JobState, is_allowed: bool, jobs: u32) {
+    pub fn add(&mut self, state: Status, is_allowed: bool, jobs: u32) {
         let counter = self.counter(state, is_allowed);
         *counter = counter.saturating_add(jobs);
     }
 
     /// Counts jobs no more.
-    pub fn remove(&mut self, state: JobState, is_allowed: bool, jobs: u32) {
+    pub fn remove(&mut self, state: Status, is_allowed: bool, jobs: u32) {
         let counter = self.counter(state, is_allowed);
         *counter = counter.saturating_sub(jobs);
     }
@@ -310,7 +245,7 @@ impl PipelineState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Its next state; `Created`: it goes on waiting.
-    pub state: JobState,
+    pub state: Status,
     /// Why, as a part of a sentence about the job.
     pub why: &'static str,
 }
@@ -322,21 +257,21 @@ pub fn decide(when: When, waits: Waits, before: &Tally) -> Decision {
     // A job that runs in any case still comes behind those that it waits for.
     let together = if when == When::Always && before.active() > 0 { Together::Active } else { together };
     let turn = match when {
-        When::OnSuccess | When::OnFailure | When::Always => JobState::Pending,
-        When::Manual => JobState::Manual,
-        When::Delayed => JobState::Scheduled,
+        When::OnSuccess | When::OnFailure | When::Always => Status::Pending,
+        When::Manual => Status::Manual,
+        When::Delayed => Status::Scheduled,
     };
     let (state, why) = match (together, when) {
-        (Together::Active, _) => (JobState::Created, "jobs before it have not ended"),
-        (Together::Blocked, _) => (JobState::Created, "a manual job before it must be started first"),
-        (Together::Success, When::OnFailure) => (JobState::Skipped, "no job before it failed"),
+        (Together::Active, _) => (Status::Created, "jobs before it have not ended"),
+        (Together::Blocked, _) => (Status::Created, "a manual job before it must be started first"),
+        (Together::Success, When::OnFailure) => (Status::Skipped, "no job before it failed"),
         (Together::Success, _) => (turn, "all jobs before it went well"),
         (Together::Failed, When::OnFailure | When::Always) => (turn, "a job before it failed"),
-        (Together::Failed, _) => (JobState::Skipped, "a job before it failed"),
-        (Together::Canceled, _) => (JobState::Skipped, "a job before it was canceled"),
+        (Together::Failed, _) => (Status::Skipped, "a job before it failed"),
+        (Together::Canceled, _) => (Status::Skipped, "a job before it was canceled"),
         (Together::Skipped, When::Always) => (turn, "the jobs before it do not run"),
-        (Together::Skipped, When::OnFailure) => (JobState::Skipped, "no job before it failed"),
-        (Together::Skipped, _) if waits == Waits::Needs => (JobState::Skipped, "a job that it needs does not run"),
+        (Together::Skipped, When::OnFailure) => (Status::Skipped, "no job before it failed"),
+        (Together::Skipped, _) if waits == Waits::Needs => (Status::Skipped, "a job that it needs does not run"),
         (Together::Skipped, _) => (turn, "no job before it runs"),
     };
     Decision { state, why }
@@ -356,7 +291,7 @@ pub fn is_allowed(allow_failure: &AllowFailure, exit_code: Option<i64>) -> bool 
 mod tests {
     use super::*;
 
-    fn tally(jobs: &[(JobState, bool)]) -> Tally {
+    fn tally(jobs: &[(Status, bool)]) -> Tally {
         let mut tally = Tally::default();
         for (state, is_allowed) in jobs {
             tally.add(*state, *is_allowed, 1);
@@ -367,43 +302,29 @@ mod tests {
     #[test]
     fn a_job_without_anything_before_it_has_its_turn() {
         for waits in [Waits::Stages, Waits::Needs] {
-            assert_eq!(decide(When::OnSuccess, waits, &Tally::default()).state, JobState::Pending);
-            assert_eq!(decide(When::Delayed, waits, &Tally::default()).state, JobState::Scheduled);
-            assert_eq!(decide(When::OnFailure, waits, &Tally::default()).state, JobState::Skipped);
+            assert_eq!(decide(When::OnSuccess, waits, &Tally::default()).state, Status::Pending);
+            assert_eq!(decide(When::Delayed, waits, &Tally::default()).state, Status::Scheduled);
+            assert_eq!(decide(When::OnFailure, waits, &Tally::default()).state, Status::Skipped);
         }
     }
 
     #[test]
     fn a_need_that_does_not_run_skips_at_once_and_a_stage_does_not() {
-        let before = tally(&[(JobState::Skipped, false), (JobState::Running, false)]);
-        assert_eq!(decide(When::OnSuccess, Waits::Needs, &before).state, JobState::Skipped);
-        assert_eq!(decide(When::OnSuccess, Waits::Stages, &before).state, JobState::Created);
-        assert_eq!(decide(When::Always, Waits::Needs, &before).state, JobState::Created);
+        let before = tally(&[(Status::Skipped, false), (Status::Running, false)]);
+        assert_eq!(decide(When::OnSuccess, Waits::Needs, &before).state, Status::Skipped);
+        assert_eq!(decide(When::OnSuccess, Waits::Stages, &before).state, Status::Created);
+        assert_eq!(decide(When::Always, Waits::Needs, &before).state, Status::Created);
     }
 
     #[test]
     fn a_canceled_job_skips_what_is_behind_it_unless_it_was_allowed_to_fail() {
-        assert_eq!(
-            decide(When::OnSuccess, Waits::Stages, &tally(&[(JobState::Canceled, false)])).state,
-            JobState::Skipped
-        );
-        assert_eq!(
-            decide(When::OnSuccess, Waits::Stages, &tally(&[(JobState::Canceled, true)])).state,
-            JobState::Pending
-        );
-    }
-
-    #[test]
-    fn words_are_read_back() {
-        for state in JobState::ALL {
-            assert_eq!(JobState::parse(state.as_str()), Some(state));
-            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
-        }
+        assert_eq!(decide(When::OnSuccess, Waits::Stages, &tally(&[(Status::Canceled, false)])).state, Status::Skipped);
+        assert_eq!(decide(When::OnSuccess, Waits::Stages, &tally(&[(Status::Canceled, true)])).state, Status::Pending);
     }
 
     #[test]
     fn adding_and_removing_leaves_nothing() {
-        for state in JobState::ALL {
+        for state in Status::ALL {
             for is_allowed in [false, true] {
                 let mut tally = Tally::default();
                 tally.add(state, is_allowed, 3);

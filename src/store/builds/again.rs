@@ -40,7 +40,7 @@ pub fn failed(c: &Connection, id: BuildId) -> Result<Failed> {
     })?)
 }
 
-/// Adds a build that repeats `id`, in `status`, of which `retries` say how often it was made again by itself until now.
+/// Adds a build that repeats `id` to its pipeline, where it counts from now on, in `status`, of which `retries` say how often it was made again by itself until now.
 pub fn repeat(
     c: &Connection,
     id: BuildId,
@@ -49,11 +49,14 @@ pub fn repeat(
     retries: u32,
     now: Timestamp,
 ) -> Result<BuildId> {
+    let last = latest(c, id)?;
     c.prepare_cached(
         "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, retry_of, retries,
-             room)
-         SELECT project_id, :status, tag_set_id, timeout_s, :now, :finished_at, id, :retries, zeroblob(136)
-         FROM builds WHERE id = :id",
+             pipeline_id, stage_index, waits_for_stages, plays, start_in_s, resource_group, failure_allowed, room)
+         SELECT b.project_id, :status, b.tag_set_id, b.timeout_s, :now, :finished_at, b.id, :retries,
+             b.pipeline_id, b.stage_index, b.waits_for_stages, b.plays, b.start_in_s, b.resource_group,
+             b.stage_index IS NOT NULL AND iif(json_valid(s.spec), s.spec ->> '$.allow_failure', 0) IS 1, zeroblob(136)
+         FROM builds b JOIN build_specs s ON s.build_id = b.id WHERE b.id = :id",
     )?
     .execute(named_params! {
         ":status": status.as_str(), ":now": now.0, ":finished_at": status.is_finished().then_some(now.0),
@@ -62,14 +65,15 @@ pub fn repeat(
     let new = BuildId(c.last_insert_rowid());
     c.prepare_cached(
         "INSERT INTO build_specs (build_id, name, stage, ref, sha, before_sha, is_tag, repo_url,
-             allow_git_fetch, spec, variables)
-         SELECT :new, name, stage, ref, sha, before_sha, is_tag, repo_url, allow_git_fetch, spec, variables
+             allow_git_fetch, spec, variables, job)
+         SELECT :new, name, stage, ref, sha, before_sha, is_tag, repo_url, allow_git_fetch, spec, variables, job
          FROM build_specs WHERE build_id = :id",
     )?
     .execute(named_params! {":new": new.0, ":id": id.0})?;
+    c.prepare_cached("UPDATE builds SET retried_by = :new WHERE id = :last AND pipeline_id IS NOT NULL")?
+        .execute(named_params! {":new": new.0, ":last": last.0})?;
     for (needed, artifacts) in needs {
-        c.prepare_cached("INSERT OR IGNORE INTO build_needs (build_id, needs_id, artifacts) VALUES (?1, ?2, ?3)")?
-            .execute((new.0, needed.0, artifacts))?;
+        add_need(c, new, *needed, *artifacts)?;
     }
     Ok(new)
 }
@@ -82,11 +86,20 @@ pub fn needs_in_full(c: &Connection, id: BuildId) -> Result<Vec<(BuildId, bool)>
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Has those that wait for one build wait for another one instead.
+/// Has a build wait for another one, whose artifacts it gets or not.
+pub fn add_need(c: &Connection, id: BuildId, needs: BuildId, artifacts: bool) -> Result<()> {
+    c.prepare_cached("INSERT OR IGNORE INTO build_needs (build_id, needs_id, artifacts) VALUES (?1, ?2, ?3)")?
+        .execute((id.0, needs.0, artifacts))?;
+    Ok(())
+}
+
+/// Has those that wait for one build wait for another one instead: in a pipeline, all that have not run.
 pub fn wait_for_another(c: &Connection, from: BuildId, to: BuildId) -> Result<()> {
     c.prepare_cached(
         "UPDATE build_needs SET needs_id = :to
-         WHERE needs_id = :from AND (SELECT status FROM builds WHERE id = build_needs.build_id) = 'created'",
+         WHERE needs_id = :from AND EXISTS
+             (SELECT 1 FROM builds b WHERE b.id = build_needs.build_id AND (b.status = 'created'
+                  OR b.stage_index IS NOT NULL AND b.started_at IS NULL AND b.status <> 'canceled'))",
     )?
     .execute(named_params! {":from": from.0, ":to": to.0})?;
     Ok(())

@@ -4,6 +4,7 @@ use crate::domain::build::{BuildId, NewBuild, ProjectId, Status, Variable};
 use crate::domain::spec::BuildSpec;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::store::jobs::Place;
 use crate::store::{from_json, runners};
 use rusqlite::{Connection, named_params};
 
@@ -25,40 +26,51 @@ pub struct Spec {
     pub timeout_s: i64,
 }
 
-/// Adds a checked build in `status`, with the timeout decided.
+/// Adds a checked build in `status`, with the timeout decided, to a pipeline. Needs are added as they are.
 pub fn insert(
     c: &Connection,
     new: &NewBuild,
+    place: Option<Place<'_>>,
     project: ProjectId,
     timeout_s: i64,
     status: Status,
     now: Timestamp,
 ) -> Result<BuildId> {
+    let job = place.and_then(|place| place.job);
     let tag_set_id = runners::tag_set(c, &new.tags)?;
     c.prepare_cached(
-        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, room)
-         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at, zeroblob(136))",
+        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, pipeline_id, stage_index,
+             waits_for_stages, plays, start_in_s, scheduled_at, resource_group, failure_allowed, room)
+         VALUES (:project, :status, :tag_set_id, :timeout_s, :now, :finished_at, :pipeline, :stage_index,
+             :waits_for_stages, :plays, :start_in_s, :scheduled_at, :resource_group, :failure_allowed, zeroblob(136))",
     )?
     .execute(named_params! {
         ":project": project.0, ":status": status.as_str(), ":tag_set_id": tag_set_id,
         ":timeout_s": timeout_s, ":now": now.0, ":finished_at": status.is_finished().then_some(now.0),
+        ":pipeline": place.map(|place| place.pipeline.0), ":stage_index": job.map(|job| job.stage_index),
+        ":waits_for_stages": job.is_some_and(|job| job.waits_for_stages),
+        ":plays": job.map(|job| job.when).unwrap_or_default().as_str(),
+        ":start_in_s": job.and_then(|job| job.start_in_s),
+        ":scheduled_at": job.and_then(|job| job.scheduled_at).map(|at| at.0),
+        ":resource_group": job.and_then(|job| job.resource_group),
+        ":failure_allowed": job.is_some_and(|job| job.failure_allowed),
     })?;
     let id = BuildId(c.last_insert_rowid());
     c.prepare_cached(
         "INSERT INTO build_specs (build_id, name, stage, ref, sha, before_sha, is_tag, repo_url,
-             allow_git_fetch, spec, variables)
+             allow_git_fetch, spec, variables, job)
          VALUES (:id, :name, :stage, :ref, :sha, :before_sha, :is_tag, :repo_url,
-             :allow_git_fetch, :spec, :variables)",
+             :allow_git_fetch, :spec, :variables, :job)",
     )?
     .execute(named_params! {
         ":id": id.0, ":name": new.name, ":stage": new.stage, ":ref": new.ref_, ":sha": new.sha,
         ":before_sha": new.before_sha, ":is_tag": new.is_tag, ":repo_url": new.repo_url,
         ":allow_git_fetch": new.allow_git_fetch,
         ":spec": serde_json::to_string(&new.spec)?, ":variables": serde_json::to_string(&new.variables)?,
+        ":job": job.map(|job| serde_json::to_string(job.about)).transpose()?,
     })?;
     for needs in &new.needs {
-        c.prepare_cached("INSERT OR IGNORE INTO build_needs (build_id, needs_id) VALUES (?1, ?2)")?
-            .execute([id.0, needs.0])?;
+        super::add_need(c, id, *needs, true)?;
     }
     Ok(id)
 }

@@ -2,6 +2,7 @@
 
 use super::{bad_word, needs, status};
 use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, ProjectId, Status};
+use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::from_json;
@@ -12,6 +13,8 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 pub struct Filter {
     /// Only this project's.
     pub project: Option<ProjectId>,
+    /// Only this pipeline's.
+    pub pipeline: Option<PipelineId>,
     /// Only those in this state.
     pub status: Option<Status>,
     /// At most so many, the newest.
@@ -22,7 +25,7 @@ const SELECT: &str =
     "SELECT b.id, b.project_id, p.name, s.name, s.stage, s.ref, s.sha, b.status, b.failure_reason, t.tags,
          b.created_at, b.started_at, b.finished_at, b.erased_at, r.id, r.description, coalesce(tr.size, 0),
          a.path, a.filename, a.size, a.sha256, a.expire_at, b.seen_at,
-         b.exit_code, b.failure_text, b.failure_allowed, b.retry_of
+         b.exit_code, b.failure_text, b.failure_allowed, b.retry_of, b.pipeline_id, b.stage_index, b.plays, b.retried_by
      FROM builds b
      JOIN projects p ON p.id = b.project_id
      JOIN build_specs s ON s.build_id = b.id
@@ -43,12 +46,15 @@ pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build
 pub fn list(c: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Build>> {
     let mut statement = c.prepare_cached(&format!(
         "{SELECT} WHERE (:project IS NULL OR b.project_id = :project) AND (:status IS NULL OR b.status = :status)
-         ORDER BY b.id DESC LIMIT coalesce(:limit, -1)"
+             {}
+         ORDER BY b.id DESC LIMIT coalesce(:limit, -1)",
+        if filter.pipeline.is_some() { "AND b.pipeline_id = :pipeline" } else { "AND :pipeline IS NULL" }
     ))?;
     let rows = statement.query_map(
         named_params! {
             ":now": now.0, ":project": filter.project.map(|id| id.0),
             ":status": filter.status.map(Status::as_str), ":limit": filter.limit,
+            ":pipeline": filter.pipeline.map(|id| id.0),
         },
         build,
     )?;
@@ -64,6 +70,7 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
     let reason: Option<String> = row.get(8)?;
     let runner: Option<i64> = row.get(14)?;
     let path: Option<String> = row.get(17)?;
+    let plays: String = row.get(29)?;
     let artifacts = |path| -> rusqlite::Result<ArtifactsFile> {
         Ok(ArtifactsFile {
             path,
@@ -97,5 +104,9 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         failure_text: row.get(24)?,
         failure_allowed: row.get(25)?,
         retry_of: row.get::<_, Option<i64>>(26)?.map(BuildId),
+        pipeline_id: row.get::<_, Option<i64>>(27)?.map(PipelineId),
+        stage_index: row.get(28)?,
+        when: When::parse(&plays).ok_or_else(|| bad_word(29, &plays))?,
+        retried_by: row.get::<_, Option<i64>>(30)?.map(BuildId),
     })
 }

@@ -16,7 +16,7 @@ pub enum Step {
 }
 
 /// Those that lead from version N to N + 1, from 1 on.
-pub const STEPS: [Step; 7] = [
+pub const STEPS: [Step; 8] = [
     Step::Sql(include_str!("2.sql")),
     Step::Sql(include_str!("3.sql")),
     Step::Sql(include_str!("4.sql")),
@@ -24,6 +24,7 @@ pub const STEPS: [Step; 7] = [
     Step::Sql(include_str!("runner_managers.sql")),
     Step::Sql(include_str!("several_artifacts.sql")),
     Step::Sql(include_str!("cancel.sql")),
+    Step::Sql(include_str!("pipelines.sql")),
 ];
 
 impl Step {

@@ -21,7 +21,7 @@ fn job(stage: usize) -> BoardJob {
         when: When::OnSuccess,
         allow_failure: AllowFailure::Any(false),
         can_run: true,
-        state: JobState::Created,
+        state: Status::Created,
         exit_code: None,
     }
 }
@@ -44,12 +44,12 @@ fn random_jobs(random: &mut Random) -> Vec<BoardJob> {
 }
 
 /// Looks at all jobs until none moves.
-fn settled_by_looking_at_all(jobs: Vec<BoardJob>) -> Vec<JobState> {
+fn settled_by_looking_at_all(jobs: Vec<BoardJob>) -> Vec<Status> {
     let mut board = Board::new(jobs);
     loop {
         let next = (0..board.jobs.len()).find_map(|at| {
             let state = board.decision(at)?.state;
-            (state != JobState::Created).then_some((at, state))
+            (state != Status::Created).then_some((at, state))
         });
         let Some((at, state)) = next else { break };
         let mut jobs = board.jobs.clone();
@@ -69,27 +69,27 @@ fn looking_at_what_is_behind_one_job_is_as_good_as_looking_at_all() {
         let mut expected = settled_by_looking_at_all(jobs);
         board.start();
         for _ in 0..40 {
-            let states: Vec<JobState> = board.jobs.iter().map(|job| job.state).collect();
+            let states: Vec<Status> = board.jobs.iter().map(|job| job.state).collect();
             assert_eq!(states, expected, "seed {seed}, round {round}: {:#?}", board.jobs);
             let moving: Vec<usize> = (0..states.len())
                 .filter(|&at| {
-                    matches!(states[at], JobState::Pending | JobState::Manual | JobState::Scheduled | JobState::Running)
+                    matches!(states[at], Status::Pending | Status::Manual | Status::Scheduled | Status::Running)
                 })
                 .collect();
             if moving.is_empty() {
                 break;
             }
             let at = moving[random.below(moving.len())];
-            if states[at] == JobState::Manual {
+            if states[at] == Status::Manual {
                 let back = board.skipped_behind(at);
                 let mut jobs = board.jobs.clone();
-                jobs[at].state = JobState::Pending;
-                back.iter().for_each(|&(_, at)| jobs[at].state = JobState::Created);
+                jobs[at].state = Status::Pending;
+                back.iter().for_each(|&(_, at)| jobs[at].state = Status::Created);
                 board.restart(at);
                 expected = settled_by_looking_at_all(jobs);
                 continue;
             }
-            let ends = [JobState::Running, JobState::Success, JobState::Success, JobState::Failed, JobState::Canceled];
+            let ends = [Status::Running, Status::Success, Status::Success, Status::Failed, Status::Canceled];
             let state = ends[random.below(ends.len())];
             let mut jobs = board.jobs.clone();
             jobs[at].state = state;
@@ -108,9 +108,9 @@ fn the_end_of_one_of_many_jobs_looks_at_none_of_the_next_stage() {
     board.start();
     for at in 0..499 {
         assert!(board.behind(at).is_empty());
-        assert_eq!(board.set(at, JobState::Success, None).len(), 1);
+        assert_eq!(board.set(at, Status::Success, None).len(), 1);
     }
-    assert_eq!(board.set(499, JobState::Success, None).len(), 501);
+    assert_eq!(board.set(499, Status::Success, None).len(), 501);
 }
 
 #[test]
@@ -118,22 +118,22 @@ fn a_job_that_is_started_again_brings_back_what_was_skipped_behind_it() {
     let needing = BoardJob { needs: Some(vec![1]), ..job(2) };
     let mut board = Board::new(vec![job(0), job(1), needing]);
     board.start();
-    let changes = board.set(0, JobState::Failed, Some(1));
+    let changes = board.set(0, Status::Failed, Some(1));
     assert_eq!(
         changes.iter().map(|change| change.to).collect::<Vec<_>>(),
-        [JobState::Failed, JobState::Skipped, JobState::Skipped]
+        [Status::Failed, Status::Skipped, Status::Skipped]
     );
     assert_eq!(changes[2].why, "a job that it needs does not run");
     assert_eq!(board.pipeline(), (PipelineState::Failed, false));
     board.restart(0);
-    assert_eq!((board.state(1), board.state(2)), (JobState::Created, JobState::Created));
-    board.set(0, JobState::Success, None);
-    assert_eq!(board.state(1), JobState::Pending);
+    assert_eq!((board.state(1), board.state(2)), (Status::Created, Status::Created));
+    board.set(0, Status::Success, None);
+    assert_eq!(board.state(1), Status::Pending);
 }
 
 #[test]
 fn a_job_that_baton_cannot_run_is_skipped_when_its_turn_comes() {
     let mut board = Board::new(vec![BoardJob { can_run: false, ..job(0) }, job(1)]);
     board.start();
-    assert_eq!((board.state(0), board.state(1)), (JobState::Skipped, JobState::Pending));
+    assert_eq!((board.state(0), board.state(1)), (Status::Skipped, Status::Pending));
 }

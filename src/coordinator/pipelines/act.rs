@@ -1,0 +1,184 @@
+//! What people do with pipelines: jobs are started by hand, repeated, and canceled.
+//!
+//! What must stay true: what was skipped behind a job that is started waits again, in the transaction that starts it; what
+//! becomes of it is decided by the rules of `domain/pipeline/board.rs`.
+
+use super::no_such;
+use crate::coordinator::Coordinator;
+use crate::coordinator::builds::cascade::{after_end, decide_all};
+use crate::coordinator::builds::finish::end;
+use crate::coordinator::builds::no_such as no_such_build;
+use crate::coordinator::builds::turn::{hand_on, take};
+use crate::domain::build::{Build, BuildId, Status};
+use crate::domain::pipeline::board::{Board, Change};
+use crate::domain::pipeline::{PipelineId, When};
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::store::{builds, jobs, pipelines};
+use rusqlite::Connection;
+
+impl Coordinator {
+    /// Starts a job that is manual, or that waits for its time.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build in another state.
+    pub fn play_build(&self, id: BuildId, now: Timestamp) -> Result<()> {
+        self.store.write(move |c| {
+            let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such_build(id))?;
+            match (build.status, build.pipeline_id) {
+                (Status::Manual | Status::Scheduled, Some(pipeline)) => restart(c, pipeline, id, now),
+                (status, _) => {
+                    let advice = if status.is_finished() {
+                        format!("; `baton build retry {id}` repeats it")
+                    } else {
+                        String::new()
+                    };
+                    let said = format!("build {id} is {status}: only manual and scheduled ones are started{advice}");
+                    Err(Error::new(Kind::Conflict, said))
+                }
+            }
+        })
+    }
+
+    /// Repeats all jobs of a pipeline that failed or were canceled, and has what was skipped behind them wait again. Returns
+    /// the new builds.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] if there is nothing to repeat.
+    pub fn retry_pipeline(&self, id: PipelineId, now: Timestamp) -> Result<Vec<BuildId>> {
+        self.store.write(move |c| {
+            pipelines::by_id(c, id)?.ok_or_else(|| no_such(id))?;
+            let mut again = Vec::new();
+            for build in builds_that_count(c, id, now)? {
+                if matches!(build.status, Status::Failed | Status::Canceled) {
+                    let new = repeat(c, &build, now)?;
+                    again.push((new, build.when));
+                }
+            }
+            if again.is_empty() {
+                let said = format!("pipeline {id} has no job that failed or was canceled");
+                return Err(Error::new(Kind::Conflict, said));
+            }
+            wait_again(c, id, now)?;
+            // Who started them once needs not start them once more.
+            for (new, when) in &again {
+                let is_manual = matches!(when, When::Manual | When::Delayed);
+                if let Some(build) = builds::state(c, *new)?
+                    && is_manual
+                    && matches!(build.status, Status::Manual | Status::Scheduled)
+                {
+                    take(c, *new, build.status, Status::Pending, now)?;
+                }
+            }
+            Ok(again.into_iter().map(|(new, _)| new).collect())
+        })
+    }
+
+    /// Ends all of a pipeline that has not ended, but for jobs that nobody has started. Returns how many builds there were;
+    /// those that their runners end first are among them.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Conflict`] if nothing of it goes on.
+    pub fn cancel_pipeline(&self, id: PipelineId, now: Timestamp) -> Result<usize> {
+        let canceled = self.store.write(move |c| {
+            pipelines::by_id(c, id)?.ok_or_else(|| no_such(id))?;
+            let (mut asked, mut ended) = (0, Vec::new());
+            // First those that wait: else the end of one would start another.
+            let mut all = builds_that_count(c, id, now)?;
+            all.sort_by_key(|build| build.status == Status::Running);
+            for build in all {
+                let Some(state) = builds::state(c, build.id)? else { continue };
+                if state.status.is_finished() || state.status == Status::Manual {
+                    continue;
+                }
+                if builds::ask_for_end(c, state.id, now)? {
+                    asked += 1;
+                    continue;
+                }
+                end(c, &state, Status::Canceled, None, now)?;
+                ended.push(state);
+            }
+            for state in &ended {
+                hand_on(c, state, now)?;
+                after_end(c, state.id, now)?;
+            }
+            if asked + ended.len() == 0 {
+                return Err(Error::new(Kind::Conflict, format!("nothing of pipeline {id} goes on")));
+            }
+            Ok(asked + ended.len())
+        })?;
+        while self.decide(now).unwrap_or_else(|error| {
+            log::warn!("pipeline {id} is canceled; what needs its builds is skipped later: {error}");
+            false
+        }) {}
+        Ok(canceled)
+    }
+}
+
+/// The builds of a pipeline that were not made again, in the order of stages.
+fn builds_that_count(c: &Connection, id: PipelineId, now: Timestamp) -> Result<Vec<Build>> {
+    let filter = builds::Filter { pipeline: Some(id), ..builds::Filter::default() };
+    let mut all = builds::list(c, &filter, now)?;
+    all.retain(|build| build.retried_by.is_none());
+    all.sort_by_key(|build| (build.stage_index, build.id));
+    Ok(all)
+}
+
+/// Repeats a job of a pipeline that has ended, and starts it.
+pub fn retry_job(c: &Connection, build: &Build, now: Timestamp) -> Result<BuildId> {
+    let id = build.id;
+    if let Some(by) = build.retried_by {
+        let said = format!("build {id} was repeated as build {by}; `baton build retry {by}` repeats that");
+        return Err(Error::new(Kind::Conflict, said));
+    }
+    if build.status == Status::Skipped {
+        let said = format!("build {id} was skipped; it runs by itself when those before it are repeated and go well");
+        return Err(Error::new(Kind::Conflict, said));
+    }
+    let new = repeat(c, build, now)?;
+    match build.pipeline_id {
+        Some(pipeline) => restart(c, pipeline, new, now)?,
+        None => decide_all(c, &[new], now)?,
+    }
+    Ok(new)
+}
+
+/// Makes a job anew that waits; what had not run behind the old one waits for the new one.
+fn repeat(c: &Connection, build: &Build, now: Timestamp) -> Result<BuildId> {
+    let needs = builds::needs_in_full(c, build.id)?;
+    let mut newest = Vec::with_capacity(needs.len());
+    for (needed, artifacts) in needs {
+        newest.push((builds::latest(c, needed)?, artifacts));
+    }
+    let new = builds::repeat(c, build.id, &newest, Status::Created, 0, now)?;
+    builds::wait_for_another(c, build.id, new)?;
+    Ok(new)
+}
+
+/// Makes a job pending, and has what was skipped behind it wait again.
+fn restart(c: &Connection, pipeline: PipelineId, id: BuildId, now: Timestamp) -> Result<()> {
+    let (ids, board_jobs) = jobs::board(c, pipeline)?;
+    let Some(place) = ids.iter().position(|other| *other == id) else {
+        return Err(Error::internal(format!("build {id} is none of pipeline {pipeline}")));
+    };
+    for Change { job, from, to, .. } in Board::new(board_jobs).restart(place) {
+        if let Some(id) = ids.get(job) {
+            take(c, *id, from, to, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has all jobs wait again that were skipped, and decides about all that wait.
+fn wait_again(c: &Connection, pipeline: PipelineId, now: Timestamp) -> Result<()> {
+    let mut waiting = Vec::new();
+    for job in jobs::counting(c, pipeline)? {
+        if job.status == Status::Skipped {
+            take(c, job.id, Status::Skipped, Status::Created, now)?;
+        }
+        if matches!(job.status, Status::Skipped | Status::Created) {
+            waiting.push(job.id);
+        }
+    }
+    decide_all(c, &waiting, now)
+}

@@ -1,0 +1,19 @@
+//! Pipelines as operators deal with them: made from what a configuration means, shown, canceled, repeated; and jobs that are
+//! started by hand.
+
+pub(super) mod act;
+mod add;
+#[cfg(test)]
+mod model;
+mod show;
+
+pub use add::{Added, NewPipeline};
+pub use show::PipelineReport;
+
+use crate::domain::pipeline::PipelineId;
+use crate::error::Error;
+
+/// What an unknown id is answered.
+pub(super) fn no_such(id: PipelineId) -> Error {
+    Error::not_found(format!("there is no pipeline {id}; `baton pipeline list` shows them"))
+}

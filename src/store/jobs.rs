@@ -1,0 +1,273 @@
+//! Builds as jobs of a pipeline: which they wait for, by stages and needs, and how those stand.
+//!
+//! What must stay true: no question here looks at all jobs of a pipeline, but those that say so: tallies of stages are
+//! kept by triggers (`stage_counts`).
+
+use super::builds::bad_word;
+use crate::domain::build::{BuildId, ProjectId, Status};
+use crate::domain::pipeline::about::About;
+use crate::domain::pipeline::board::BoardJob;
+use crate::domain::pipeline::states::{Tally, Waits};
+use crate::domain::pipeline::{PipelineId, When};
+use crate::domain::spec::AllowFailure;
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use std::collections::HashMap;
+
+/// What a build is in its pipeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its pipeline.
+    pub pipeline: PipelineId,
+    /// Its place among the stages; `None`: it waits for what it needs, and for nothing else.
+    pub job: Option<NewJob<'a>>,
+}
+
+/// What a build is that stages order.
+#[derive(Clone, Copy, Debug)]
+pub struct NewJob<'a> {
+    /// Place of its stage.
+    pub stage_index: usize,
+    /// Whether it waits for all of earlier stages.
+    pub waits_for_stages: bool,
+    /// When it runs.
+    pub when: When,
+    /// How long it waits once its turn has come, in seconds.
+    pub start_in_s: Option<u64>,
+    /// When it becomes pending, if it is scheduled from the start.
+    pub scheduled_at: Option<Timestamp>,
+    /// Of those with this word, one at a time runs.
+    pub resource_group: Option<&'a str>,
+    /// Whether those behind it go on without it in any case.
+    pub failure_allowed: bool,
+    /// What people are told of it.
+    pub about: &'a About,
+}
+
+/// What decides about a job that waits, and about those behind one.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The build.
+    pub id: BuildId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its pipeline.
+    pub pipeline: PipelineId,
+    /// Place of its stage.
+    pub stage_index: usize,
+    /// Whom it waits for.
+    pub waits: Waits,
+    /// When it runs.
+    pub when: When,
+    /// How long it waits once its turn has come, in seconds.
+    pub start_in_s: Option<i64>,
+    /// Of those with this word, one at a time runs.
+    pub resource_group: Option<String>,
+    /// Its state.
+    pub status: Status,
+    /// The build that counts in its place.
+    pub retried_by: Option<BuildId>,
+    /// Whether it is there to be listed only: no runner gets it.
+    pub is_refused: bool,
+}
+
+/// How the builds of a pipeline stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing {
+    /// How many stand how.
+    pub tally: Tally,
+    /// When the first began to run.
+    pub started_at: Option<Timestamp>,
+    /// When the last ended of those that have.
+    pub finished_at: Option<Timestamp>,
+}
+
+const SELECT: &str =
+    "SELECT b.id, b.project_id, b.pipeline_id, b.stage_index, b.waits_for_stages, b.plays, b.start_in_s,
+         b.resource_group, b.status, b.retried_by,
+         coalesce(s.job -> '$.refused', s.job -> '$.trigger') IS NOT NULL
+     FROM builds b JOIN build_specs s ON s.build_id = b.id";
+
+fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    let plays: String = row.get(5)?;
+    Ok(Job {
+        id: BuildId(row.get(0)?),
+        project: ProjectId(row.get(1)?),
+        pipeline: PipelineId(row.get(2)?),
+        stage_index: row.get(3)?,
+        waits: if row.get(4)? { Waits::Stages } else { Waits::Needs },
+        when: When::parse(&plays).ok_or_else(|| bad_word(5, &plays))?,
+        start_in_s: row.get(6)?,
+        resource_group: row.get(7)?,
+        status: super::builds::status(row, 8)?,
+        retried_by: row.get::<_, Option<i64>>(9)?.map(BuildId),
+        is_refused: row.get(10)?,
+    })
+}
+
+/// This build as a job; `None`: no stage orders it.
+pub fn by_id(c: &Connection, id: BuildId) -> Result<Option<Job>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.id = ?1 AND b.stage_index IS NOT NULL"))?;
+    Ok(statement.query_row([id.0], job).optional()?)
+}
+
+/// All jobs of a pipeline that count, the earliest stage first. Looks at all of them.
+pub fn counting(c: &Connection, pipeline: PipelineId) -> Result<Vec<Job>> {
+    let mut statement = c.prepare_cached(&format!(
+        "{SELECT} WHERE b.pipeline_id = ?1 AND b.stage_index IS NOT NULL AND b.retried_by IS NULL
+         ORDER BY b.stage_index, b.id"
+    ))?;
+    let rows = statement.query_map([pipeline.0], job)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Adds a row of `status, is_allowed, count` to a tally.
+pub(super) fn tally_row(row: &Row<'_>, column: usize, tally: &mut Tally) -> rusqlite::Result<()> {
+    tally.add(super::builds::status(row, column)?, row.get(column + 1)?, row.get(column + 2)?);
+    Ok(())
+}
+
+/// How the jobs of each stage stand: of each from the first to the last that has or had jobs.
+pub fn tallies(c: &Connection, pipeline: PipelineId) -> Result<Vec<Tally>> {
+    let mut statement = c.prepare_cached(
+        "SELECT stage_index, status, is_allowed, builds FROM stage_counts WHERE pipeline_id = ?1 ORDER BY stage_index",
+    )?;
+    let mut rows = statement.query([pipeline.0])?;
+    let mut all: Vec<Tally> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let stage: usize = row.get(0)?;
+        if all.len() <= stage {
+            all.resize(stage + 1, Tally::default());
+        }
+        if let Some(tally) = all.get_mut(stage) {
+            tally_row(row, 1, tally)?;
+        }
+    }
+    Ok(all)
+}
+
+/// How the builds stand together that this one needs.
+pub fn tally_of_needs(c: &Connection, id: BuildId) -> Result<Tally> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.status, b.failure_allowed, 1 FROM build_needs n JOIN builds b ON b.id = n.needs_id
+         WHERE n.build_id = ?1",
+    )?;
+    let mut rows = statement.query([id.0])?;
+    let mut tally = Tally::default();
+    while let Some(row) = rows.next()? {
+        tally_row(row, 0, &mut tally)?;
+    }
+    Ok(tally)
+}
+
+/// The jobs that wait for all stages before this one.
+pub fn behind_stages(c: &Connection, pipeline: PipelineId, stage: usize) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id FROM builds
+         WHERE pipeline_id = ?1 AND stage_index = ?2 AND status = 'created' AND waits_for_stages = 1 ORDER BY id",
+    )?;
+    let rows = statement.query_map((pipeline.0, stage), |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Who has a resource of a project at present: the oldest build that is pending or runs with it.
+pub fn holder(c: &Connection, project: ProjectId, group: &str) -> Result<Option<BuildId>> {
+    first_of(c, project, group, &[Status::Pending, Status::Running])
+}
+
+/// Who has waited longest for a resource of a project.
+pub fn next_holder(c: &Connection, project: ProjectId, group: &str) -> Result<Option<BuildId>> {
+    first_of(c, project, group, &[Status::WaitingForResource])
+}
+
+fn first_of(c: &Connection, project: ProjectId, group: &str, states: &[Status]) -> Result<Option<BuildId>> {
+    let words = serde_json::to_string(states)?;
+    let mut statement = c.prepare_cached(
+        "SELECT id FROM builds WHERE project_id = :project AND resource_group = :group
+             AND status IN (SELECT value FROM json_each(:states)) ORDER BY id LIMIT 1",
+    )?;
+    let parameters = named_params! {":project": project.0, ":group": group, ":states": words};
+    Ok(statement.query_row(parameters, |row| row.get(0)).optional()?.map(BuildId))
+}
+
+/// The resource that a build shares with others.
+pub fn resource_of(c: &Connection, id: BuildId) -> Result<Option<String>> {
+    let mut statement = c.prepare_cached("SELECT resource_group FROM builds WHERE id = ?1")?;
+    Ok(statement.query_row([id.0], |row| row.get(0)).optional()?.flatten())
+}
+
+/// Says when a build becomes pending that waits for its time.
+pub fn set_time(c: &Connection, id: BuildId, at: Option<Timestamp>) -> Result<()> {
+    c.prepare_cached("UPDATE builds SET scheduled_at = ?2 WHERE id = ?1")?.execute((id.0, at.map(|at| at.0)))?;
+    Ok(())
+}
+
+/// When a build becomes pending that waits for its time.
+pub fn time_of(c: &Connection, id: BuildId) -> Result<Option<Timestamp>> {
+    let mut statement = c.prepare_cached("SELECT scheduled_at FROM builds WHERE id = ?1 AND status = 'scheduled'")?;
+    Ok(statement.query_row([id.0], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten().map(Timestamp))
+}
+
+/// Builds whose time has come, the earliest first.
+pub fn due(c: &Connection, now: Timestamp, count_max: usize) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id FROM builds WHERE status = 'scheduled' AND scheduled_at <= ?1 ORDER BY scheduled_at LIMIT ?2",
+    )?;
+    let rows = statement.query_map((now.0, count_max), |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The earlier builds of the same pipeline whose uploads this one gets by the order of stages: those that have some.
+pub fn uploads_of_earlier_stages(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT e.id FROM builds b JOIN builds e
+             ON e.pipeline_id = b.pipeline_id AND e.stage_index < b.stage_index AND e.retried_by IS NULL
+         WHERE b.id = ?1 AND b.waits_for_stages = 1
+             AND (EXISTS (SELECT 1 FROM artifacts a WHERE a.build_id = e.id)
+                 OR EXISTS (SELECT 1 FROM build_dotenv d WHERE d.build_id = e.id))
+         ORDER BY e.stage_index, e.id",
+    )?;
+    let rows = statement.query_map([id.0], |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What people are told of a job; `None`: the build is none.
+pub fn about(c: &Connection, id: BuildId) -> Result<Option<About>> {
+    let mut statement = c.prepare_cached("SELECT job FROM build_specs WHERE build_id = ?1")?;
+    let text: Option<String> = statement.query_row([id.0], |row| row.get(0)).optional()?.flatten();
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// Notes that another build of the pipeline counts in the place of this one.
+pub fn set_retried(c: &Connection, id: BuildId, by: BuildId) -> Result<()> {
+    c.prepare_cached("UPDATE builds SET retried_by = ?2 WHERE id = ?1")?.execute([id.0, by.0])?;
+    Ok(())
+}
+
+/// The jobs of a pipeline that count as a board has them, and the build at each place of it. Looks at all of them.
+pub fn board(c: &Connection, pipeline: PipelineId) -> Result<(Vec<BuildId>, Vec<BoardJob>)> {
+    let jobs = counting(c, pipeline)?;
+    let places: HashMap<BuildId, usize> = jobs.iter().enumerate().map(|(at, job)| (job.id, at)).collect();
+    let mut statement = c.prepare_cached("SELECT failure_allowed FROM builds WHERE id = ?1")?;
+    let mut all = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        let needs = match job.waits {
+            Waits::Stages => None,
+            Waits::Needs => {
+                let needs = super::builds::needs(c, job.id)?;
+                Some(needs.into_iter().filter_map(|id| places.get(&id).copied()).collect())
+            }
+        };
+        all.push(BoardJob {
+            stage: job.stage_index,
+            needs,
+            when: job.when,
+            allow_failure: AllowFailure::Any(statement.query_row([job.id.0], |row| row.get(0))?),
+            can_run: !job.is_refused,
+            state: job.status,
+            exit_code: None,
+        });
+    }
+    Ok((jobs.into_iter().map(|job| job.id).collect(), all))
+}

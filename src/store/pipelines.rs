@@ -1,0 +1,192 @@
+//! Rows of `pipelines`.
+
+use crate::domain::build::{BuildId, ProjectId};
+use crate::domain::pipeline::{PipelineId, Source};
+use crate::domain::time::Timestamp;
+use crate::error::Result;
+use crate::store::from_json;
+use crate::store::jobs::{Standing, tally_row};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde_json::Value;
+
+/// A pipeline before it has an id.
+#[derive(Clone, Debug, Default)]
+pub struct NewRow<'a> {
+    /// Branch or tag.
+    pub ref_: &'a str,
+    /// Whether that is a tag.
+    pub is_tag: bool,
+    /// The commit; `None`: what the ref points to when it is fetched.
+    pub sha: Option<&'a str>,
+    /// The commit before.
+    pub before_sha: Option<&'a str>,
+    /// Why there is one.
+    pub source: Source,
+    /// `workflow:name`.
+    pub name: Option<&'a str>,
+    /// Names of its stages, in order.
+    pub stages: &'a [String],
+    /// What rules have left out, as JSON.
+    pub left_out: Value,
+    /// What people were told when it was made.
+    pub warnings: &'a [String],
+    /// The first line of the commit's message.
+    pub title: Option<&'a str>,
+    /// Who started it.
+    pub actor: Option<&'a str>,
+    /// The repository below `sources/` that holds its commit.
+    pub sources_key: Option<&'a str>,
+    /// The build that makes it as its child.
+    pub parent: Option<BuildId>,
+}
+
+/// A pipeline.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its id.
+    pub id: PipelineId,
+    /// The project's id.
+    pub project_id: ProjectId,
+    /// The project's name.
+    pub project: String,
+    /// Its number in the project, from 1.
+    pub iid: i64,
+    /// Branch or tag.
+    pub ref_: String,
+    /// Whether that is a tag.
+    pub is_tag: bool,
+    /// The commit; `None`: what the ref pointed to when it was fetched.
+    pub sha: Option<String>,
+    /// Why there is one.
+    pub source: Source,
+    /// `workflow:name`.
+    pub name: Option<String>,
+    /// Names of its stages, in order.
+    pub stages: Vec<String>,
+    /// What rules have left out: objects with `name`, `stage`, `why`, `file`, `line`.
+    pub left_out: Value,
+    /// What people were told when it was made.
+    pub warnings: Vec<String>,
+    /// The first line of the commit's message.
+    pub title: Option<String>,
+    /// Who started it.
+    pub actor: Option<String>,
+    /// The repository below `sources/` that holds its commit.
+    pub sources_key: Option<String>,
+    /// The build that made it as its child.
+    pub parent: Option<BuildId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Adds a pipeline, with the next number of its project.
+pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timestamp) -> Result<PipelineId> {
+    c.prepare_cached(
+        "INSERT INTO pipelines (project_id, iid, ref, is_tag, sha, before_sha, source, name, stages, left_out, warnings,
+             title, actor, sources_key, parent_id, created_at)
+         VALUES (:project, (SELECT coalesce(max(iid), 0) + 1 FROM pipelines WHERE project_id = :project), :ref, :is_tag,
+             :sha, :before_sha, :source, :name, :stages, :left_out, :warnings, :title, :actor, :sources_key, :parent,
+             :now)",
+    )?
+    .execute(named_params! {
+        ":project": project.0, ":ref": new.ref_, ":is_tag": new.is_tag, ":sha": new.sha,
+        ":before_sha": new.before_sha, ":source": new.source.as_str(), ":name": new.name,
+        ":stages": serde_json::to_string(new.stages)?,
+        ":left_out": if new.left_out.is_null() { "[]".to_owned() } else { new.left_out.to_string() },
+        ":warnings": serde_json::to_string(new.warnings)?, ":title": new.title, ":actor": new.actor,
+        ":sources_key": new.sources_key, ":parent": new.parent.map(|id| id.0), ":now": now.0,
+    })?;
+    Ok(PipelineId(c.last_insert_rowid()))
+}
+
+const SELECT: &str =
+    "SELECT l.id, l.project_id, p.name, l.iid, l.ref, l.is_tag, l.sha, l.source, l.name, l.stages, l.left_out,
+         l.warnings, l.title, l.actor, l.sources_key, l.parent_id, l.created_at
+     FROM pipelines l JOIN projects p ON p.id = l.project_id";
+
+fn pipeline(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
+    let source: String = row.get(7)?;
+    Ok(Pipeline {
+        id: PipelineId(row.get(0)?),
+        project_id: ProjectId(row.get(1)?),
+        project: row.get(2)?,
+        iid: row.get(3)?,
+        ref_: row.get(4)?,
+        is_tag: row.get(5)?,
+        sha: row.get(6)?,
+        source: Source::parse(&source).ok_or_else(|| super::builds::bad_word(7, &source))?,
+        name: row.get(8)?,
+        stages: from_json(row, 9)?,
+        left_out: from_json(row, 10)?,
+        warnings: from_json(row, 11)?,
+        title: row.get(12)?,
+        actor: row.get(13)?,
+        sources_key: row.get(14)?,
+        parent: row.get::<_, Option<i64>>(15)?.map(BuildId),
+        created_at: Timestamp(row.get(16)?),
+    })
+}
+
+/// The pipeline of this id.
+pub fn by_id(c: &Connection, id: PipelineId) -> Result<Option<Pipeline>> {
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE l.id = ?1"))?;
+    Ok(statement.query_row([id.0], pipeline).optional()?)
+}
+
+/// The pipeline of a build.
+pub fn of_build(c: &Connection, id: BuildId) -> Result<Option<Pipeline>> {
+    let mut statement =
+        c.prepare_cached(&format!("{SELECT} WHERE l.id = (SELECT pipeline_id FROM builds WHERE id = ?1)"))?;
+    Ok(statement.query_row([id.0], pipeline).optional()?)
+}
+
+/// Pipelines, of `project` or of all, the newest first.
+pub fn list(c: &Connection, project: Option<ProjectId>, limit: Option<u32>) -> Result<Vec<Pipeline>> {
+    let mut statement = c.prepare_cached(&format!(
+        "{SELECT} WHERE (:project IS NULL OR l.project_id = :project) ORDER BY l.id DESC LIMIT coalesce(:limit, -1)"
+    ))?;
+    let rows = statement.query_map(named_params! {":project": project.map(|id| id.0), ":limit": limit}, pipeline)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The pipelines that this build has made.
+pub fn children(c: &Connection, id: BuildId) -> Result<Vec<PipelineId>> {
+    let mut statement = c.prepare_cached("SELECT id FROM pipelines WHERE parent_id = ?1 ORDER BY id")?;
+    let rows = statement.query_map([id.0], |row| row.get(0).map(PipelineId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How the builds of a pipeline stand that count: those that were made again do not.
+pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
+    let mut statement = c.prepare_cached(
+        "SELECT status, failure_allowed, count(*), min(started_at), max(finished_at) FROM builds
+         WHERE pipeline_id = ?1 AND retried_by IS NULL GROUP BY 1, 2",
+    )?;
+    let mut rows = statement.query([id.0])?;
+    let mut standing = Standing::default();
+    while let Some(row) = rows.next()? {
+        tally_row(row, 0, &mut standing.tally)?;
+        let (started, finished): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
+        standing.started_at = standing.started_at.into_iter().chain(started.map(Timestamp)).min();
+        standing.finished_at = standing.finished_at.into_iter().chain(finished.map(Timestamp)).max();
+    }
+    Ok(standing)
+}
+
+/// Removes a pipeline whose last build has gone. Returns the repository that held its commit.
+pub fn remove_if_empty(c: &Connection, id: PipelineId) -> Result<Option<String>> {
+    let key = c
+        .prepare_cached(
+            "DELETE FROM pipelines WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM builds WHERE pipeline_id = ?1)
+             RETURNING sources_key",
+        )?
+        .query_row([id.0], |row| row.get(0))
+        .optional()?;
+    Ok(key.flatten())
+}
+
+/// Whether some pipeline's commit lies in this repository below `sources/`.
+pub fn has_sources_key(c: &Connection, key: &str) -> Result<bool> {
+    let mut statement = c.prepare_cached("SELECT EXISTS (SELECT 1 FROM pipelines WHERE sources_key = ?1)")?;
+    Ok(statement.query_row([key], |row| row.get(0))?)
+}
