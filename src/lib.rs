@@ -19,6 +19,7 @@
 //! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write; `keywords/`: what GitLab's keywords mean |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
 //! | [`artifacts`] | the bytes of artifacts on disk |
+//! | [`git`] | the `git` program: what a checkout holds, a commit of its present state, and how a runner fetches that |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `blocking` | lets a pool of threads know when one of them only waits |
 //! | `gzip` | what runners pack with gzip, unpacked within bounds |
@@ -50,6 +51,7 @@ pub mod coordinator;
 pub mod domain;
 pub mod ephemeral;
 pub mod error;
+pub mod git;
 pub mod gitlab_ci;
 mod gzip;
 pub mod http;

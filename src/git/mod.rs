@@ -1,0 +1,24 @@
+//! The `git` program: what a checkout holds, a commit of its present state, and how a runner fetches that commit.
+//!
+//! The program is asked, since it alone knows all kinds of repositories.
+//!
+//! * [`checkout`]: a checkout of the user's, which is only read;
+//! * [`snapshot`]: its present state as a commit, in a repository of our own that borrows the checkout's objects;
+//! * [`contents`]: what such a commit holds;
+//! * [`program`]: runs `git`, within bounds of time and bytes.
+//!
+//! What must stay true: nothing of the user's changes: no ref, no index, no object, no setting. What a runner asks for runs no
+//! program that the checkout, its settings or its commits name: only our own repository's settings count there.
+
+pub mod checkout;
+pub mod contents;
+pub mod program;
+mod repository;
+pub mod snapshot;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use checkout::{Checkout, Found, Head};
+pub use contents::Contents;
+pub use snapshot::{Snapshot, Wanted};
