@@ -1,4 +1,4 @@
--- Baton's data model, version 9. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 10. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -310,9 +310,19 @@ CREATE TABLE build_dotenv (
     variables TEXT NOT NULL
 ) STRICT;
 
+-- Builds for which a runner was made: that of a `baton run`, which is locked and of no project. It takes these, whatever
+-- their tags, and nobody else does.
+CREATE TABLE runner_builds (
+    build_id  INTEGER PRIMARY KEY REFERENCES builds (id) ON DELETE CASCADE,
+    runner_id INTEGER NOT NULL REFERENCES runners (id)
+) STRICT;
+CREATE INDEX runner_builds_by_runner ON runner_builds (runner_id);
+
 CREATE TRIGGER build_added_to_queue AFTER INSERT ON builds WHEN NEW.status = 'pending'
 BEGIN UPDATE queue_state SET generation = generation + 1; END;
 CREATE TRIGGER build_moved_to_queue AFTER UPDATE OF status ON builds WHEN NEW.status = 'pending'
+BEGIN UPDATE queue_state SET generation = generation + 1; END;
+CREATE TRIGGER runner_may_take_its_own AFTER INSERT ON runner_builds
 BEGIN UPDATE queue_state SET generation = generation + 1; END;
 CREATE TRIGGER runner_may_take_others
 AFTER UPDATE OF tag_set_id, run_untagged, locked, paused, project_id, token_hash ON runners

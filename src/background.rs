@@ -18,7 +18,7 @@ struct Periodic {
 }
 
 /// Every periodic deed. All of them run at the start, too.
-const TABLE: [Periodic; 8] = [
+const TABLE: [Periodic; 9] = [
     // Before the sweep.
     Periodic {
         name: "notice absence",
@@ -29,6 +29,11 @@ const TABLE: [Periodic; 8] = [
     Periodic { name: "decide", every: Duration::from_secs(1), deed: |c, now| c.decide(now).map(drop) },
     Periodic { name: "start what is due", every: Duration::from_secs(1), deed: |c, now| c.start_due(now).map(drop) },
     Periodic { name: "find undecided", every: Duration::from_secs(5), deed: |c, now| c.find_undecided(now).map(drop) },
+    Periodic {
+        name: "end lost runners",
+        every: Duration::from_secs(2),
+        deed: |c, now| c.end_lost_runners(now).map(drop),
+    },
     Periodic { name: "sweep", every: Duration::from_secs(5), deed: |c, now| c.sweep(now).map(drop) },
     Periodic { name: "retire", every: Duration::from_secs(5), deed: |c, now| c.retire(now).map(drop) },
     Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },

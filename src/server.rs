@@ -5,7 +5,7 @@
 
 use crate::api::{Api, Reached};
 use crate::background::Background;
-use crate::coordinator::{Coordinator, Serving, Swept};
+use crate::coordinator::{Coordinator, Reached as Place, Serving, Swept};
 use crate::domain::base_url::{BaseUrl, Endpoint};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -96,7 +96,27 @@ impl Server {
     /// As [`Server::start`].
     pub fn start_on(listener: TcpListener, config: Config) -> Result<Server> {
         let coordinator = Arc::new(Coordinator::open(&config.data, config.limits.clone())?);
-        let serving = Arc::new(Serving::begin(&config.data)?);
+        let serving = Serving::begin(&config.data)?;
+        Server::with(listener, config, coordinator, serving, false)
+    }
+
+    /// Serves for the command that has opened the data directory and has the right to serve it, on this machine only.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_briefly(listener: TcpListener, coordinator: Arc<Coordinator>, serving: Serving) -> Result<Server> {
+        let config = Config { limits: coordinator.limits().clone(), ..Config::local(coordinator.data()) };
+        Server::with(listener, config, coordinator, serving, true)
+    }
+
+    fn with(
+        listener: TcpListener,
+        config: Config,
+        coordinator: Arc<Coordinator>,
+        serving: Serving,
+        is_brief: bool,
+    ) -> Result<Server> {
+        let serving = Arc::new(serving);
         if let Some(token) = config.registration_token {
             coordinator.set_registration_token(token)?;
         }
@@ -112,6 +132,7 @@ impl Server {
                 swept.timed_out
             );
         }
+        let base_url = config.base_url.as_ref().map(ToString::to_string);
         let traffic = Arc::new(Traffic::new(&crate::api::routes()));
         let handler = {
             let reached = Reached { base_url: config.base_url, is_tls: config.tls.is_some() };
@@ -122,6 +143,8 @@ impl Server {
         let start = |listener| HttpServer::start(listener, config.limits.clone(), traffic, peers.clone(), handler);
         let front = Front::start(listener, &config.limits, config.tls, &peers, start)?;
         let background = Background::start(Arc::clone(&coordinator), Arc::clone(&serving))?;
+        let url = base_url.unwrap_or_else(|| front.endpoint().from_here().to_string());
+        serving.say_where(&Place { url, is_brief })?;
         Ok(Server { front, _background: background, coordinator, serving, _ephemeral: None })
     }
 

@@ -30,6 +30,7 @@ use crate::domain::build::BuildId;
 use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
 use crate::domain::text::duration::{check_unit, parse_duration, parse_keeping};
+use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use argh::{ArgsInfo, FromArgs};
@@ -193,9 +194,14 @@ fn dispatch(baton: Baton) -> Done {
     let data = baton.data.map_or_else(|| PathBuf::from(DATA), PathBuf::from);
     let opened = |only_reads: bool| {
         let open = if only_reads { Coordinator::open_to_read } else { Coordinator::open };
-        open(&data, Limits::default()).map_err(|error| {
+        let opened = open(&data, Limits::default()).map_err(|error| {
             Stop::from(Error::new(error.kind, format!("data directory {}: {}", data.display(), error.message)))
-        })
+        })?;
+        // A `baton run` that was killed is noticed by whoever looks next, also where no server runs.
+        if let Err(error) = opened.end_lost_runners(Timestamp::now()) {
+            log::debug!("what a run has left behind stays for now: {error}");
+        }
+        Ok(opened)
     };
     let only_reads = baton.command.as_ref().is_some_and(Command::only_reads);
     let open = || opened(only_reads);

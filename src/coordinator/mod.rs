@@ -36,8 +36,9 @@ pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;
 pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};
+pub use upkeep::own_runners::OwnRunner;
 pub use upkeep::retention::Removal;
-pub use upkeep::serving::{Serving, is_served};
+pub use upkeep::serving::{Reached, Serving, is_served, reached};
 pub use upkeep::sweep::Swept;
 
 use crate::artifacts::Artifacts;

@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::{Error, Result};
 use crate::store::runners::NewRunner;
-use crate::store::{builds, managers, projects, runners, settings};
+use crate::store::{builds, managers, projects, runner_builds, runners, settings};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -200,7 +200,7 @@ impl Coordinator {
         })
     }
 
-    /// Removes a runner; a build that it has fails with `runner_lost`.
+    /// Removes a runner; a build that it has fails with `runner_lost`, and those are canceled that were kept for it.
     ///
     /// # Errors
     /// [`crate::error::Kind::NotFound`] for an unknown runner.
@@ -282,10 +282,16 @@ fn check_kept(new: &NewRunner) -> Result<()> {
     Ok(())
 }
 
-fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {
+pub(super) fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {
     for build in builds::running_on(c, id)? {
         if let Some(build) = builds::state(c, build)? {
             finish(c, &build, Status::Failed, Some(FailureReason::RunnerLost), now)?;
+        }
+    }
+    // Nobody else takes those that were kept for it. The end of one may end others.
+    for build in runner_builds::open(c, id)? {
+        if let Some(build) = builds::state(c, build)?.filter(|build| !build.status.is_finished()) {
+            finish(c, &build, Status::Canceled, None, now)?;
         }
     }
     runners::remove(c, id, now)

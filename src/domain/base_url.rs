@@ -2,7 +2,7 @@
 //! where it listens.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Longest URL, in bytes; far more than anybody types.
 const BYTES_MAX: usize = 1024;
@@ -89,6 +89,19 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Whether it is `https`.
     pub is_tls: bool,
+}
+
+impl Endpoint {
+    /// The same for whoever is on the same machine: a server that listens everywhere listens here, too.
+    #[must_use]
+    pub fn from_here(self) -> Endpoint {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+        };
+        Endpoint { address: SocketAddr::new(ip, self.address.port()), ..self }
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -34,6 +34,16 @@ pub struct Asked {
     pub has_sources: bool,
 }
 
+impl RunnerAtWork {
+    /// Whether it may take a build that asks for this.
+    #[must_use]
+    pub fn may_take(&self, asked: &Asked) -> bool {
+        let runner = &self.runner;
+        let is_able = asked.has_sources || !runner.info.needs_sources();
+        runner.takes_project(asked.project) && runner.takes_tags(&asked.tags) && is_able
+    }
+}
+
 /// Why a pending build that asks for this has no runner yet.
 #[must_use]
 pub fn pending_reason(asked: &Asked, runners: &[RunnerAtWork], now: Timestamp) -> String {

@@ -9,9 +9,11 @@ use super::job::Job;
 use super::trust;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind};
+use crate::sync::lock;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use ureq::http::Response;
 use ureq::{Agent, Body, SendBody};
@@ -36,11 +38,16 @@ pub struct Client {
     /// All other calls, which are not.
     calls: Agent,
     /// The server's address, without a slash at its end.
-    base: String,
+    base: Mutex<String>,
+    /// See [`super::Options::place`].
+    place: Option<Place>,
     token: Token,
     info: Value,
     system_id: String,
 }
+
+/// Where the server is now, if that is known.
+type Place = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// What came of a question for work.
 pub enum Asked {
@@ -118,8 +125,7 @@ impl Client {
     /// # Errors
     /// If the URL is none, or no certificate is trusted here.
     pub fn new(url: &str, token: Token, identity: &Identity<'_>) -> Result<Client, Error> {
-        let base = url.trim_end_matches('/');
-        let base = base.strip_suffix("/ci").unwrap_or(base).trim_end_matches('/').to_owned();
+        let base = base_of(url);
         let address: ureq::http::Uri = base.parse().map_err(|_| invalid("the server's URL is none"))?;
         let host = address.host().ok_or_else(|| invalid("the server's URL has no host"))?;
         if !["http", "https"].contains(&address.scheme_str().unwrap_or("")) {
@@ -151,7 +157,33 @@ impl Client {
             "architecture": architecture(), "executor": "shell", "shell": identity.shell, "features": features
         });
         let system_id = identity.system_id.clone();
-        Ok(Client { asks: config.new_agent(), calls: config.new_agent(), base, token, info, system_id })
+        let (asks, calls, base) = (config.new_agent(), config.new_agent(), Mutex::new(base));
+        Ok(Client { asks, calls, base, place: None, token, info, system_id })
+    }
+
+    /// The same, of a server that may move to where this says.
+    #[must_use]
+    pub fn moving_to(self, place: Option<Place>) -> Client {
+        Client { place, ..self }
+    }
+
+    fn base(&self) -> String {
+        lock(&self.base).clone()
+    }
+
+    /// Looks where the server is, since it has not answered.
+    fn look_for_server(&self) {
+        if let Some(url) = self.place.as_ref().and_then(|place| place()) {
+            *lock(&self.base) = base_of(&url);
+        }
+    }
+
+    /// What came of a call.
+    fn answered<T>(&self, result: Result<T, ureq::Error>) -> io::Result<T> {
+        result.map_err(|error| {
+            self.look_for_server();
+            error.into_io()
+        })
     }
 
     /// Asks for a job.
@@ -163,7 +195,7 @@ impl Client {
         }
         let request = self
             .asks
-            .post(format!("{}/api/v4/jobs/request", self.base))
+            .post(format!("{}/api/v4/jobs/request", self.base()))
             .config()
             .timeout_global(Some(ASK_TIME_MAX))
             .build()
@@ -172,7 +204,10 @@ impl Client {
             .header("runner-token", self.token.reveal());
         let mut response = match request.send(body.to_string()) {
             Ok(response) => response,
-            Err(error) => return Asked::Trouble(error.to_string()),
+            Err(error) => {
+                self.look_for_server();
+                return Asked::Trouble(error.to_string());
+            }
         };
         match response.status().as_u16() {
             201 => read_job(&mut response),
@@ -220,13 +255,13 @@ impl Client {
     fn put(&self, id: u64, token: &Token, body: Value) -> io::Result<Answer> {
         let request = self
             .calls
-            .put(format!("{}/api/v4/jobs/{id}", self.base))
+            .put(format!("{}/api/v4/jobs/{id}", self.base()))
             .config()
             .timeout_global(Some(CALL_TIME_MAX))
             .build()
             .header("content-type", "application/json")
             .header("job-token", token.reveal());
-        request.send(body.to_string()).map(|response| answer(&response)).map_err(ureq::Error::into_io)
+        self.answered(request.send(body.to_string())).map(|response| answer(&response))
     }
 
     /// Adds to the log of a job, which has `from` bytes.
@@ -237,14 +272,14 @@ impl Client {
         let last = (from + bytes.len() as u64).saturating_sub(1);
         let request = self
             .calls
-            .patch(format!("{}/api/v4/jobs/{id}/trace", self.base))
+            .patch(format!("{}/api/v4/jobs/{id}/trace", self.base()))
             .config()
             .timeout_global(Some(CALL_TIME_MAX))
             .build()
             .header("content-type", "text/plain")
             .header("content-range", format!("{from}-{last}"))
             .header("job-token", token.reveal());
-        request.send(bytes).map(|response| answer(&response)).map_err(ureq::Error::into_io)
+        self.answered(request.send(bytes)).map(|response| answer(&response))
     }
 
     /// Uploads a file of `bytes` bytes.
@@ -277,7 +312,7 @@ impl Client {
         }
         let request = self
             .calls
-            .post(format!("{}/api/v4/jobs/{id}/artifacts", self.base))
+            .post(format!("{}/api/v4/jobs/{id}/artifacts", self.base()))
             .query_pairs(query)
             .config()
             .timeout_per_write(Some(STALL_TIME_MAX))
@@ -286,7 +321,7 @@ impl Client {
             .header("content-type", format!("multipart/form-data; boundary={boundary}"))
             .header("content-length", length.to_string())
             .header("job-token", token.reveal());
-        let response = request.send(SendBody::from_reader(&mut body)).map_err(ureq::Error::into_io)?;
+        let response = self.answered(request.send(SendBody::from_reader(&mut body)))?;
         Ok(answer(&response))
     }
 
@@ -306,13 +341,12 @@ impl Client {
             let request = self.calls.get(address).config();
             let request =
                 request.timeout_per_read(Some(STALL_TIME_MAX)).timeout_recv_response(Some(STALL_TIME_MAX)).build();
-            match token {
+            self.answered(match token {
                 Some(token) => request.header("job-token", token.reveal()).call(),
                 None => request.call(),
-            }
-            .map_err(ureq::Error::into_io)
+            })
         };
-        let mut response = get(&format!("{}/api/v4/jobs/{id}/artifacts", self.base), Some(token))?;
+        let mut response = get(&format!("{}/api/v4/jobs/{id}/artifacts", self.base()), Some(token))?;
         if [302, 303, 307].contains(&response.status().as_u16()) {
             // To a storage, which has a secret of its own in the address.
             let place = header(&response, "location").unwrap_or("").to_owned();
@@ -335,6 +369,12 @@ impl Client {
             to.write_all(piece.get(..read).unwrap_or_default())?;
         }
     }
+}
+
+/// The address of a server whose URL may end in a slash or in `/ci`.
+fn base_of(url: &str) -> String {
+    let base = url.trim_end_matches('/');
+    base.strip_suffix("/ci").unwrap_or(base).trim_end_matches('/').to_owned()
 }
 
 /// What Go calls this kind of machine.

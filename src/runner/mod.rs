@@ -118,6 +118,8 @@ pub struct Options {
     pub patience: Patience,
     /// Ends when the server has not answered for so long, and no job runs; `None`: never.
     pub gone_time_max: Option<Duration>,
+    /// Asked for the server's address when that does not answer: it may have moved. `None`: it does not.
+    pub place: Option<Arc<dyn Fn() -> Option<String> + Send + Sync>>,
     /// How this program is started as the keeper of a job.
     pub keeper: Program,
 }
@@ -149,6 +151,7 @@ impl Options {
             ends_leftovers: false,
             patience: Patience::default(),
             gone_time_max: Some(Duration::from_secs(60)),
+            place: None,
             keeper: Program::own().map_err(Error::from)?,
         })
     }
@@ -196,7 +199,8 @@ pub fn serve(options: Options, stop: &Stop) -> Result<u64> {
         })?;
     }
     let identity = Identity { shell: options.shell.program(), system_id: system_id(&options.builds) };
-    let client = Arc::new(Client::new(&options.url, options.token.clone(), &identity)?);
+    let client = Client::new(&options.url, options.token.clone(), &identity)?;
+    let client = Arc::new(client.moving_to(options.place.clone()));
     let environment = environment::passed(options.environment.iter().cloned(), &options.pass_env);
     stop.watch(&client);
     let host = Arc::new(Host { options, client, stop: stop.clone(), environment });

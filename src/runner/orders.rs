@@ -4,7 +4,7 @@
 
 use super::client::{Client, Wish};
 use crate::sync::lock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 /// How a runner is to end.
@@ -24,13 +24,16 @@ pub enum Ending {
 #[derive(Clone)]
 pub struct Stop {
     level: Arc<AtomicU8>,
+    /// Whether all its jobs are canceled.
+    is_canceling: Arc<AtomicBool>,
     /// Whose question for work is cut.
     client: Arc<Mutex<Weak<Client>>>,
 }
 
 impl Default for Stop {
     fn default() -> Stop {
-        Stop { level: Arc::new(AtomicU8::new(0)), client: Arc::new(Mutex::new(Weak::new())) }
+        let is_canceling = Arc::new(AtomicBool::new(false));
+        Stop { level: Arc::new(AtomicU8::new(0)), is_canceling, client: Arc::new(Mutex::new(Weak::new())) }
     }
 }
 
@@ -58,6 +61,17 @@ impl Stop {
             2 => Ending::Interrupt,
             _ => Ending::Kill,
         }
+    }
+
+    /// Has it cancel its jobs at once, as if the server had said so, which it will. For whoever has told the server.
+    pub fn cancel_jobs(&self) {
+        self.is_canceling.store(true, Ordering::Release);
+    }
+
+    /// Whether that was told.
+    #[must_use]
+    pub fn is_canceling(&self) -> bool {
+        self.is_canceling.load(Ordering::Acquire)
     }
 
     /// From now on, the client's questions are cut when the runner is told to end.

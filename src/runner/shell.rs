@@ -59,7 +59,7 @@ impl Watch {
             Some(Failure::Aborted)
         } else if Instant::now() >= self.deadline {
             Some(Failure::JobTimeout(self.timeout))
-        } else if counts_cancel && wish == Wish::Cancel {
+        } else if counts_cancel && (wish == Wish::Cancel || self.stop.is_canceling()) {
             Some(Failure::Canceled)
         } else {
             None
@@ -72,6 +72,7 @@ impl Watch {
         }
         match cause {
             Failure::Interrupted | Failure::Aborted => self.patience.at_stop,
+            Failure::Canceled if self.stop.is_canceling() => self.patience.at_stop,
             Failure::Canceled
             | Failure::JobTimeout(_)
             | Failure::ScriptTimeout

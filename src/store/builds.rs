@@ -101,8 +101,14 @@ pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
 pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId>) -> Result<Option<BuildId>> {
     let mut oldest: Option<i64> = None;
     let mut statement = c.prepare_cached(match project {
-        Some(_) => "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1 AND project_id = ?2",
-        None => "SELECT min(id) FROM builds WHERE status = 'pending' AND tag_set_id = ?1",
+        Some(_) => {
+            "SELECT id FROM builds WHERE status = 'pending' AND tag_set_id = ?1 AND project_id = ?2
+                 AND id NOT IN (SELECT build_id FROM runner_builds) ORDER BY id LIMIT 1"
+        }
+        None => {
+            "SELECT id FROM builds WHERE status = 'pending' AND tag_set_id = ?1
+                 AND id NOT IN (SELECT build_id FROM runner_builds) ORDER BY id LIMIT 1"
+        }
     })?;
     for set in tag_sets {
         let project = project.map(|id| id.0);
@@ -110,7 +116,7 @@ pub fn oldest_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectI
             Some(id) => &[set, id],
             None => &[set],
         };
-        let first: Option<i64> = statement.query_row(parameters, |row| row.get(0))?;
+        let first: Option<i64> = statement.query_row(parameters, |row| row.get(0)).optional()?;
         oldest = [oldest, first].into_iter().flatten().min();
     }
     Ok(oldest.map(BuildId))
@@ -126,6 +132,7 @@ pub fn oldest_pending_with_sources(
         "SELECT b.id FROM builds b JOIN build_specs s ON s.build_id = b.id JOIN projects p ON p.id = b.project_id
          WHERE b.status = 'pending' AND b.tag_set_id = ?1 AND coalesce(b.project_id = ?2, ?2 IS NULL)
              AND coalesce(s.repo_url, p.repo_url) IS NOT NULL
+             AND b.id NOT IN (SELECT build_id FROM runner_builds)
          ORDER BY b.id LIMIT 1",
     )?;
     let mut oldest: Option<i64> = None;
@@ -151,9 +158,13 @@ pub fn count_pending(c: &Connection, tag_sets: &[i64], project: Option<ProjectId
     let mut statement = c.prepare_cached(match project {
         Some(_) => {
             "SELECT count(*) FROM (SELECT 1 FROM builds
-             WHERE status = 'pending' AND tag_set_id = :set AND project_id = :project LIMIT :max)"
+             WHERE status = 'pending' AND tag_set_id = :set AND project_id = :project
+                 AND id NOT IN (SELECT build_id FROM runner_builds) LIMIT :max)"
         }
-        None => "SELECT count(*) FROM (SELECT 1 FROM builds WHERE status = 'pending' AND tag_set_id = :set LIMIT :max)",
+        None => {
+            "SELECT count(*) FROM (SELECT 1 FROM builds WHERE status = 'pending' AND tag_set_id = :set
+                 AND id NOT IN (SELECT build_id FROM runner_builds) LIMIT :max)"
+        }
     })?;
     for set in tag_sets {
         let left = max - count;

@@ -20,6 +20,7 @@ pub mod projects;
 pub mod queue;
 mod readers;
 pub mod retention;
+pub mod runner_builds;
 pub mod runners;
 pub mod settings;
 pub mod silence;

@@ -201,5 +201,6 @@ pub fn remove(c: &Connection, id: RunnerId, now: Timestamp) -> Result<()> {
         "UPDATE runners SET token_hash = NULL, removed_at = :now WHERE id = :id",
         named_params! {":now": now.0, ":id": id.0},
     )?;
+    super::runner_builds::release(c, id)?;
     super::managers::remove_all(c, id)
 }

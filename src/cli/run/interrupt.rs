@@ -43,14 +43,17 @@ pub struct Interrupt {
     settled: OnceLock<Instant>,
 }
 
+/// Has what this process runs end as canceled.
+type Canceler = Arc<dyn Fn() + Send + Sync>;
+
 /// What is there to be stopped.
 #[derive(Default)]
 enum Stage {
     /// Nothing: the process ends.
     #[default]
     Before,
-    /// The build.
-    Build(Arc<Coordinator>, BuildId),
+    /// The build, and what has its runner hear of that at once, if it is in this process.
+    Build(Arc<Coordinator>, BuildId, Canceler),
     /// What looks at the flag.
     After,
 }
@@ -80,11 +83,17 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Queues a build with `queue`; from then on a signal cancels it, also one that came in the meantime.
-    pub fn queue(&self, coordinator: &Arc<Coordinator>, queue: impl FnOnce() -> Done<BuildId>) -> Done<BuildId> {
+    /// Queues a build with `queue`; from then on a signal cancels it, also one that came in the meantime, and calls
+    /// `canceler`.
+    pub fn queue(
+        &self,
+        coordinator: &Arc<Coordinator>,
+        canceler: Canceler,
+        queue: impl FnOnce() -> Done<BuildId>,
+    ) -> Done<BuildId> {
         let mut stage = self.lock();
         let id = queue()?;
-        *stage = Stage::Build(Arc::clone(coordinator), id);
+        *stage = Stage::Build(Arc::clone(coordinator), id, canceler);
         // Once only: `queue` is called once.
         let _ = self.build.set(id);
         Ok(id)
@@ -106,14 +115,14 @@ impl Interrupt {
     /// What the first signal does.
     fn stop(&self) {
         let stage = self.lock();
-        let (coordinator, id) = match &*stage {
+        let (coordinator, id, canceler) = match &*stage {
             Stage::Before => last_words("ended by a signal; nothing was queued"),
             Stage::After => {
                 self.stop.store(true, Ordering::Relaxed);
                 self.settle();
                 return;
             }
-            Stage::Build(coordinator, id) => (Arc::clone(coordinator), *id),
+            Stage::Build(coordinator, id, canceler) => (Arc::clone(coordinator), *id, Arc::clone(canceler)),
         };
         match self.cancel(&coordinator, id) {
             // Conflict: it has ended in the meantime.
@@ -122,6 +131,7 @@ impl Interrupt {
             }
             _ => self.settle(),
         }
+        canceler();
         drop(stage);
         print::note(&format!("canceling build {id}; a signal after more than a second ends this at once"));
     }

@@ -2,29 +2,36 @@
 
 mod checkout;
 mod guard;
+mod house;
 mod interrupt;
 pub(super) mod patience;
 mod sources;
 mod unpack;
+mod work;
 
 use self::guard::check_place;
+use self::house::House;
 use self::interrupt::Interrupt;
 use self::patience::Patience;
 use self::unpack::unpack;
+use self::work::{Choice, Work, choice};
 use super::build::add::{Secret, asked, build_options, seconds, unread, variable, variables};
 use super::build::{artifacts, log, outcome};
-use super::show::print;
+use super::runner::start::shell;
 use super::show::shell::quoted;
+use super::show::{logger, print};
 use super::words::secrets::warn_of_short;
 use super::{Done, Stop, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
+use crate::domain::pending::Asked;
 use crate::domain::spec::{ArtifactKind, BuildSpec};
 use crate::domain::stand::pattern_from_top;
 use crate::domain::tags::Tags;
 use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind};
+use crate::runner::Shell;
 use crate::store::projects::Project;
 use argh::{ArgsInfo, FromArgs};
 use std::fs::File;
@@ -85,6 +92,24 @@ build_options! {
         #[argh(switch)]
         plain: bool,
 
+        /// which runner runs it: builtin, none (one that is there or comes), gitlab-runner, or the path of one;
+        /// default: one that is there and could take it, else the built-in one
+        #[argh(option, arg_name = "RUNNER", from_str_fn(choice), default = "Choice::Any")]
+        runner: Choice,
+
+        /// shell of the built-in runner, bash or sh; default: bash where it is installed
+        #[argh(option, arg_name = "SH", from_str_fn(shell))]
+        shell: Option<Shell>,
+
+        /// where the runner that is started works; default: below $XDG_CACHE_HOME/baton or ~/.cache/baton
+        #[argh(option, arg_name = "DIR")]
+        builds_dir: Option<PathBuf>,
+
+        /// a variable of this process's environment that the build gets from the built-in runner; may be given several
+        /// times
+        #[argh(option, arg_name = "NAME")]
+        pass_env: Vec<String>,
+
         #[argh(positional, greedy)]
         command: Vec<String>,
     }
@@ -95,7 +120,9 @@ impl Run {
     pub fn run(mut self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
         let interrupt = Interrupt::watch()?;
         self.check()?;
+        logger::be_quiet();
         let (project, output, plain) = (self.project.take(), self.output.take(), self.plain);
+        let work = self.work();
         let (no_sources, is_told) = (self.no_sources, self.tells_sources());
         let is_input_unread = has_unread_input(&self.secret_file);
         let command = quoted(&std::mem::take(&mut self.command));
@@ -113,12 +140,16 @@ impl Run {
             (false, true) => None,
             (false, false) => Some(sources::present_commit(&mut new, project.repo_url.as_deref(), coordinator.data())?),
         };
-        new.project = project.name;
         let (words, below) = sources.map_or_else(Default::default, |sources| (sources.words, sources.below));
         artifacts_of(&mut new.spec, &below)?;
         warn_of_short(&new.variables);
-        let id = interrupt.queue(&coordinator, || {
-            let ids = coordinator.add_builds(vec![new.into()], Timestamp::now())?;
+        let has_sources = new.repo_url.is_some() || project.repo_url.is_some();
+        let asked = Asked { project: project.id, tags: new.tags.clone(), has_sources };
+        new.project = project.name;
+        let mut house = House::open(&coordinator, work)?;
+        let runner = house.runner_for(&[asked])?;
+        let id = interrupt.queue(&coordinator, house.canceler(), || {
+            let ids = coordinator.add_builds_for(runner, vec![new.into()], Timestamp::now())?;
             ids.first().copied().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))
         })?;
         let sources = if words.is_empty() { words } else { format!(": {words}") };
@@ -127,16 +158,28 @@ impl Run {
             print::note("standard input does not reach the command, which runs elsewhere; a file of the commit would");
         }
         // Whatever ends this: a build that is to be canceled is, before.
-        let followed = follow(&coordinator, id, plain).inspect_err(|_| interrupt.wait_for_effect());
+        let followed = follow(&coordinator, id, plain, &mut house).inspect_err(|_| interrupt.wait_for_effect());
         let output_failed = followed?;
         let stop = interrupt.after_build();
         let brought = output.map_or(Ok(()), |dir| bring(&coordinator, id, Path::new(&dir), &below, stop));
+        house.close();
         let outcome = outcome(&coordinator, id);
         match (output_failed.map_or(Ok(()), Err).and(brought), &outcome) {
             (Err(Stop::Failed(message)), Err(_)) => print::note(&message),
             (brought, _) => brought?,
         }
         outcome
+    }
+
+    fn work(&mut self) -> Work {
+        Work {
+            choice: self.runner.clone(),
+            // There is one build.
+            concurrent: Some(1),
+            shell: self.shell,
+            builds_dir: self.builds_dir.take(),
+            pass_env: std::mem::take(&mut self.pass_env),
+        }
     }
 
     /// Whether the command line says where the sources come from.
@@ -182,12 +225,15 @@ fn artifacts_of(spec: &mut BuildSpec, below: &Path) -> Done {
 
 /// Prints the build's log while it grows, to its end. The result still counts when the log cannot be printed, be it that
 /// nobody reads it or that the terminal is gone; what there is to be said of that is the answer.
-fn follow(coordinator: &Coordinator, id: BuildId, plain: bool) -> Done<Option<Stop>> {
+fn follow(coordinator: &Coordinator, id: BuildId, plain: bool, house: &mut House) -> Done<Option<Stop>> {
     let mut output = log::Output::new(plain);
     let mut failed = None;
     let mut patience = Patience::new(id);
     let wait = |status: Status, pause: Duration| {
         thread::sleep(pause);
+        if !status.is_finished() {
+            house.check()?;
+        }
         patience.look(coordinator, status)
     };
     let print = |piece: &[u8]| {

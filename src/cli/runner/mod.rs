@@ -1,7 +1,7 @@
 //! `baton runner`: runners and the registration token.
 
 mod show;
-mod start;
+pub(super) mod start;
 
 use super::show::print;
 use super::{Done, Stop, duration, runner_id, tags};

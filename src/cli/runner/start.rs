@@ -79,7 +79,8 @@ pub struct Start {
     max_builds: Option<u64>,
 }
 
-fn shell(name: &str) -> Result<Shell, String> {
+/// For argh: a shell by its name.
+pub fn shell(name: &str) -> Result<Shell, String> {
     let shells = [Shell::Bash, Shell::Sh];
     shells.into_iter().find(|shell| shell.program() == name).ok_or_else(|| "it must be bash or sh".to_owned())
 }
@@ -92,10 +93,10 @@ impl Start {
             None => {
                 let coordinator = open()?;
                 let token = own_token(&coordinator, &self.tags)?;
-                (token, coordinator.data().canonicalize().unwrap_or_default().display().to_string())
+                (token, place_of(&coordinator))
             }
         };
-        let (builds, cache) = self.places(&place)?;
+        let (builds, cache) = places(&place, self.builds_dir.as_deref(), self.cache_dir.as_deref())?;
         let mut options = Options::new(&self.url, token, &builds, &cache)?;
         options.name = host_name();
         options.pass_env = self.pass_env;
@@ -117,21 +118,26 @@ impl Start {
         runner::serve(options, &stop)?;
         Ok(())
     }
-
-    /// Where builds work and caches are kept for what this names.
-    fn places(&self, name: &str) -> Done<(PathBuf, PathBuf)> {
-        let id = hex(Sha256::digest(name.as_bytes()).get(..8).unwrap_or_default());
-        let usual = usual_places(&id);
-        let place = |given: &Option<PathBuf>, usual: Option<PathBuf>, option: &str| match given {
-            Some(dir) => std::path::absolute(dir).map_err(|error| Stop::from(Error::file(dir, &error))),
-            None => usual.ok_or_else(|| Stop::Usage(format!("{option} is missing, since the user has no home folder"))),
-        };
-        let (builds, cache) = usual.map_or((None, None), |(builds, cache)| (Some(builds), Some(cache)));
-        Ok((place(&self.builds_dir, builds, "--builds-dir")?, place(&self.cache_dir, cache, "--cache-dir")?))
-    }
 }
 
-fn host_name() -> String {
+/// Where builds work and caches are kept for what this names, unless it is said.
+pub fn places(name: &str, builds_dir: Option<&Path>, cache_dir: Option<&Path>) -> Done<(PathBuf, PathBuf)> {
+    let id = hex(Sha256::digest(name.as_bytes()).get(..8).unwrap_or_default());
+    let place = |given: Option<&Path>, usual: Option<PathBuf>, option: &str| match given {
+        Some(dir) => std::path::absolute(dir).map_err(|error| Stop::from(Error::file(dir, &error))),
+        None => usual.ok_or_else(|| Stop::Usage(format!("{option} is missing, since the user has no home folder"))),
+    };
+    let (builds, cache) = usual_places(&id).map_or((None, None), |(builds, cache)| (Some(builds), Some(cache)));
+    Ok((place(builds_dir, builds, "--builds-dir")?, place(cache_dir, cache, "--cache-dir")?))
+}
+
+/// What names a data directory: the places of the builds that its runners on this machine run.
+pub fn place_of(coordinator: &Coordinator) -> String {
+    coordinator.data().canonicalize().unwrap_or_default().display().to_string()
+}
+
+/// What this machine is called.
+pub fn host_name() -> String {
     let name = nix::sys::utsname::uname().ok().and_then(|system| system.nodename().to_str().map(ToOwned::to_owned));
     name.unwrap_or_else(|| "built-in".to_owned())
 }

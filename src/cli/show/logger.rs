@@ -92,6 +92,13 @@ pub fn start() {
     }
 }
 
+/// Has only warnings logged from now on, unless `RUST_LOG` says otherwise: for commands that are no servers.
+pub fn be_quiet() {
+    if std::env::var_os("RUST_LOG").is_none() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+}
+
 /// Whether somebody who has set this variable wants colours: <https://no-color.org>.
 fn wants_colours(no_color: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty())

@@ -14,13 +14,14 @@ use super::pipelines::act::retry_job;
 use super::upkeep::serving::is_served;
 use crate::domain::build::{Build, BuildId, NewBuild, ProjectId, Status, after_needs};
 use crate::domain::pipeline::{PipelineId, Source};
+use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::artifacts::{self, Stored};
 use crate::store::builds::{self, BuildState, Filter};
 use crate::store::jobs::Place;
 use crate::store::pipelines::{self, NewRow};
-use crate::store::traces;
+use crate::store::{runner_builds, traces};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -81,6 +82,19 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::Invalid`] or [`Kind::NotFound`] says which build of several is wrong, and how.
     pub fn add_builds(&self, queued: Vec<Queued>, now: Timestamp) -> Result<Vec<BuildId>> {
+        self.add_builds_for(None, queued, now)
+    }
+
+    /// The same for a runner that was made for them, if there is one: nobody else takes them.
+    ///
+    /// # Errors
+    /// As [`Coordinator::add_builds`].
+    pub fn add_builds_for(
+        &self,
+        runner: Option<RunnerId>,
+        queued: Vec<Queued>,
+        now: Timestamp,
+    ) -> Result<Vec<BuildId>> {
         let several = queued.len() > 1;
         self.store.write(move |c| {
             let mut ids = Vec::with_capacity(queued.len());
@@ -94,6 +108,9 @@ impl Coordinator {
                     let place = if several { format!("build {} of the list: ", index + 1) } else { String::new() };
                     Error::new(error.kind, format!("{place}{}", error.message))
                 })?;
+                if let Some(runner) = runner {
+                    runner_builds::give(c, runner, id)?;
+                }
                 by_name.insert(name, id);
                 ids.push(id);
             }

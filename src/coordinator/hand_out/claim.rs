@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::store::builds::{self, Spec, Taker};
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::queue::{self, QueueKey};
-use crate::store::{jobs, managers, projects, runners};
+use crate::store::{jobs, managers, projects, runner_builds, runners};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -113,10 +113,11 @@ impl Profiles {
         profiles.contains_key(&(runner.tag_set_id, runner.run_untagged))
     }
 
-    /// The oldest pending build that this runner may take.
+    /// The oldest pending build that this runner may take. One that is locked, to no project, takes those only for which it
+    /// was made.
     fn candidate(&self, c: &Connection, runner: &Runner, seen: Seen) -> Result<Option<BuildId>> {
         if runner.locked && runner.project.is_none() {
-            return Ok(None);
+            return runner_builds::oldest_pending(c, runner.id);
         }
         let sets = self.matching(c, runner, seen)?;
         let project = runner.project.as_ref().map(|(id, _)| *id);

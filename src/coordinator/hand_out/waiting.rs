@@ -8,7 +8,7 @@ use crate::coordinator::Coordinator;
 use crate::domain::build::ProjectId;
 use crate::domain::runner::{Runner, RunnerId};
 use crate::error::Result;
-use crate::store::{builds, runners};
+use crate::store::{builds, runner_builds, runners};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
@@ -51,8 +51,9 @@ pub struct Waiting {
 /// One that waits: its number, who it is, and whether it was woken.
 type Candidate = (u64, RunnerId, bool);
 
-/// What decides which builds a runner may take, apart from their state.
-type Profile = (i64, bool, Option<ProjectId>);
+/// What decides which builds a runner may take, apart from their state; itself, if it takes those only for which it was
+/// made.
+type Profile = (i64, bool, Option<ProjectId>, Option<RunnerId>);
 
 impl WaitingRoom {
     fn lock(&self) -> MutexGuard<'_, Waiters> {
@@ -183,15 +184,18 @@ impl Coordinator {
                 continue;
             };
             let project = runner.project.as_ref().map(|(id, _)| *id);
-            if runner.locked && project.is_none() {
-                continue;
-            }
-            let profile = (runner.tag_set_id, runner.run_untagged, project);
+            let own = (runner.locked && project.is_none()).then_some(*id);
+            let profile = (runner.tag_set_id, runner.run_untagged, project, own);
             let left = match builds_left.get_mut(&profile) {
                 Some(left) => left,
                 None => {
-                    let sets = self.profiles.matching(c, runner, super::claim::Seen::Committed)?;
-                    let count = builds::count_pending(c, &sets, project, waiting.len())?;
+                    let count = match own {
+                        Some(id) => runner_builds::count_pending(c, id)?,
+                        None => {
+                            let sets = self.profiles.matching(c, runner, super::claim::Seen::Committed)?;
+                            builds::count_pending(c, &sets, project, waiting.len())?
+                        }
+                    };
                     builds_left.entry(profile).or_insert(count)
                 }
             };

@@ -6,14 +6,15 @@ use crate::domain::build::{BuildId, NewBuild, Status, Variable};
 use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::board::Board;
 use crate::domain::pipeline::{Job, JobVariable, Pipeline, PipelineId, When, Work};
+use crate::domain::runner::RunnerId;
 use crate::domain::spec::{AllowFailure, BuildSpec};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
-use crate::store::builds;
 use crate::store::jobs::{NewJob, Place, holder};
 use crate::store::pipelines::{self, NewRow};
 use crate::store::projects::Project;
+use crate::store::{builds, runner_builds};
 use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -53,6 +54,8 @@ pub struct NewPipeline {
     pub given: HashSet<String>,
     /// The build that makes this pipeline as its child.
     pub parent: Option<BuildId>,
+    /// The runner that was made for it: nobody else takes its jobs.
+    pub runner: Option<RunnerId>,
 }
 
 /// A pipeline that was made.
@@ -109,6 +112,9 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
         let of = |error: Error| Error::new(error.kind, format!("job {}: {}", job.name, error.message));
         let build = add_job(c, new, &project, id, (job, board.state(at)), now).map_err(of)?;
         places.insert(job.name.as_str(), build);
+        if let Some(runner) = new.runner {
+            runner_builds::give(c, runner, build)?;
+        }
         added.builds.push(build);
     }
     for (job, build) in jobs.iter().zip(&added.builds) {

@@ -3,7 +3,8 @@
 //! so that the right is not lost with a name: whoever removes or replaces `serve.lock` lets no second server in.
 //!
 //! `serve.lock` says when the server was last alive, each second: without a sync, so that it costs the disk nothing. It
-//! outlives the process, but not a loss of power; then the database says so to half a minute.
+//! outlives the process, but not a loss of power; then the database says so to half a minute. Its second line says where
+//! the server is reached; it counts only while somebody holds the lock.
 
 use super::sweep::deadline;
 use crate::coordinator::Coordinator;
@@ -13,8 +14,8 @@ use crate::store::{artifacts, builds, settings, silence};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
@@ -26,6 +27,24 @@ const LOCK: &str = "serve.lock";
 /// A server that was just killed may hold its lock until its last thread has gone; and a command may hold it for a
 /// moment.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of the first line of `serve.lock`.
+const ALIVE_BYTES: u64 = 21;
+
+/// Most bytes of `serve.lock`: a URL has at most 1024.
+const LOCK_BYTES_MAX: u64 = 2048;
+
+/// Behind the URL of a server that ends with the command that it serves for.
+const BRIEFLY: &str = " briefly";
+
+/// Where a server is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reached {
+    /// Its URL, without a slash at the end.
+    pub url: String,
+    /// Whether it is a command's own, with which it ends.
+    pub is_brief: bool,
+}
 
 /// The right to serve a data directory, or to do what only a server may. Dropping it gives it up.
 pub struct Serving {
@@ -73,7 +92,26 @@ impl Serving {
             .mode(0o600)
             .open(&path)
             .map_err(|error| Error::file(&path, &error))?;
-        Ok(lock(file, FlockArg::LockExclusiveNonblock, data)?.map(|lock| Serving { lock, _folder: folder }))
+        let Some(lock) = lock(file, FlockArg::LockExclusiveNonblock, data)? else { return Ok(None) };
+        let serving = Serving { lock, _folder: folder };
+        serving.forget_place()?;
+        Ok(Some(serving))
+    }
+
+    /// Says where the server is reached, to commands that look for it with [`reached`].
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn say_where(&self, place: &Reached) -> Result<()> {
+        let text = format!("{}{}\n", place.url, if place.is_brief { BRIEFLY } else { "" });
+        Ok(self.lock.write_all_at(text.as_bytes(), ALIVE_BYTES)?)
+    }
+
+    fn forget_place(&self) -> Result<()> {
+        if self.lock.metadata()?.len() > ALIVE_BYTES {
+            self.lock.set_len(ALIVE_BYTES)?;
+        }
+        Ok(())
     }
 
     /// Says that it serves, so that the next server knows until when. To be called each second.
@@ -82,6 +120,14 @@ impl Serving {
     /// The file system's.
     pub fn say_alive(&self, now: Timestamp) -> Result<()> {
         Ok(self.lock.write_all_at(format!("{:020}\n", now.0).as_bytes(), 0)?)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Err(error) = self.forget_place() {
+            log::debug!("{LOCK} still says where the server was: {error}");
+        }
     }
 }
 
@@ -129,7 +175,23 @@ fn forgive_absence(c: &Connection, said: Option<Timestamp>, grace: Duration, now
 /// When whoever served this data directory last said that it does, if that is known.
 #[must_use]
 pub fn alive_at(data: &Path) -> Option<Timestamp> {
-    fs::read_to_string(data.join(LOCK)).ok()?.trim().parse().ok().map(Timestamp)
+    lock_text(data)?.lines().next()?.trim().parse().ok().map(Timestamp)
+}
+
+/// Where the server of this data directory is reached, if it has said so. That there is one is [`is_served`]'s to say.
+#[must_use]
+pub fn reached(data: &Path) -> Option<Reached> {
+    let text = lock_text(data)?;
+    // A line that is not at its end is still being written.
+    let line = text.get(usize::try_from(ALIVE_BYTES).ok()?..)?.strip_suffix('\n')?;
+    let (url, is_brief) = line.strip_suffix(BRIEFLY).map_or((line, false), |url| (url, true));
+    (!url.is_empty()).then(|| Reached { url: url.to_owned(), is_brief })
+}
+
+fn lock_text(data: &Path) -> Option<String> {
+    let mut text = String::new();
+    File::open(data.join(LOCK)).ok()?.take(LOCK_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Whether some process serves this data directory. Makes no file.
@@ -179,6 +241,7 @@ fn lock(file: File, how: FlockArg, data: &Path) -> Result<Option<Flock<File>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn when_a_server_was_last_alive_outlives_it_and_what_is_no_time_says_nothing() {
@@ -194,6 +257,26 @@ mod tests {
         assert_eq!(alive_at(dir.path()), Some(Timestamp(1_800_000_000_000)));
         fs::write(dir.path().join(LOCK), "torn").unwrap();
         assert_eq!(alive_at(dir.path()), None);
+    }
+
+    #[test]
+    fn where_a_server_is_goes_with_it_and_the_time_of_its_life_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(reached(dir.path()), None);
+        for is_brief in [false, true] {
+            let serving = Serving::begin(dir.path()).unwrap();
+            assert_eq!(reached(dir.path()), None, "what an earlier one said is gone");
+            serving.say_alive(Timestamp(5)).unwrap();
+            let place = Reached { url: "http://127.0.0.1:8080".to_owned(), is_brief };
+            serving.say_where(&place).unwrap();
+            serving.say_alive(Timestamp(7)).unwrap();
+            assert_eq!((reached(dir.path()), alive_at(dir.path())), (Some(place), Some(Timestamp(7))));
+            if is_brief {
+                // As after a death.
+                std::mem::forget(serving);
+            }
+        }
+        assert_eq!(alive_at(dir.path()), Some(Timestamp(7)));
     }
 
     #[test]

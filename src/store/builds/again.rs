@@ -75,6 +75,7 @@ pub fn repeat(
     for (needed, artifacts) in needs {
         add_need(c, new, *needed, *artifacts)?;
     }
+    crate::store::runner_builds::repeat(c, id, new)?;
     Ok(new)
 }
 

@@ -16,7 +16,7 @@ pub enum Step {
 }
 
 /// Those that lead from version N to N + 1, from 1 on.
-pub const STEPS: [Step; 8] = [
+pub const STEPS: [Step; 9] = [
     Step::Sql(include_str!("2.sql")),
     Step::Sql(include_str!("3.sql")),
     Step::Sql(include_str!("4.sql")),
@@ -25,6 +25,7 @@ pub const STEPS: [Step; 8] = [
     Step::Sql(include_str!("several_artifacts.sql")),
     Step::Sql(include_str!("cancel.sql")),
     Step::Sql(include_str!("pipelines.sql")),
+    Step::Sql(include_str!("runner_builds.sql")),
 ];
 
 impl Step {

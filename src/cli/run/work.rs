@@ -1,0 +1,148 @@
+//! The runner that `baton run` starts: which one, and how it is kept.
+//!
+//! What must stay true: its token is nobody's but its own, is in no list of processes, and is void when it has ended. It
+//! works in no checkout and in no data directory.
+
+use crate::cli::runner::start::{host_name, place_of, places};
+use crate::cli::show::print;
+use crate::cli::{Done, Stop};
+use crate::coordinator::{Coordinator, OwnRunner, reached};
+use crate::domain::runner::RunnerId;
+use crate::domain::time::Timestamp;
+use crate::error::Error;
+use crate::runner::{self, Ending, Options, Shell, available_shell};
+use nix::unistd::{User, getuid};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Between two pieces of a log, which somebody waits for.
+const LOG_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Which runner is to run the builds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// One that is there, or else the built-in one.
+    Any,
+    /// The built-in one.
+    Builtin,
+    /// A `gitlab-runner`, by its name or its path.
+    Installed(PathBuf),
+    /// One that is there or comes.
+    None,
+}
+
+/// For argh: which runner.
+pub fn choice(text: &str) -> Result<Choice, String> {
+    match text {
+        "builtin" => Ok(Choice::Builtin),
+        "none" => Ok(Choice::None),
+        "gitlab-runner" => Ok(Choice::Installed(PathBuf::from(text))),
+        path if path.contains('/') => Ok(Choice::Installed(PathBuf::from(path))),
+        _ => Err("it must be builtin, gitlab-runner, none, or the path of a gitlab-runner, with a slash".to_owned()),
+    }
+}
+
+/// How builds are run on this machine.
+pub struct Work {
+    /// By which runner.
+    pub choice: Choice,
+    /// How many at a time; `None`: as many as there are processors, at most 4.
+    pub concurrent: Option<usize>,
+    /// The shell; `None`: bash where it is installed.
+    pub shell: Option<Shell>,
+    /// Where they work; `None`: below the user's cache folder.
+    pub builds_dir: Option<PathBuf>,
+    /// Variables of this process's environment that they get.
+    pub pass_env: Vec<String>,
+}
+
+/// A runner that was started.
+pub struct Started {
+    own: OwnRunner,
+    stop: runner::Stop,
+    thread: Option<JoinHandle<crate::error::Result<u64>>>,
+    /// As whom builds run.
+    pub user: String,
+    /// In which folder.
+    pub folder: PathBuf,
+}
+
+impl Started {
+    /// Starts the runner that is wanted, for the server at this URL.
+    pub fn start(coordinator: &Arc<Coordinator>, work: &Work, url: &str) -> Done<Started> {
+        let (builds, cache) = places(&place_of(coordinator), work.builds_dir.as_deref(), None)?;
+        if work.shell.is_none() && available_shell().is_none() {
+            return Err(Stop::Failed("neither bash nor sh is in PATH, so that nothing can run here".to_owned()));
+        }
+        // Else a build could read the token from this process's memory.
+        #[cfg(target_os = "linux")]
+        nix::sys::prctl::set_dumpable(false).map_err(|errno| Stop::from(Error::from(std::io::Error::from(errno))))?;
+        let own = coordinator.add_own_runner(&format!("{}, for a run", host_name()), Timestamp::now())?;
+        let mut options = Options::new(url, own.token.clone(), &builds, &cache)?;
+        options.name = host_name();
+        options.concurrent = work.concurrent.unwrap_or(options.concurrent);
+        options.shell = work.shell.unwrap_or(options.shell);
+        options.pass_env.clone_from(&work.pass_env);
+        options.log_interval = Some(LOG_INTERVAL);
+        options.ends_leftovers = true;
+        // It is the house that ends it.
+        options.gone_time_max = None;
+        let data = coordinator.data().to_owned();
+        options.place = Some(Arc::new(move || reached(&data).map(|place| place.url)));
+        let stop = runner::Stop::default();
+        let told = stop.clone();
+        let thread = thread::Builder::new().name("runner".to_owned()).spawn(move || runner::serve(options, &told));
+        let thread = Some(thread.map_err(Error::from)?);
+        Ok(Started { own, stop, thread, user: user(), folder: builds })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> RunnerId {
+        self.own.id
+    }
+
+    /// Cancels what it runs.
+    #[must_use]
+    pub fn canceler(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let stop = self.stop.clone();
+        Arc::new(move || stop.cancel_jobs())
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&mut self) -> Done {
+        let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) else { return Ok(()) };
+        let why = match thread.join() {
+            Ok(Ok(_)) => "it was told to".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it had panicked".to_owned(),
+        };
+        Err(Stop::Failed(format!("the runner in this process has ended: {why}")))
+    }
+
+    /// Ends it, and what is left of its builds.
+    pub fn end(mut self, coordinator: &Coordinator) {
+        self.stop.tell(Ending::Interrupt);
+        if let Some(thread) = self.thread.take() {
+            match thread.join() {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => log::warn!("the runner ended: {error}"),
+                Err(_) => log::error!("the runner had panicked"),
+            }
+        }
+        if let Err(error) = coordinator.remove_own_runner(self.own, Timestamp::now()) {
+            print::note(&format!("the runner of this run is not removed: {error}; the next command does it"));
+        }
+    }
+}
+
+/// As whom this process runs.
+fn user() -> String {
+    let uid = getuid();
+    User::from_uid(uid).ok().flatten().map_or_else(|| format!("user {uid}"), |user| user.name)
+}
