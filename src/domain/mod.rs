@@ -12,6 +12,7 @@ pub mod filename;
 pub mod git_names;
 pub mod junit;
 pub mod keywords;
+pub mod line_times;
 pub mod masking;
 pub mod options;
 pub mod pending;

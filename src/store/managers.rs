@@ -52,6 +52,14 @@ pub fn all(c: &Connection) -> Result<HashMap<RunnerId, Vec<Manager>>> {
     Ok(all)
 }
 
+/// What the manager calls itself that has or had a build, if one was named and is still known.
+pub fn system_for(c: &Connection, build: BuildId) -> Result<Option<String>> {
+    let mut statement = c.prepare_cached(
+        "SELECT m.system_id FROM builds b JOIN runner_managers m ON m.id = b.manager_id WHERE b.id = ?1",
+    )?;
+    Ok(statement.query_row([build.0], |row| row.get(0)).optional()?)
+}
+
 /// What the manager that has a build says of itself, if it is known which one that is.
 pub fn info_for(c: &Connection, build: BuildId) -> Result<Option<RunnerInfo>> {
     let mut statement =

@@ -7,12 +7,14 @@ use super::outcome;
 use crate::cli::run::patience::Patience;
 use crate::cli::show::plain::Plain;
 use crate::cli::show::print;
-use crate::cli::{Done, build_id};
+use crate::cli::{Done, Stop, build_id};
 use crate::coordinator::{Coordinator, NumberedPiece};
 use crate::domain::build::{BuildId, Status};
+use crate::domain::line_times::Untimed;
 use crate::error::{Error, Result};
 use argh::{ArgsInfo, FromArgs};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -26,7 +28,7 @@ const READERS: u64 = 2;
 /// Between two looks at a log that grows: what is stored is shown within 200 ms.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Print a build's log, byte for byte.
+/// Print a build's log, without the times that runners from 18.7 on write before each line.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
@@ -47,37 +49,56 @@ pub struct Log {
     /// without colours and what else is meant for a terminal
     #[argh(switch)]
     plain: bool,
+
+    /// byte for byte as the runner sent it, with such times
+    #[argh(switch)]
+    raw: bool,
 }
 
 /// Standard output, for a log.
 pub struct Output {
+    untimed: Option<Untimed>,
     plain: Option<Plain>,
 }
 
 impl Output {
-    /// For a log as it is, with its colours, or for a plain one.
+    /// For a log without times, with its colours or plain.
     pub fn new(plain: bool) -> Output {
-        Output { plain: plain.then(Plain::default) }
+        Output { untimed: Some(Untimed::default()), plain: plain.then(Plain::default) }
+    }
+
+    /// For a log as it is stored.
+    fn raw() -> Output {
+        Output { untimed: None, plain: None }
     }
 
     /// Prints a piece of the log, at once.
     pub fn print(&mut self, piece: &[u8]) -> Done {
+        let text = self.untimed.as_mut().map_or(Cow::Borrowed(piece), |untimed| untimed.push(piece));
         match &mut self.plain {
-            Some(plain) => print::bytes(&plain.push(piece)),
-            None => print::bytes(piece),
+            Some(plain) => print::bytes(&plain.push(&text)),
+            None => print::bytes(&text),
         }
     }
 
     /// Prints what is left at the log's end.
     pub fn end(self) -> Done {
-        self.plain.map_or(Ok(()), |plain| print::bytes(&plain.finish()))
+        let mut rest = self.untimed.map(Untimed::finish).unwrap_or_default();
+        if let Some(mut plain) = self.plain {
+            rest = plain.push(&rest);
+            rest.extend(plain.finish());
+        }
+        if rest.is_empty() { Ok(()) } else { print::bytes(&rest) }
     }
 }
 
 impl Log {
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
-        let mut output = Output::new(self.plain);
+        if self.raw && self.plain {
+            return Err(Stop::Usage("--raw and --plain exclude each other; `baton build log --help` explains".to_owned()));
+        }
+        let mut output = if self.raw { Output::raw() } else { Output::new(self.plain) };
         if self.follow {
             let mut patience = Patience::new(self.id);
             let wait = |status, pause| {

@@ -84,7 +84,8 @@ struct Show {
     id: BuildId,
 
     /// print JSON: id, project, name, stage, ref, sha, status, failure_reason, pending_reason, tags, needs,
-    /// created_at, started_at, finished_at, runner (id, description), trace_size, artifacts_file (filename, size,
+    /// created_at, started_at, finished_at, runner (id, description), manager (the
+    /// machine, as gitlab-runner names it), trace_size, artifacts_file (filename, size,
     /// sha256, expire_at), artifacts (a list: kind, format and the same), exit_code, failure_text, failure_allowed,
     /// retry_of, retried_as, and junit (tests, failures, errors, skipped, failed, is_whole) if there is such a report
     #[argh(switch)]

@@ -133,6 +133,7 @@ pub struct BuildDocument<'a> {
     started_at: Option<String>,
     finished_at: Option<String>,
     runner: Option<RunnerOfBuild<'a>>,
+    manager: Option<&'a str>,
     trace_size: u64,
     artifacts_file: Option<ArtifactsDocument<'a>>,
     artifacts: Vec<KindDocument<'a>>,
@@ -220,6 +221,7 @@ impl<'a> BuildDocument<'a> {
             started_at: time(build.started_at),
             finished_at: time(build.finished_at),
             runner: RunnerOfBuild::new(build),
+            manager: report.manager.as_deref(),
             trace_size: build.trace_size,
             artifacts_file: build.artifacts.as_ref().map(ArtifactsDocument::new),
             artifacts: report.artifacts.iter().map(kind).collect(),
@@ -296,6 +298,7 @@ pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>) -> Done {
         ("took", Some(run_time(build)).filter(|took| took != "-")),
         ("erased", time(build.erased_at)),
         ("runner", build.runner.as_ref().map(|(id, description)| format!("{id} {description}"))),
+        ("manager", report.manager.clone()),
         ("log", Some(format_size(build.trace_size))),
     ];
     let artifacts = report.artifacts.iter().map(|stored| (artifacts_label(&stored.kind), Some(artifacts_line(stored))));
@@ -390,6 +393,7 @@ mod tests {
             pending_reason: Some("no runner".into()),
             artifacts: vec![],
             repeated_by: None,
+            manager: None,
         }
     }
 
@@ -400,7 +404,7 @@ mod tests {
             "{\"id\":7,\"project\":\"demo\",\"name\":\"test\",\"stage\":\"test\",\"ref\":\"master\",\"sha\":null,\
              \"status\":\"pending\",\"failure_reason\":null,\"pending_reason\":\"no runner\",\"tags\":[\"a\",\"b\"],\
              \"needs\":[3],\"created_at\":\"2001-09-09T01:46:40.123Z\",\"started_at\":null,\"finished_at\":null,\
-             \"runner\":null,\"trace_size\":0,\"artifacts_file\":null,\"artifacts\":[],\"exit_code\":null,\"failure_text\":null,\
+             \"runner\":null,\"manager\":null,\"trace_size\":0,\"artifacts_file\":null,\"artifacts\":[],\"exit_code\":null,\"failure_text\":null,\
              \"failure_allowed\":false,\"retry_of\":null,\"retried_as\":null,\"pipeline\":4}\n"
         );
         let mut ended = report();

@@ -21,7 +21,7 @@ use crate::store::artifacts::{self, Stored};
 use crate::store::builds::{self, BuildState, Filter};
 use crate::store::jobs::Place;
 use crate::store::pipelines::{self, NewRow};
-use crate::store::{runner_builds, traces};
+use crate::store::{managers, runner_builds, traces};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -35,6 +35,8 @@ pub struct BuildReport {
     pub artifacts: Vec<Stored>,
     /// The newest of the builds that repeat it.
     pub repeated_by: Option<BuildId>,
+    /// What the manager calls itself that has or had it: one machine of several that share the runner's token.
+    pub manager: Option<String>,
 }
 
 impl BuildReport {
@@ -43,6 +45,7 @@ impl BuildReport {
             pending_reason: reasons.of_build(c, &build)?,
             artifacts: artifacts::all_of_build(c, build.id, now)?,
             repeated_by: builds::repeated_by(c, build.id)?,
+            manager: managers::system_for(c, build.id)?,
             build,
         })
     }
