@@ -469,6 +469,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Whether the build's own can be masked.
+    pub fn has_own(&self) -> bool {
+        self.build.is_some()
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = String> {
         [self.build.clone(), Some(self.project.clone())].into_iter().flatten()

@@ -13,6 +13,7 @@
 pub mod room;
 
 use crate::domain::build::BuildId;
+use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use rusqlite::{Connection, MAIN_DB, OptionalExtension, named_params};
 use std::collections::BTreeSet;
@@ -151,8 +152,13 @@ pub fn collect(c: &Connection, spared: &BTreeSet<i64>, steps_max: usize) -> Resu
 
 /// Gives back the unused end of the last segment and forgets the carry, when the build has ended.
 pub fn finish(c: &Connection, id: BuildId) -> Result<()> {
-    let trace = of_build(c, id)?;
     c.prepare_cached("UPDATE traces SET carry = x'' WHERE build_id = ?1 AND carry <> x''")?.execute([id.0])?;
+    trim(c, id)
+}
+
+/// Gives back the unused end of the last segment of a trace that may still grow: its build was canceled under its runner.
+pub fn trim(c: &Connection, id: BuildId) -> Result<()> {
+    let trace = of_build(c, id)?;
     let used = trace.size % SEGMENT_BYTES;
     if used > 0 {
         c.prepare_cached(
@@ -160,6 +166,16 @@ pub fn finish(c: &Connection, id: BuildId) -> Result<()> {
         )?
         .execute(named_params! {":used": used, ":id": segment_id(trace.number, trace.size / SEGMENT_BYTES)?})?;
     }
+    Ok(())
+}
+
+/// Forgets the carries of builds that were canceled before `before`, and whose tokens are not forgotten yet.
+pub fn forget_carries(c: &Connection, before: Timestamp) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE traces SET carry = x'' WHERE carry <> x'' AND build_id IN
+             (SELECT id FROM builds WHERE status = 'canceled' AND token IS NOT NULL AND finished_at < ?1)",
+    )?
+    .execute([before.0])?;
     Ok(())
 }
 

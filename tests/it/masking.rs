@@ -113,6 +113,26 @@ fn secrets_are_masked_in_whole_traces_and_in_patches_after_them() {
     }
 }
 
+/// The border of two patches may be the cancel.
+#[test]
+fn secrets_are_masked_that_begin_before_a_cancel_and_end_after_it() {
+    let baton = Baton::start();
+    let ci_token = baton.project("demo");
+    let mut random = Random::new();
+    for _ in 0..15 {
+        let (_, build, secrets) = with_secrets(&baton, &ci_token);
+        let log = log(&mut random, &secrets);
+        let cut = random.below(log.len());
+        baton.send(patch(&build, 0, &log[..cut])).expect(202);
+        baton.cancel(build.id);
+        assert_eq!(baton.shown_trace(build.id).len(), cut, "all is shown");
+        baton.send(patch(&build, random.below(cut + 1), &log[cut..cut])).expect(403);
+        let again = random.below(cut + 1);
+        baton.send(patch(&build, again, &log[again..])).expect(403);
+        assert!(baton.trace(build.id) == masked(&log, &secrets), "cut at {cut}: {}", String::from_utf8_lossy(&log));
+    }
+}
+
 #[test]
 fn short_secrets_and_public_values_stay_readable() {
     let baton = Baton::start();

@@ -141,18 +141,37 @@ fn an_erased_build_is_403() {
 #[test]
 fn a_build_that_does_not_run_is_403_with_its_status() {
     let baton = Baton::with_project();
-    for (state, end) in [("success", "success"), ("failed", "failed"), ("running", "canceled")] {
+    for end in ["success", "failed"] {
         let (_, build) = with_trace(&baton);
-        baton.finish(&build, state);
-        if end == "canceled" {
-            baton.cancel(build.id);
-        }
+        baton.finish(&build, end);
         for (range, data) in [("11-20", " appended"), ("11-11", ""), ("15-24", " appended")] {
             let response = baton.send(patch_range(&build, range, data)).expect(403);
             assert_eq!(response.header("Build-Status"), Some(end), "{range}");
         }
         assert_eq!(baton.trace_text(build.id), "BUILD TRACE");
     }
+}
+
+/// The runner has not heard of the end yet. What it sends a second time, with more, is stored once.
+#[test]
+fn what_continues_the_log_of_a_canceled_build_is_stored_and_refused() {
+    let baton = Baton::with_project();
+    let (_, build) = with_trace(&baton);
+    baton.cancel(build.id);
+    for (range, data, stored) in [
+        ("12-18", "a hole", "BUILD TRACE"),
+        ("11-20", " appended", "BUILD TRACE appended"),
+        ("11-20", " appended", "BUILD TRACE appended"),
+        ("11-37", " appended, ERROR: canceled", "BUILD TRACE appended, ERROR: canceled"),
+        ("3-6", "abc", "BUILD TRACE appended, ERROR: canceled"),
+    ] {
+        let response = baton.send(patch_range(&build, range, data)).expect(403);
+        assert_eq!(response.header("Build-Status"), Some("canceled"), "{range}");
+        assert_eq!(baton.trace_text(build.id), stored, "{range}");
+    }
+    baton.erase(build.id);
+    baton.send(patch_range(&build, "0-9", " appended")).expect(403);
+    assert_eq!(baton.trace(build.id), b"");
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub fn end(
 ) -> Result<()> {
     builds::change_status(c, build.id, build.status, to, reason, now)?;
     if build.status == Status::Running {
-        traces::finish(c, build.id)?;
+        if to == Status::Canceled { traces::trim(c, build.id)? } else { traces::finish(c, build.id)? }
     }
     Ok(())
 }

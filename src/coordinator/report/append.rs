@@ -39,11 +39,14 @@ impl Coordinator {
     }
 
     /// Says whether the holder of what is shown may append to this build's trace, before a long body is read, and whether
-    /// the build runs, so that there is something to append to.
+    /// it would be taken.
     ///
     /// # Errors
     /// As [`Coordinator::append_trace`].
     pub fn authorize_patch(&self, id: BuildId, shown: &Shown) -> Result<bool> {
-        self.store.read(|c| Ok(build_for(c, id, shown, Purpose::Change)?.status == Status::Running))
+        self.store.read(|c| {
+            let build = build_for(c, id, shown, Purpose::Change)?;
+            Ok(build.status == Status::Running || build.has_last_words())
+        })
     }
 }

@@ -157,7 +157,7 @@ impl Update {
                 if let Some(cut) = &self.cut {
                     cut.say(c, id)?;
                 }
-                traces::finish(c, id)?;
+                traces::trim(c, id)?;
             }
             return Ok(Some(Updated::Gone(told(build.status))));
         }

@@ -15,6 +15,7 @@ use crate::domain::text::size::format_size;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Shown;
 use crate::error::{Error, Kind, Result};
+use crate::store::builds;
 use crate::store::traces::{self, TraceRow};
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub enum Patched {
         /// Where it must begin.
         size: u64,
     },
-    /// The build does not run; nothing was stored.
+    /// The build does not run; nothing was stored but the last words of one that was canceled under its runner.
     NotRunning {
         /// The build's state.
         status: Status,
@@ -118,6 +119,11 @@ impl Coordinator {
         let maskers = Arc::clone(&self.maskers);
         Deed::write(&self.store, move |c| {
             let build = build_for(c, id, &shown, Purpose::Change)?;
+            if build.has_last_words() {
+                // The runner has not heard of it yet: it is told to stop.
+                LastWords { id, piece, bytes_max, maskers }.keep(c, room.is_ok())?;
+                return Ok(Patched::NotRunning { status: build.status, runner: build.runner_id });
+            }
             if build.status != Status::Running {
                 return Ok(Patched::NotRunning { status: build.status, runner: build.runner_id });
             }
@@ -156,6 +162,40 @@ impl Coordinator {
                 is_canceling: build.is_canceling,
             })
         })
+    }
+}
+
+/// What comes of a log after its build was canceled. Runners from 11.11 to 15 send what the refusal of a piece has left
+/// unsent once more, with their last line.
+struct LastWords {
+    id: BuildId,
+    piece: Piece,
+    bytes_max: u64,
+    maskers: Arc<Maskers>,
+}
+
+impl LastWords {
+    /// Appends what is not stored yet.
+    fn keep(self, c: &Connection, has_room: bool) -> Result<()> {
+        let LastWords { id, piece, bytes_max, maskers } = self;
+        let trace = traces::of_build(c, id)?;
+        let is_maskable = builds::tokens(c, id)?.has_own();
+        let Some(known) = piece.start.ok().and_then(|start| trace.size.checked_sub(start)) else { return Ok(()) };
+        let mut data = piece.data;
+        let known = usize::try_from(known).unwrap_or(usize::MAX).min(data.len());
+        data.drain(..known);
+        // A trace that is longer was cut.
+        if data.is_empty() || trace.size > bytes_max || !has_room || !is_maskable {
+            return Ok(());
+        }
+        let fitting = usize::try_from(bytes_max - trace.size).unwrap_or(usize::MAX);
+        let is_cut = data.len() > fitting;
+        data.truncate(fitting);
+        append(c, id, &*maskers.of_build(c, id)?, data)?;
+        if is_cut {
+            Cut { bytes_max, maskers }.say(c, id)?;
+        }
+        traces::trim(c, id)
     }
 }
 

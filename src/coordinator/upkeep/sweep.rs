@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::store::builds::{self, BuildState, Running};
-use crate::store::{artifacts, settings, silence};
+use crate::store::{artifacts, settings, silence, traces};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::fmt;
@@ -102,6 +102,8 @@ impl Coordinator {
         }
         let forget_before = now.minus(LAST_WORDS_TIME_MAX);
         let files = self.store.write(move |c| {
+            // The carries first: by the tokens it is known whose they are.
+            traces::forget_carries(c, forget_before)?;
             builds::forget_tokens(c, forget_before)?;
             let mut files = Vec::new();
             for (id, kind) in artifacts::expired(c, now)? {

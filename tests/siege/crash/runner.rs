@@ -178,8 +178,9 @@ impl TestRunner {
         let bytes = self.dice.pick(&[1, 80, 80, 1000, 1000, 20_000, 70_000]);
         let piece = lines(build.id, facts.trace.len(), bytes);
         let request = patch(build, facts.trace.len(), &piece);
-        let after = Facts { trace: [facts.trace.as_slice(), &piece].concat(), ..facts };
-        Report { what: "patch", request, done: 202, after, last_words: None }
+        let trace = [facts.trace.as_slice(), &piece].concat();
+        let last_words = Some(trace.clone());
+        Report { what: "patch", request, done: 202, after: Facts { trace, ..facts }, last_words }
     }
 
     /// The whole log with some new lines. An end is wholly there or not at all, with its log.
