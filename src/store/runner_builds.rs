@@ -3,7 +3,7 @@
 use crate::domain::build::BuildId;
 use crate::domain::runner::RunnerId;
 use crate::error::Result;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 /// Keeps a build for this runner.
 pub fn give(c: &Connection, runner: RunnerId, build: BuildId) -> Result<()> {
@@ -29,6 +29,12 @@ pub fn oldest_pending(c: &Connection, runner: RunnerId) -> Result<Option<BuildId
          WHERE r.runner_id = ?1 AND b.status = 'pending'",
     )?;
     Ok(statement.query_row([runner.0], |row| row.get::<_, Option<i64>>(0))?.map(BuildId))
+}
+
+/// The runner for which a build is kept.
+pub fn runner_of(c: &Connection, build: BuildId) -> Result<Option<RunnerId>> {
+    let mut statement = c.prepare_cached("SELECT runner_id FROM runner_builds WHERE build_id = ?1")?;
+    Ok(statement.query_row([build.0], |row| row.get(0).map(RunnerId)).optional()?)
 }
 
 /// How many of the runner's builds are pending.

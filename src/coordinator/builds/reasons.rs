@@ -8,8 +8,8 @@ use crate::domain::pipeline::states::Waits;
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use crate::store::builds;
 use crate::store::jobs::{self, Job};
+use crate::store::{builds, runner_builds};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -43,6 +43,9 @@ impl Reasons {
     fn of_pending(&mut self, c: &Connection, build: &Build) -> Result<String> {
         if !self.is_served {
             return Ok(UNSERVED.to_owned());
+        }
+        if let Some(runner) = runner_builds::runner_of(c, build.id)? {
+            return Ok(format!("waits for runner {runner}, which was made for it"));
         }
         let has_sources = builds::has_sources(c, build.id)?;
         let asked = Asked { project: build.project_id, tags: build.tags.clone(), has_sources };

@@ -143,9 +143,98 @@ fn remove_file(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::{Claim, Tried};
-    use crate::domain::asker::Asker;
+    use crate::coordinator::Claim;
     use crate::domain::build::{BuildId, FailureReason, NewBuild, Status};
+    use crate::domain::tags::Tags;
     use crate::limits::Limits;
     use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn coordinator(dir: &tempfile::TempDir) -> Coordinator {
+        let coordinator = Coordinator::open(dir.path(), Limits::default()).unwrap();
+        coordinator.add_project("p", None, Duration::from_secs(60), NOW).unwrap();
+        coordinator
+    }
+
+    fn tagged(tags: &str) -> NewBuild {
+        NewBuild { tags: Tags::from_list(tags).unwrap(), ..NewBuild::new("p", "true") }
+    }
+
+    fn claim(coordinator: &Coordinator, token: &Token) -> Option<BuildId> {
+        match coordinator.claim_build(&token.clone().into(), None, NOW).unwrap().wait().unwrap() {
+            Claim::Build(assigned) => Some(assigned.build.id),
+            Claim::Nothing(..) | Claim::Paused(_) => None,
+        }
+    }
+
+    fn state(coordinator: &Coordinator, id: BuildId) -> (Status, Option<FailureReason>) {
+        let build = coordinator.show_build(id, NOW).unwrap().build;
+        (build.status, build.failure_reason)
+    }
+
+    #[test]
+    fn it_takes_what_was_added_for_it_whatever_the_tags_and_nobody_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = coordinator(&dir);
+        let other = coordinator.add_runner(NewRunner::default(), None, NOW).unwrap();
+        let [first, second] = [(); 2].map(|()| coordinator.add_own_runner("a run", NOW).unwrap());
+        let add = |runner: Option<&OwnRunner>, tags: &str| {
+            coordinator.add_builds_for(runner.map(|it| it.id), vec![tagged(tags).into()], NOW).unwrap()[0]
+        };
+        // So that each was told that there is nothing.
+        assert!([&first.token, &second.token, &other.token].iter().all(|token| claim(&coordinator, token).is_none()));
+        let (of_first, of_second, of_all) = (add(Some(&first), "docker"), add(Some(&second), ""), add(None, ""));
+        assert_eq!(claim(&coordinator, &other.token), Some(of_all));
+        assert_eq!(claim(&coordinator, &other.token), None);
+        assert_eq!(claim(&coordinator, &first.token), Some(of_first));
+        assert_eq!(claim(&coordinator, &first.token), None);
+        assert_eq!(claim(&coordinator, &second.token), Some(of_second));
+        let waits = coordinator.add_builds_for(Some(first.id), vec![tagged("x").into()], NOW).unwrap()[0];
+        coordinator.remove_own_runner(first, NOW).unwrap();
+        assert_eq!(state(&coordinator, of_first), (Status::Failed, Some(FailureReason::RunnerLost)));
+        assert_eq!(state(&coordinator, waits), (Status::Canceled, None));
+        assert_eq!(state(&coordinator, of_second).0, Status::Running);
+    }
+
+    #[test]
+    fn whoever_looks_ends_those_whose_process_has_died_and_no_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = coordinator(&dir);
+        let [dead, alive] = [(); 2].map(|()| coordinator.add_own_runner("a run", NOW).unwrap());
+        let mut again = tagged("");
+        again.spec.retry = serde_json::from_str(r#"{"max": 2}"#).unwrap();
+        let queued = vec![again.into(), tagged("").into()];
+        let of_dead = coordinator.add_builds_for(Some(dead.id), queued, NOW).unwrap();
+        let of_alive = coordinator.add_builds_for(Some(alive.id), vec![tagged("").into()], NOW).unwrap()[0];
+        assert_eq!(claim(&coordinator, &dead.token), Some(of_dead[0]));
+        assert_eq!(coordinator.end_lost_runners(NOW).unwrap(), 0);
+        let elsewhere = Coordinator::open(dir.path(), Limits::default()).unwrap();
+        assert_eq!(elsewhere.end_lost_runners(NOW).unwrap(), 0);
+        let token = dead.token.clone();
+        drop(dead);
+        assert_eq!(elsewhere.end_lost_runners(NOW).unwrap(), 1);
+        assert_eq!(elsewhere.end_lost_runners(NOW).unwrap(), 0);
+        assert_eq!(state(&coordinator, of_dead[0]), (Status::Failed, Some(FailureReason::RunnerLost)));
+        assert_eq!(state(&coordinator, of_dead[1]), (Status::Canceled, None));
+        let open = coordinator.list_builds(None, Some(Status::Pending), None, NOW).unwrap();
+        assert_eq!(open.iter().map(|report| report.build.id).collect::<Vec<_>>(), [of_alive], "no repetition waits");
+        assert!(!coordinator.is_runners(&token).unwrap() && coordinator.is_runners(&alive.token).unwrap());
+        // As when a backup comes back.
+        fs::remove_dir_all(dir.path().join(FOLDER)).unwrap();
+        assert_eq!(coordinator.end_lost_runners(NOW).unwrap(), 1);
+        assert_eq!(state(&coordinator, of_alive), (Status::Canceled, None));
+        assert_eq!(coordinator.list_runners().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn why_its_builds_wait_is_said_of_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = coordinator(&dir);
+        let _serving = crate::coordinator::Serving::begin(dir.path()).unwrap();
+        let own = coordinator.add_own_runner("a run", NOW).unwrap();
+        let id = coordinator.add_builds_for(Some(own.id), vec![tagged("docker").into()], NOW).unwrap()[0];
+        let reason = coordinator.show_build(id, NOW).unwrap().pending_reason.unwrap();
+        assert_eq!(reason, format!("waits for runner {}, which was made for it", own.id));
+    }
 }

@@ -2,6 +2,7 @@
 //! terminal, and what a program gets on pipes.
 
 mod follow;
+mod house;
 mod progress;
 mod run;
 mod signals;

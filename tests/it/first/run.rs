@@ -43,9 +43,9 @@ pub(super) fn served() -> (Baton, TestRunner) {
     (server, runner)
 }
 
-/// `baton run`, in this folder, on a terminal.
+/// `baton run` that waits for a runner, in this folder, on a terminal.
 pub(super) fn run(server: &Baton, dir: &Path, words: &[&str]) -> Running {
-    Terminal::new(24, 80).run(baton(server.data(), &[&["run"], words].concat()).current_dir(dir))
+    Terminal::new(24, 80).run(baton(server.data(), &[&["run", "--runner", "none"], words].concat()).current_dir(dir))
 }
 
 /// Waits for a build to be there, and takes it.
@@ -157,7 +157,7 @@ fn where_git_is_not_installed_a_checkout_has_no_sources_and_that_is_told_once() 
     let (dir, top) = repository();
     let nowhere = dir.path().join("nowhere");
     for (place, is_told) in [(top.as_path(), true), (dir.path(), false)] {
-        let mut command = baton(server.data(), &["run", "--", "true"]);
+        let mut command = baton(server.data(), &["run", "--runner", "none", "--", "true"]);
         let running = Terminal::new(24, 80).run(command.current_dir(place).env("PATH", &nowhere));
         let build = claim(&server, &runner);
         assert_eq!(variable(&build, "GIT_STRATEGY"), Some("none"));
@@ -240,7 +240,7 @@ fn a_signal_cancels_the_build_and_says_so() {
 fn a_signal_cancels_the_build_while_nobody_reads_the_log_and_a_second_one_ends_all() {
     let (server, runner) = served();
     let dir = tempfile::tempdir().unwrap();
-    let mut command = baton(server.data(), &["run", "--", "make"]);
+    let mut command = baton(server.data(), &["run", "--runner", "none", "--", "make"]);
     command.current_dir(dir.path()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = command.spawn().unwrap();
     let build = claim(&server, &runner);
@@ -258,7 +258,7 @@ fn a_signal_cancels_the_build_while_nobody_reads_the_log_and_a_second_one_ends_a
 fn who_waits_for_a_runner_is_told_what_to_do() {
     let unserved = tempfile::tempdir().unwrap();
     let data = unserved.path().join("data");
-    let words = ["run", "--", "true"];
+    let words = ["run", "--runner", "none", "--", "true"];
     let alone = Terminal::new(24, 80).run(baton(&data, &words).current_dir(unserved.path()));
     let server = Baton::start();
     let without_runner = run(&server, unserved.path(), &["--", "true"]);

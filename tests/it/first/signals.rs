@@ -34,7 +34,8 @@ fn whatever_signals_come_and_when_no_build_is_left() {
     let operator = Coordinator::open(&data, Limits::default()).unwrap();
     operator.add_project("p", None, Duration::from_secs(60), Timestamp::now()).unwrap();
     for number in 0..TRIES {
-        let mut command = baton(&data, &["run", "--", "true"]);
+        let runner = ["none", "builtin"][number % 2];
+        let mut command = baton(&data, &["run", "--runner", runner, "--", "sleep", "1000"]);
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let terminal = openpty(None, None).unwrap();
         let is_on_terminal = random.below(2) == 0;
