@@ -151,10 +151,11 @@ impl RunnerInfo {
         self.0.get(field).map(String::as_str)
     }
 
-    /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`.
+    /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`. Who has a
+    /// feature of today is not of those, whatever number it gives itself: the crate `gitlab-runner` says 0.3.2.
     #[must_use]
     pub fn needs_sources(&self) -> bool {
-        if self.get("name") == Some(BUILT_IN) {
+        if self.get("name") == Some(BUILT_IN) || self.features().next().is_some() {
             return false;
         }
         let mut numbers = self.get("version").unwrap_or_default().split(['.', '~', '-']).map(str::parse::<u32>);
@@ -375,6 +376,10 @@ pub(super) mod tests {
             assert_eq!(info.needs_sources(), needs, "{version:?}");
         }
         assert!(!RunnerInfo::default().needs_sources(), "what is not known is no reason");
+        let mut of_today = RunnerInfo::default();
+        of_today.set("version", "0.3.2");
+        of_today.set_feature("refspecs", true);
+        assert!(!of_today.needs_sources(), "the number is its own");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What real runners sent, replayed byte for byte (`tests/fixtures`): GitLab Runner 1.11.5 and 1.0.4.
+//! What real runners sent, replayed byte for byte (`tests/fixtures`): GitLab Runner 1.11.5 and 1.0.4. `v4_fixtures` does it
+//! with those of API v4.
 //!
 //! The recordings name fixed tokens and build 7, so the database is given those before the server starts. A claim makes
 //! a token of its own; the recorded one is put in its place right after it.
@@ -14,14 +15,15 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const BUILD: BuildId = BuildId(7);
+/// The first build of each recording.
+pub const BUILD: BuildId = BuildId(7);
 
-fn sha256(text: &str) -> Vec<u8> {
+pub fn sha256(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }
 
 /// The recorded requests of a runner, in order.
-fn recorded(version: &str) -> Vec<(String, Vec<u8>)> {
+pub fn recorded(version: &str) -> Vec<(String, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("gitlab-runner-{version}"));
     let mut paths: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -31,6 +33,13 @@ fn recorded(version: &str) -> Vec<(String, Vec<u8>)> {
 
 /// A server that knows the tokens of the recordings, with build 7 pending.
 fn prepared() -> Baton {
+    let baton = arranged();
+    assert_eq!(baton.build(), BUILD);
+    baton
+}
+
+/// A server that knows the tokens of the recordings, and whose next build is number 7.
+pub fn arranged() -> Baton {
     let dir = tempfile::tempdir().unwrap();
     {
         let operator = Coordinator::open(dir.path(), Limits::default()).unwrap();
@@ -39,7 +48,6 @@ fn prepared() -> Baton {
             let id = queue(&operator, new_build("demo"));
             operator.cancel_build(id, Timestamp::now()).unwrap();
         }
-        assert_eq!(queue(&operator, new_build("demo")), BUILD);
         operator.add_runner(new_runner(), None, Timestamp::now()).unwrap();
     }
     let database = open_database(dir.path());
@@ -49,11 +57,17 @@ fn prepared() -> Baton {
     Baton::start_in(dir, Limits::default())
 }
 
+/// Gives a build the token that the recordings name, in the place of the one that its claim has made.
+pub fn set_token(baton: &Baton, id: BuildId, token: &str) {
+    let set = "UPDATE builds SET token = ?2, token_hash = ?3 WHERE id = ?1 AND status = 'running'";
+    assert_eq!(baton.database().execute(set, params![id.0, token, sha256(token)]).unwrap(), 1);
+}
+
 /// The body of a recorded request, its chunks joined.
-fn body(request: &[u8]) -> Vec<u8> {
+pub fn body(request: &[u8]) -> Vec<u8> {
     let head_end = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
     let (head, mut rest) = request.split_at(head_end);
-    if !String::from_utf8_lossy(head).contains("Transfer-Encoding: chunked") {
+    if !String::from_utf8_lossy(head).to_lowercase().contains("transfer-encoding: chunked") {
         return rest.to_vec();
     }
     let mut body = Vec::new();
@@ -103,14 +117,7 @@ fn replay(version: &str, statuses: &[u16], keep_alive: bool) {
             (_, 201) if name.contains("builds-register") => {
                 let json = response.json();
                 assert_eq!(json["id"], 7);
-                let changed = baton
-                    .database()
-                    .execute(
-                        "UPDATE builds SET token = 'build-token-7', token_hash = ?1 WHERE id = 7 AND status = 'running'",
-                        params![sha256("build-token-7")],
-                    )
-                    .unwrap();
-                assert_eq!(changed, 1);
+                set_token(&baton, BUILD, "build-token-7");
             }
             (_, 204 | 404) if name.contains("builds-register") => {
                 assert!(response.header("X-GitLab-Last-Update").is_some_and(|value| !value.is_empty()), "{name}");

@@ -58,6 +58,7 @@ mod trace;
 mod trace_model;
 mod update;
 mod v4_artifacts;
+mod v4_fixtures;
 mod v4_jobs;
 mod v4_runners;
 mod variables;
