@@ -13,6 +13,10 @@ use crate::http::{Answer, Request, Response};
 
 const FIELDS: &[Field] = &[TOKEN, text("last_update"), SYSTEM_ID, INFO];
 
+/// What a paused runner is to repeat: it is the word for no state of the queue, so that nothing is held back from the runner
+/// when it is resumed.
+const PAUSED: &str = "paused";
+
 /// Answers `POST jobs/request`.
 pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
     let ask = ask(api, request);
@@ -21,7 +25,7 @@ pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answ
     let words = move |got: &Got<'_>| match got {
         Got::Build(assigned) => Response::json(201, &Job::of(assigned, &info, server.as_ref(), Timestamp::now())),
         Got::Nothing(last_update) => Response::empty(204).with("X-GitLab-Last-Update", *last_update),
-        Got::Paused => Response::empty(204),
+        Got::Paused => Response::empty(204).with("X-GitLab-Last-Update", PAUSED),
     };
     hold::claim_build(api, ask, words, now)
 }
