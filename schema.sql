@@ -1,4 +1,4 @@
--- Baton's data model, version 10. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 11. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -259,7 +259,10 @@ CREATE TABLE traces (
     number   INTEGER NOT NULL UNIQUE,
     size     INTEGER NOT NULL,
     -- The end of the log that could be the begin of a secret, unmasked: see src/domain/masking.rs.
-    carry    BLOB NOT NULL DEFAULT x''
+    carry    BLOB NOT NULL DEFAULT x'',
+    -- CRC-32 of what was received, before it was masked, to be compared with what the runner says at the end. NULL: the
+    -- trace was begun by a version that did not keep it.
+    crc32    INTEGER
 ) STRICT;
 CREATE TABLE trace_segments (
     -- traces.number << 20 | index of the segment

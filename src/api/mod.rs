@@ -12,6 +12,7 @@ mod shared;
 
 use self::elsewhere::Elsewhere;
 use self::health::claim_metrics::Claims;
+use self::health::log_metrics::LogChecks;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::base_url::BaseUrl;
 use crate::domain::time::Timestamp;
@@ -33,6 +34,7 @@ pub struct Api {
     /// Uploads and downloads.
     transfers: Budget,
     claims: Arc<Claims>,
+    log_checks: Arc<LogChecks>,
     elsewhere: Elsewhere,
     /// What the server that this answers for has counted.
     traffic: Arc<Traffic>,
@@ -135,6 +137,7 @@ impl Api {
             strangers: Budget::new("long traces without a token", limits.strangers_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
             claims: Arc::default(),
+            log_checks: Arc::default(),
             elsewhere: Elsewhere::default(),
             traffic,
             started_at: Timestamp::now(),

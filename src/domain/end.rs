@@ -1,6 +1,7 @@
 //! What a runner says of a build's state, in no protocol's words.
 
 use super::build::{FailureReason, Status};
+use super::log_sum::LogSum;
 
 /// How far a build is, as its runner says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,19 +23,21 @@ pub struct End {
     pub text: Option<String>,
     /// How the script ended, if the runner says so.
     pub exit_code: Option<i64>,
+    /// What the runner says that it sent as the log.
+    pub log: Option<LogSum>,
 }
 
 impl End {
     /// A good one.
     #[must_use]
     pub fn success() -> End {
-        End { status: Status::Success, reason: None, text: None, exit_code: None }
+        End { status: Status::Success, reason: None, text: None, exit_code: None, log: None }
     }
 
     /// A bad one, for this reason.
     #[must_use]
     pub fn failed(reason: FailureReason) -> End {
-        End { status: Status::Failed, reason: Some(reason), text: None, exit_code: None }
+        End { status: Status::Failed, reason: Some(reason), text: None, exit_code: None, log: None }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod git_names;
 pub mod junit;
 pub mod keywords;
 pub mod line_times;
+pub mod log_sum;
 pub mod masking;
 pub mod options;
 pub mod pending;

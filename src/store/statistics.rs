@@ -197,7 +197,7 @@ mod tests {
         let append = |id: BuildId, data: &'static [u8]| {
             let append = move |c: &Connection| {
                 let trace = traces::of_build(c, id)?;
-                traces::write(c, id, &trace, trace.size, data, b"")
+                traces::write(c, id, &trace, trace.size, data, traces::Tail::NONE)
             };
             store.write(append).unwrap();
         };
@@ -227,7 +227,7 @@ mod tests {
         store.write(upload("archive", 7, "b")).unwrap();
         store.write(upload("junit", 2, "c")).unwrap();
         assert_eq!(bytes(), (13, 9));
-        store.write(move |c| traces::replace(c, one, b"bye", b"")).unwrap();
+        store.write(move |c| traces::replace(c, one, b"bye", traces::Tail::NONE)).unwrap();
         assert_eq!(bytes(), (4, 9));
         store.write(|c| Ok(c.execute("DELETE FROM builds WHERE id = 2", [])?)).unwrap();
         assert_eq!(bytes(), (3, 0));

@@ -25,13 +25,36 @@ pub(super) const SEGMENT_BYTES: u64 = 16 << 10;
 pub(super) const SEGMENT_BITS: u32 = 20;
 
 /// Where a build's trace is.
-#[derive(Default, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TraceRow {
     number: i64,
     /// Stored bytes.
     pub size: u64,
     /// What the masking must remember of the end; see `crate::domain::masking`.
     pub carry: Vec<u8>,
+    /// CRC-32 of what was received; `None`: it was begun before that was kept.
+    pub crc32: Option<u32>,
+}
+
+/// What is remembered of a trace beside its bytes, for whoever continues it.
+#[derive(Clone, Copy)]
+pub struct Tail<'a> {
+    /// As [`TraceRow::carry`].
+    pub carry: &'a [u8],
+    /// As [`TraceRow::crc32`].
+    pub crc32: Option<u32>,
+}
+
+impl Tail<'_> {
+    /// Of a trace of which nothing is remembered.
+    pub const NONE: Tail<'static> = Tail { carry: b"", crc32: None };
+}
+
+/// An empty trace.
+impl Default for TraceRow {
+    fn default() -> TraceRow {
+        TraceRow { number: 0, size: 0, carry: Vec::new(), crc32: Some(0) }
+    }
 }
 
 impl TraceRow {
@@ -51,8 +74,10 @@ impl TraceRow {
 /// The build's trace; an empty one if nothing was stored yet.
 pub fn of_build(c: &Connection, id: BuildId) -> Result<TraceRow> {
     let row = c
-        .prepare_cached("SELECT number, size, carry FROM traces WHERE build_id = ?1")?
-        .query_row([id.0], |row| Ok(TraceRow { number: row.get(0)?, size: row.get(1)?, carry: row.get(2)? }))
+        .prepare_cached("SELECT number, size, carry, crc32 FROM traces WHERE build_id = ?1")?
+        .query_row([id.0], |row| {
+            Ok(TraceRow { number: row.get(0)?, size: row.get(1)?, carry: row.get(2)?, crc32: row.get(3)? })
+        })
         .optional()?;
     Ok(row.unwrap_or_default())
 }
@@ -61,16 +86,16 @@ pub fn of_build(c: &Connection, id: BuildId) -> Result<TraceRow> {
 ///
 /// # Errors
 /// The database's; a trace beyond 16 GiB.
-pub fn write(c: &Connection, id: BuildId, trace: &TraceRow, offset: u64, data: &[u8], carry: &[u8]) -> Result<()> {
+pub fn write(c: &Connection, id: BuildId, trace: &TraceRow, offset: u64, data: &[u8], tail: Tail<'_>) -> Result<()> {
     let end = offset + data.len() as u64;
     if trace.number == 0 {
         let number = next_number(c)?;
-        insert(c, id, number, end, carry)?;
+        insert(c, id, number, end, tail)?;
         return write_segments(c, number, 0, offset, data);
     }
     let size = end.max(trace.size);
-    c.prepare_cached("UPDATE traces SET size = :size, carry = :carry WHERE build_id = :id")?
-        .execute(named_params! {":size": size, ":carry": carry, ":id": id.0})?;
+    c.prepare_cached("UPDATE traces SET size = :size, carry = :carry, crc32 = :crc32 WHERE build_id = :id")?
+        .execute(named_params! {":size": size, ":carry": tail.carry, ":crc32": tail.crc32, ":id": id.0})?;
     write_segments(c, trace.number, trace.size, offset, data)
 }
 
@@ -78,9 +103,9 @@ pub fn write(c: &Connection, id: BuildId, trace: &TraceRow, offset: u64, data: &
 ///
 /// # Errors
 /// The database's; a trace beyond 16 GiB.
-pub fn replace(c: &Connection, id: BuildId, data: &[u8], carry: &[u8]) -> Result<()> {
+pub fn replace(c: &Connection, id: BuildId, data: &[u8], tail: Tail<'_>) -> Result<()> {
     remove(c, id)?;
-    write(c, id, &TraceRow::default(), 0, data, carry)
+    write(c, id, &TraceRow::default(), 0, data, tail)
 }
 
 /// Removes the trace; its segments are left to [`collect`].
@@ -108,7 +133,7 @@ pub fn write_detached(c: &Connection, number: i64, size: u64, offset: u64, data:
 ///
 /// # Errors
 /// The database's; [`Kind::Busy`] if the trace was not spared.
-pub fn attach(c: &Connection, id: BuildId, number: i64, size: u64, carry: &[u8]) -> Result<()> {
+pub fn attach(c: &Connection, id: BuildId, number: i64, size: u64, tail: Tail<'_>) -> Result<()> {
     remove(c, id)?;
     let taken = c.prepare_cached("DELETE FROM detached_traces WHERE number = ?1")?.execute([number])?;
     // The collector begins with the first segment, and ends with the number.
@@ -118,7 +143,7 @@ pub fn attach(c: &Connection, id: BuildId, number: i64, size: u64, carry: &[u8])
     if taken == 0 || !is_whole {
         return Err(Error::new(Kind::Busy, "another process collects traces that this one writes"));
     }
-    insert(c, id, number, size, carry)
+    insert(c, id, number, size, tail)
 }
 
 /// Whether [`collect`] has something to do.
@@ -220,9 +245,13 @@ fn detached(c: &Connection, spared: &BTreeSet<i64>, count_max: usize) -> Result<
     Ok(numbers)
 }
 
-fn insert(c: &Connection, id: BuildId, number: i64, size: u64, carry: &[u8]) -> Result<()> {
-    c.prepare_cached("INSERT INTO traces (build_id, number, size, carry) VALUES (:id, :number, :size, :carry)")?
-        .execute(named_params! {":id": id.0, ":number": number, ":size": size, ":carry": carry})?;
+fn insert(c: &Connection, id: BuildId, number: i64, size: u64, tail: Tail<'_>) -> Result<()> {
+    c.prepare_cached(
+        "INSERT INTO traces (build_id, number, size, carry, crc32) VALUES (:id, :number, :size, :carry, :crc32)",
+    )?
+    .execute(named_params! {
+        ":id": id.0, ":number": number, ":size": size, ":carry": tail.carry, ":crc32": tail.crc32,
+    })?;
     Ok(())
 }
 
@@ -325,7 +354,7 @@ pub(crate) mod tests {
             let offset = model.len() as u64 - back;
             model.truncate(offset as usize);
             model.extend_from_slice(&data);
-            store.write(move |c| write(c, id, &of_build(c, id)?, offset, &data, b"")).unwrap();
+            store.write(move |c| write(c, id, &of_build(c, id)?, offset, &data, Tail::NONE)).unwrap();
         }
         let model_end = model.len() as u64;
         let check = |what: &str, model: &[u8]| {
@@ -345,7 +374,7 @@ pub(crate) mod tests {
         store.write(move |c| finish(c, id)).unwrap();
         check("when finished", &model);
         model.extend_from_slice(&[7; 20_000]);
-        store.write(move |c| write(c, id, &of_build(c, id)?, model_end, &[7; 20_000], b"")).unwrap();
+        store.write(move |c| write(c, id, &of_build(c, id)?, model_end, &[7; 20_000], Tail::NONE)).unwrap();
         check("when grown after the end", &model);
     }
 
@@ -366,8 +395,8 @@ pub(crate) mod tests {
     #[test]
     fn a_replaced_trace_leaves_nothing_of_the_old_one_but_what_is_collected() {
         let (_dir, store, id) = store_with_build();
-        store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
-        store.write(move |c| replace(c, id, b"new", b"")).unwrap();
+        store.write(move |c| replace(c, id, &[b'a'; 100_000], Tail::NONE)).unwrap();
+        store.write(move |c| replace(c, id, b"new", Tail::NONE)).unwrap();
         assert_eq!((all(&store, id).as_slice(), count(&store, "trace_segments")), (b"new".as_slice(), 8));
         store.write(|c| collect(c, &NONE, 100)).unwrap();
         assert_eq!((all(&store, id).as_slice(), count(&store, "trace_segments")), (b"new".as_slice(), 1));
@@ -380,9 +409,9 @@ pub(crate) mod tests {
     fn what_is_removed_goes_a_few_segments_at_a_time_and_nothing_else_does() {
         let (_dir, store, id) = store_with_build();
         let other = store.write(insert_build).unwrap();
-        store.write(move |c| replace(c, other, &[b'o'; 50_000], b"")).unwrap();
+        store.write(move |c| replace(c, other, &[b'o'; 50_000], Tail::NONE)).unwrap();
         for _ in 0..5 {
-            store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
+            store.write(move |c| replace(c, id, &[b'a'; 100_000], Tail::NONE)).unwrap();
         }
         store.write(move |c| remove(c, id)).unwrap();
         expect_sound(&store);
@@ -403,7 +432,7 @@ pub(crate) mod tests {
     #[test]
     fn the_trace_of_a_build_that_goes_is_collected_too() {
         let (_dir, store, id) = store_with_build();
-        store.write(move |c| replace(c, id, &[b'a'; 100_000], b"")).unwrap();
+        store.write(move |c| replace(c, id, &[b'a'; 100_000], Tail::NONE)).unwrap();
         store.write(move |c| Ok(c.execute("DELETE FROM builds WHERE id = ?1", [id.0])?)).unwrap();
         assert_eq!((count(&store, "traces"), count(&store, "detached_traces")), (0, 1));
         expect_sound(&store);

@@ -79,7 +79,7 @@ fn end_all_with_output(data: &Path, log_bytes: usize) {
         let stored = Stored { id: BuildId(id), kind, format, file, metadata_path: None, uploaded_at: at };
         artifacts::replace(&all, &stored).unwrap();
         let trace = traces::of_build(&all, BuildId(id)).unwrap();
-        traces::write(&all, BuildId(id), &trace, 0, &vec![b'x'; log_bytes], b"").unwrap();
+        traces::write(&all, BuildId(id), &trace, 0, &vec![b'x'; log_bytes], traces::Tail::NONE).unwrap();
         traces::finish(&all, BuildId(id)).unwrap();
     }
     all.commit().unwrap();

@@ -4,7 +4,7 @@
 //! What differs on purpose: no 202 and no 412 at the end of a job (99 to 101, 111), and a repeated report of the end is 200.
 
 use crate::harness::*;
-use baton::domain::build::{BuildId, FailureReason, NewBuild, Status};
+use baton::domain::build::{BuildId, FailureReason, NewBuild, Status, Variable};
 use baton::domain::spec::{AllowFailure, BuildSpec};
 use baton::domain::time::Timestamp;
 use serde_json::{Value, json};
@@ -64,7 +64,25 @@ fn rows_44_to_55_a_runner_that_asks_gets_a_job_nothing_or_is_told_what_is_wrong(
     );
     let paused = baton.runner();
     baton.operator().pause_runner(paused.id, true).unwrap();
-    baton.send(request(&paused.token, &[])).expect(204);
+    let none = baton.send(request(&paused.token, &[])).expect(204);
+    assert!(none.header("X-GitLab-Last-Update").is_some_and(|value| !value.is_empty()));
+}
+
+#[test]
+fn what_a_paused_runner_repeats_holds_nothing_back_once_it_is_resumed() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    let asked = |known: &str| {
+        baton.send(Request::post("/api/v4/jobs/request").json(&json!({"token": runner.token, "last_update": known})))
+    };
+    baton.operator().pause_runner(runner.id, true).unwrap();
+    let known = asked("").expect(204).header("X-GitLab-Last-Update").unwrap().to_owned();
+    let again = asked(&known).expect(204);
+    assert_eq!(again.header("X-GitLab-Last-Update"), Some(known.as_str()));
+    baton.build();
+    asked(&known).expect(204);
+    baton.operator().pause_runner(runner.id, false).unwrap();
+    asked(&known).expect(201);
 }
 
 #[test]
@@ -161,6 +179,91 @@ fn rows_112_to_127_the_log_grows_from_where_it_is_and_the_end_in_the_range_means
     assert_eq!(late.header("Job-Status"), Some("success"));
     baton.erase(job.id);
     baton.send(patch_of(&job, "0-1", b"x")).expect(403);
+}
+
+/// A report of a job's end, with what was sent as the log.
+fn put_with_sum(job: &Claimed, checksum: &str, bytes: usize) -> Request {
+    put(job, json!({"state": "success", "checksum": checksum, "output": {"checksum": checksum, "bytesize": bytes}}))
+}
+
+fn crc32(log: &[u8]) -> String {
+    format!("crc32:{:08x}", crc32fast::hash(log))
+}
+
+/// Row 111.
+#[test]
+fn a_checksum_of_the_log_is_compared_counted_and_no_reason_to_refuse_the_end() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    let verdicts = || {
+        let metrics = metrics::Metrics::parse(&baton.send(Request::get("/-/metrics")).expect(200).text());
+        ["same", "different", "unknown"].map(|word| metrics.value("baton_trace_checks_total", &[("verdict", word)]))
+    };
+    let running = || {
+        baton.build();
+        let job = job(&baton, &runner, &[]);
+        baton.send(patch_of(&job, "0-4", b"hello")).expect(202);
+        baton.send(patch_of(&job, "5-11", b" world\n")).expect(202);
+        // Nothing of what is refused or said along the way counts.
+        baton.send(patch_of(&job, "5-6", b"x")).expect(416);
+        baton.send(put(&job, json!({"state": "running", "output": {"checksum": "crc32:00000001"}}))).expect(200);
+        baton.send(put(&job, json!({"state": "running", "output": {}}))).expect(200);
+        job
+    };
+    let sum = crc32(b"hello world\n");
+    for (checksum, bytes, expected) in [
+        (sum.as_str(), 12, [1.0, 0.0, 0.0]),
+        ("crc32:00000000", 12, [1.0, 1.0, 0.0]),
+        (&sum, 13, [1.0, 2.0, 0.0]),
+        ("sha256:00", 12, [1.0, 2.0, 1.0]),
+    ] {
+        let job = running();
+        let told = baton.send(put_with_sum(&job, checksum, bytes)).expect(200);
+        assert_eq!(told.header("Job-Status"), Some("success"));
+        assert_eq!(baton.status(job.id), Status::Success);
+        assert_eq!(verdicts(), expected, "{checksum} {bytes}");
+        baton.send(put_with_sum(&job, checksum, bytes)).expect(200);
+        assert_eq!(verdicts(), expected, "a repeated report is not counted again");
+    }
+    let job = running();
+    let wrong = json!({"state": "success", "output": ["crc32"]});
+    baton.send(put(&job, wrong)).expect(400);
+    let only_outside = json!({"state": "success", "checksum": sum});
+    baton.send(put(&job, only_outside)).expect(200);
+    assert_eq!(verdicts(), [2.0, 2.0, 1.0]);
+}
+
+#[test]
+fn the_checksum_is_that_of_what_was_sent_before_it_was_masked_whatever_happened_meanwhile() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    let secret = "correct horse battery staple";
+    let variables = vec![Variable::secret("SECRET", secret)];
+    baton.queue(NewBuild { variables, ..new_build("demo") });
+    let job = job(&baton, &runner, &[]);
+    let log = format!("begin\n{secret}\n{}{secret}", "line\n".repeat(400_000)).into_bytes();
+    // Cut inside the secret, and longer than what one transaction stores.
+    let (first, second) = log.split_at(12);
+    baton.send(patch_of(&job, "0-11", first)).expect(202);
+    let baton = baton.restart();
+    baton.send(patch_of(&job, "12-", second)).expect_error(400);
+    baton.send(patch_of(&job, "12-0", second)).expect(202);
+    baton.send(put_with_sum(&job, &crc32(&log), log.len())).expect(200);
+    let stored = baton.trace(job.id);
+    assert!(stored.len() == log.len() && stored != log && !String::from_utf8_lossy(&stored).contains(secret));
+    // A whole log takes the place of what was there.
+    baton.build();
+    let job = self::job(&baton, &runner, &[]);
+    baton.send(patch_of(&job, "0-6", b"other\n")).expect(202);
+    for whole in ["short", &"x".repeat(3 << 20), &"x".repeat(5 << 20)] {
+        baton.send(put(&job, json!({"state": "running", "trace": whole}))).expect(200);
+    }
+    let whole = "x".repeat(5 << 20);
+    baton.send(patch_of(&job, &format!("{}-0", whole.len()), b"end")).expect(202);
+    baton.send(put_with_sum(&job, &crc32((whole + "end").as_bytes()), (5 << 20) + 3)).expect(200);
+    let metrics = metrics::Metrics::parse(&baton.send(Request::get("/-/metrics")).expect(200).text());
+    assert_eq!(metrics.value("baton_trace_checks_total", &[("verdict", "same")]), 2.0);
+    assert_eq!(metrics.sum("baton_trace_checks_total"), 2.0);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn labels_hold_words_of_the_program_only() {
         let is_word = value.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         match name {
             "status" => assert!(is_word || value.parse::<u16>().is_ok(), "{value}"),
-            "reason" | "state" | "outcome" => assert!(is_word, "{name}={value}"),
+            "reason" | "state" | "outcome" | "verdict" => assert!(is_word, "{name}={value}"),
             "route" => assert!(value == "other" || baton::api::routes().contains(&value), "{value}"),
             "method" => assert!(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"].contains(&value), "{value}"),
             "le" => assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{value}"),

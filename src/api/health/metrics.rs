@@ -21,6 +21,7 @@ pub fn text(api: &Api, now: Timestamp) -> Result<Text> {
     process(&mut text, api);
     builds(&mut text, &counts, now);
     claims(&mut text, api);
+    logs(&mut text, api);
     storage(&mut text, &counts);
     commits(&mut text, api);
     requests(&mut text, api);
@@ -89,6 +90,14 @@ fn claims(text: &mut Text, api: &Api) {
     }
     let waiting = api.coordinator.count_waiting();
     text.number(Kind::Gauge, "baton_held_polls", "Runners that wait for a build, without a thread.", waiting);
+}
+
+fn logs(text: &mut Text, api: &Api) {
+    let help = "Logs that were compared at their end with what their runners say that they sent, by verdict.";
+    let mut family = text.family(Kind::Counter, "baton_trace_checks_total", help);
+    for (verdict, count) in api.log_checks.counts() {
+        family.sample(&[("verdict", verdict.as_str())], count);
+    }
 }
 
 fn commits(text: &mut Text, api: &Api) {

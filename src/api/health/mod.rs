@@ -1,6 +1,7 @@
 //! For those who watch the server: is it alive, can it work, what does it do.
 
 pub(super) mod claim_metrics;
+pub(super) mod log_metrics;
 pub(super) mod metrics;
 
 use super::{Handler, Protocol, error_response, on};

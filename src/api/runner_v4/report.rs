@@ -1,16 +1,19 @@
 //! A runner reports on a job that it has.
 
 use super::{KEYS, TOKEN, job_status, refused};
+use crate::api::health::log_metrics::LogChecks;
 use crate::api::shared::long_body::{self, ReportWords};
 use crate::api::shared::to_runner;
 use crate::api::{Api, answer_to};
 use crate::coordinator::{Report, Told, Updated};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
+use crate::domain::log_sum::{LogCheck, LogSum, LogVerdict};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::http::params::{Field, Params, Shape, text};
 use crate::http::{Answer, Body, Request, Response};
+use std::sync::Arc;
 
 /// `info` is not kept: what matters of it came with the request for the job.
 const FIELDS: &[Field] = &[
@@ -18,8 +21,13 @@ const FIELDS: &[Field] = &[
     text("state"),
     text("failure_reason"),
     text("exit_code"),
+    text("checksum"),
+    Field { name: "output", shape: Shape::Object(&OUTPUT) },
     Field { name: "info", shape: Shape::Object(&[]) },
 ];
+
+/// What runners say of the log, from 13.4 on; `checksum` beside it is the same again.
+const OUTPUT: [&str; 2] = ["checksum", "bytesize"];
 
 const WORDS: ReportWords = ReportWords { keys: KEYS, fields: FIELDS, reported };
 
@@ -43,17 +51,29 @@ pub fn update_job(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timest
     let end = reported(&sent.params).and_then(Reported::end);
     let is_end = end.is_some();
     let report = Report { id, shown: sent.shown, end, trace: sent.trace, now };
-    let memory = sent.memory;
+    let (memory, log_checks) = (sent.memory, Arc::clone(&api.log_checks));
     Ok(answer_to(api.coordinator.update_build(report)?, move |updated| {
         drop(memory);
         Ok(match updated? {
-            Updated::Accepted(told) => to_runner(done(&told, is_end), told.runner),
+            Updated::Accepted(told) => {
+                told.log.iter().for_each(|check| compared(&log_checks, id, check));
+                to_runner(done(&told, is_end), told.runner)
+            }
             Updated::Gone(told) => to_runner(refused("the job has ended", job_status(told.status, false)), told.runner),
             Updated::Refused(error) => return Err(error),
             Updated::TraceTooLarge => refused("the log is too large", Status::Failed.as_str()),
         }
         .into())
     }))
+}
+
+/// Counts whether the log is what its runner sent, and says it in the server's log if it is not.
+fn compared(log_checks: &LogChecks, id: BuildId, check: &LogCheck) {
+    log_checks.count(check);
+    if check.verdict() == LogVerdict::Different {
+        let LogCheck { said, received } = check;
+        log::warn!("build {id}: its log is not what its runner sent, which was {said}; {received} have arrived");
+    }
 }
 
 /// 200 and nothing else is "done". A runner that has said how a job ended is not told of it: `failed` would have it warn
@@ -69,10 +89,16 @@ fn done(told: &Told, is_end: bool) -> Response {
 /// The state, which counts when it is an end.
 fn reported(params: &Params) -> Option<Reported> {
     Some(match params.text("state")? {
-        "success" => Reported::Ended(End::success()),
-        "failed" => Reported::Ended(failure(params)),
+        "success" => Reported::Ended(End { log: log_sum(params), ..End::success() }),
+        "failed" => Reported::Ended(End { log: log_sum(params), ..failure(params) }),
         _ => Reported::Runs,
     })
+}
+
+/// What the runner says that it sent as the log.
+fn log_sum(params: &Params) -> Option<LogSum> {
+    let in_output = |name| params.members("output").find(|(member, _)| *member == name).map(|(_, value)| value);
+    LogSum::said(in_output("checksum").or_else(|| params.text("checksum")), in_output("bytesize"))
 }
 
 /// Runners before 10.4 name no reason; the others say `script_failure` for what those mean.

@@ -8,6 +8,7 @@ use crate::coordinator::life::touch;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};
+use crate::domain::log_sum::{LogCheck, LogSum};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Shown, Takes};
@@ -43,6 +44,8 @@ pub struct Told {
     pub status: Status,
     /// Whether it is to be brought to an end.
     pub is_canceling: bool,
+    /// What it says that it sent as the log, beside what has arrived: when it ends the build, and says so.
+    pub log: Option<LogCheck>,
 }
 
 /// What a runner says of a build that it has.
@@ -147,7 +150,8 @@ impl Update {
     fn run(self, c: &Connection, shown: &Shown) -> Result<Option<Updated>> {
         let build = &build_for_put(c, self.id, shown)?;
         let (id, end, now) = (self.id, self.end, self.now);
-        let told = |status| Told { runner: build.runner_id, status, is_canceling: build.is_canceling };
+        let is_canceling = build.is_canceling;
+        let told = |status| Told { runner: build.runner_id, status, is_canceling, log: None };
         if build.has_last_words() {
             // The runner has not heard of it yet: its last words are kept, and it is told to stop.
             if let Some(trace) = self.trace {
@@ -187,9 +191,17 @@ impl Update {
             }
         }
         let Some(end) = end else { return Ok(Some(Updated::Accepted(told(Status::Running)))) };
+        let log = end.log.map(|said| check_log(c, id, said)).transpose()?;
         let status = end_by(c, build, end, now)?;
-        Ok(Some(Updated::Accepted(told(status))))
+        Ok(Some(Updated::Accepted(Told { log, ..told(status) })))
     }
+}
+
+/// Puts what a runner says of its log beside what has arrived of it. Nothing follows from a difference: a runner that is
+/// told of one sends all of the log again and again.
+fn check_log(c: &Connection, id: BuildId, said: LogSum) -> Result<LogCheck> {
+    let trace = traces::of_build(c, id)?;
+    Ok(LogCheck { said, received: LogSum { crc32: trace.crc32, bytes: Some(trace.size) } })
 }
 
 /// Ends a running build as its runner says, or as canceled if that was asked for. Returns its state.

@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Shown;
 use crate::error::{Error, Kind, Result};
 use crate::store::builds;
-use crate::store::traces::{self, TraceRow};
+use crate::store::traces::{self, Tail, TraceRow};
 use rusqlite::Connection;
 use std::sync::Arc;
 
@@ -70,16 +70,44 @@ pub struct Continuation {
     pub bytes: Vec<u8>,
     /// The new end that may be the begin of a secret.
     pub carry: Carry,
+    /// CRC-32 of all that was received up to its end, before it was masked.
+    pub crc32: Option<u32>,
+}
+
+/// Where a trace ends that is to be continued.
+pub struct Ending {
+    /// The end that may be the begin of a secret.
+    pub carry: Carry,
+    /// Bytes.
+    pub size: u64,
+    /// CRC-32 of what was received; `None`: unknown, or not asked for.
+    pub crc32: Option<u32>,
+}
+
+impl Ending {
+    /// Where a stored trace ends.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] if it is damaged.
+    pub fn of(trace: &TraceRow) -> Result<Ending> {
+        Ok(Ending { carry: carry(trace)?, size: trace.size, crc32: trace.crc32 })
+    }
+
+    /// Where a new trace begins.
+    pub fn start() -> Ending {
+        Ending { carry: Carry::default(), size: 0, crc32: Some(0) }
+    }
 }
 
 impl Continuation {
-    /// Masks `data`, which continues a trace of `size` bytes.
-    pub fn new(masker: &Masker, carry: &Carry, size: u64, mut data: Vec<u8>) -> Continuation {
-        let appended = masker.mask_append(carry, &mut data);
+    /// Masks `data`, which continues a trace that ends there.
+    pub fn new(masker: &Masker, end: &Ending, mut data: Vec<u8>) -> Continuation {
+        let crc32 = end.crc32.map(|before| crc32_on(before, &data));
+        let appended = masker.mask_append(&end.carry, &mut data);
         let tail = appended.tail.unwrap_or_default();
-        let offset = size.saturating_sub(tail.len() as u64);
+        let offset = end.size.saturating_sub(tail.len() as u64);
         let bytes = if tail.is_empty() { data } else { [tail, data].concat() };
-        Continuation { offset, bytes, carry: appended.carry }
+        Continuation { offset, bytes, carry: appended.carry, crc32 }
     }
 
     /// Where the trace ends with it.
@@ -92,7 +120,8 @@ impl Continuation {
     /// # Errors
     /// The database's.
     pub fn write(&self, c: &Connection, id: BuildId, trace: &TraceRow) -> Result<()> {
-        traces::write(c, id, trace, self.offset, &self.bytes, &self.carry.to_bytes())
+        let carry = self.carry.to_bytes();
+        traces::write(c, id, trace, self.offset, &self.bytes, Tail { carry: &carry, crc32: self.crc32 })
     }
 }
 
@@ -153,7 +182,7 @@ impl Coordinator {
                     return Ok(Patched::Refused(error));
                 }
                 let masker = maskers.of_build(c, id)?;
-                Continuation::new(&masker, &carry(&trace)?, trace.size, data).write(c, id, &trace)?;
+                Continuation::new(&masker, &Ending::of(&trace)?, data).write(c, id, &trace)?;
             }
             Ok(Patched::Stored {
                 status: Status::Running,
@@ -210,7 +239,8 @@ impl Cut {
         let begin = carry(&trace)?.len();
         if begin > 0 {
             let offset = trace.size.saturating_sub(begin as u64);
-            traces::write(c, id, &trace, offset, &vec![b'x'; begin], &Carry::default().to_bytes())?;
+            let tail = Tail { carry: &Carry::default().to_bytes(), crc32: trace.crc32 };
+            traces::write(c, id, &trace, offset, &vec![b'x'; begin], tail)?;
         }
         append(c, id, &*self.maskers.of_build(c, id)?, cut_line(self.bytes_max))
     }
@@ -219,7 +249,14 @@ impl Cut {
 /// Appends to the trace, whatever its length.
 fn append(c: &Connection, id: BuildId, masker: &Masker, data: Vec<u8>) -> Result<()> {
     let trace = traces::of_build(c, id)?;
-    Continuation::new(masker, &carry(&trace)?, trace.size, data).write(c, id, &trace)
+    Continuation::new(masker, &Ending::of(&trace)?, data).write(c, id, &trace)
+}
+
+/// The CRC-32 of what has this one, and of `data` behind it.
+fn crc32_on(before: u32, data: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(before);
+    hasher.update(data);
+    hasher.finalize()
 }
 
 /// The last line of a log of which no more is kept.

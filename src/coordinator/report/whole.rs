@@ -6,7 +6,7 @@
 //! that it could have come in, anything else under a detached number, so that readers see all of it or nothing. Whoever
 //! takes a trace decides anew whether it may be; what was made ready and is not taken goes.
 
-use super::piece::{Continuation, PIECE_BYTES_MAX, Patched, Piece, carry};
+use super::piece::{Continuation, Ending, PIECE_BYTES_MAX, Patched, Piece};
 use super::replaced::{align, whole_letters};
 use crate::coordinator::Coordinator;
 use crate::coordinator::auth::build_for_put;
@@ -15,7 +15,7 @@ use crate::domain::masking::{Carry, Masker};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Shown;
 use crate::error::Result;
-use crate::store::traces::{self, TraceRow};
+use crate::store::traces::{self, Tail, TraceRow};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -38,10 +38,8 @@ pub enum Ready {
     Written {
         /// Its number.
         number: Spared,
-        /// Its bytes.
-        size: u64,
-        /// The end that may be the begin of a secret.
-        carry: Carry,
+        /// Its end.
+        end: Ending,
     },
 }
 
@@ -61,8 +59,14 @@ impl Ready {
                     rest.write(c, id, &stored)?;
                 }
             }
-            Ready::Short(whole) => traces::replace(c, id, &whole.bytes, &whole.carry.to_bytes())?,
-            Ready::Written { number, size, carry } => traces::attach(c, id, number.number, size, &carry.to_bytes())?,
+            Ready::Short(whole) => {
+                let carry = whole.carry.to_bytes();
+                traces::replace(c, id, &whole.bytes, Tail { carry: &carry, crc32: whole.crc32 })?;
+            }
+            Ready::Written { number, end } => {
+                let carry = end.carry.to_bytes();
+                traces::attach(c, id, number.number, end.size, Tail { carry: &carry, crc32: end.crc32 })?;
+            }
         }
         Ok(true)
     }
@@ -101,13 +105,14 @@ impl Coordinator {
             }
             return self.continued(id, shown, &stored, rest, &masker, now);
         }
-        let rest = Continuation::new(&masker, &carry, stored.size, rest.to_vec());
+        let end = Ending { carry, size: stored.size, crc32: stored.crc32 };
+        let rest = Continuation::new(&masker, &end, rest.to_vec());
         Ok(Ready::Longer { stored, rest })
     }
 
     /// If `data` begins with what is stored, but for what its sender could not say in UTF-8: where that ends.
     fn common(&self, id: BuildId, stored: &TraceRow, data: &[u8], masker: &Masker) -> Result<Option<Common>> {
-        let mut carry = Carry::default();
+        let mut end = Ending { crc32: None, ..Ending::start() };
         // Masked bytes that a longer trace may mask further, and what is stored in their place.
         let (mut open, mut expected) = (Vec::new(), Vec::new());
         let (mut at, mut bytes) = (0, 0);
@@ -128,16 +133,17 @@ impl Coordinator {
             at += known.len() as u64;
             bytes += aligned.taken;
             expected.extend_from_slice(known);
-            let next = Continuation::new(masker, &carry, open.len() as u64, aligned.bytes);
+            end.size = open.len() as u64;
+            let next = Continuation::new(masker, &end, aligned.bytes);
             open.truncate(usize::try_from(next.offset).unwrap_or(usize::MAX));
             open.extend(next.bytes);
-            carry = next.carry;
-            let done = if is_last { open.len() } else { open.len() - carry.len() };
+            end.carry = next.carry;
+            let done = if is_last { open.len() } else { open.len() - end.carry.len() };
             if !open.drain(..done).eq(expected.drain(..done)) {
                 return Ok(None);
             }
         }
-        Ok(Some(Common { carry, bytes }))
+        Ok(Some(Common { carry: end.carry, bytes }))
     }
 
     /// Continues what is stored with `rest`, all but the last piece, as patches do.
@@ -165,28 +171,27 @@ impl Coordinator {
         if !longer.continues(stored) || longer.size != size {
             return Ok(Ready::Nothing);
         }
-        let rest = Continuation::new(masker, &carry(&longer)?, size, rest.to_vec());
+        let rest = Continuation::new(masker, &Ending::of(&longer)?, rest.to_vec());
         Ok(Ready::Longer { stored: longer, rest })
     }
 
     /// Writes a trace that takes another's place: if it is long, now.
     fn written(&self, data: &[u8], masker: &Masker) -> Result<Ready> {
         if data.len() <= PIECE_BYTES_MAX {
-            return Ok(Ready::Short(Continuation::new(masker, &Carry::default(), 0, data.to_vec())));
+            return Ok(Ready::Short(Continuation::new(masker, &Ending::start(), data.to_vec())));
         }
         let spared = self.spared.clone();
         let number = self.store.write(move |c| Ok(spared.add(traces::new_detached(c)?)))?;
-        let (mut size, mut carry) = (0, Carry::default());
+        let mut end = Ending::start();
         for piece in data.chunks(PIECE_BYTES_MAX) {
-            let next = Continuation::new(masker, &carry, size, piece.to_vec());
-            let (number, end) = (number.number, next.end());
-            carry = self.store.write(move |c| {
+            let next = Continuation::new(masker, &end, piece.to_vec());
+            let (number, size) = (number.number, end.size);
+            end = self.store.write(move |c| {
                 traces::write_detached(c, number, size, next.offset, &next.bytes)?;
-                Ok(next.carry)
+                Ok(Ending { size: next.end(), carry: next.carry, crc32: next.crc32 })
             })?;
-            size = end;
         }
-        Ok(Ready::Written { number, size, carry })
+        Ok(Ready::Written { number, end })
     }
 }
 

@@ -115,7 +115,7 @@ mod tests {
     fn append(coordinator: &Coordinator, id: BuildId, bytes: usize) {
         let append = move |c: &rusqlite::Connection| {
             let trace = traces::of_build(c, id)?;
-            traces::write(c, id, &trace, trace.size, &vec![b'x'; bytes], b"")
+            traces::write(c, id, &trace, trace.size, &vec![b'x'; bytes], traces::Tail::NONE)
         };
         coordinator.store.write(append).unwrap();
     }

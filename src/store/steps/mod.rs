@@ -16,7 +16,7 @@ pub enum Step {
 }
 
 /// Those that lead from version N to N + 1, from 1 on.
-pub const STEPS: [Step; 9] = [
+pub const STEPS: [Step; 10] = [
     Step::Sql(include_str!("2.sql")),
     Step::Sql(include_str!("3.sql")),
     Step::Sql(include_str!("4.sql")),
@@ -26,6 +26,7 @@ pub const STEPS: [Step; 9] = [
     Step::Sql(include_str!("cancel.sql")),
     Step::Sql(include_str!("pipelines.sql")),
     Step::Sql(include_str!("runner_builds.sql")),
+    Step::Sql(include_str!("trace_crc32.sql")),
 ];
 
 impl Step {
