@@ -18,7 +18,7 @@ struct Periodic {
 }
 
 /// Every periodic deed. All of them run at the start, too.
-const TABLE: [Periodic; 9] = [
+const TABLE: [Periodic; 10] = [
     // Before the sweep.
     Periodic {
         name: "notice absence",
@@ -36,6 +36,7 @@ const TABLE: [Periodic; 9] = [
     },
     Periodic { name: "sweep", every: Duration::from_secs(5), deed: |c, now| c.sweep(now).map(drop) },
     Periodic { name: "retire", every: Duration::from_secs(5), deed: |c, now| c.retire(now).map(drop) },
+    Periodic { name: "sweep sources", every: Duration::from_secs(300), deed: |c, _| c.sweep_sources().map(drop) },
     Periodic { name: "say alive", every: Duration::from_secs(30), deed: Coordinator::say_alive },
 ];
 

@@ -59,6 +59,18 @@ pub struct Limits {
     pub keep_artifacts: Option<Duration>,
     /// Below so much room on the disk, nothing new is taken on; ends, reads and removals go on.
     pub disk_reserve_bytes: u64,
+    /// Processes of git that hand sources to builds, at a time.
+    pub git_children_max: usize,
+    /// Of those, for one build.
+    pub git_children_per_build_max: usize,
+    /// How long a build's git waits for one of those places.
+    pub git_wait_max: Duration,
+    /// How long such a process may run.
+    pub git_time_max: Duration,
+    /// Bytes of what a build's git asks for, unpacked.
+    pub git_request_bytes_max: u64,
+    /// Bytes that it is sent.
+    pub git_response_bytes_max: u64,
     /// A serving process that holds more memory is ended by its supervisor, which starts another.
     pub memory_bytes_max: u64,
     /// A serving process that shows no life for so long is ended by its supervisor, which starts another.
@@ -94,6 +106,12 @@ impl Default for Limits {
             keep_builds: None,
             keep_artifacts: None,
             disk_reserve_bytes: 64 << 20,
+            git_children_max: 16,
+            git_children_per_build_max: 4,
+            git_wait_max: Duration::from_secs(60),
+            git_time_max: Duration::from_secs(1800),
+            git_request_bytes_max: 4 << 20,
+            git_response_bytes_max: 8 << 30,
             memory_bytes_max: 1 << 30,
         }
     }

@@ -5,6 +5,7 @@
 //! routes in the log and the metrics) follows from its table, and its room knows no other room but `shared/`.
 
 mod elsewhere;
+mod git;
 pub mod health;
 mod runner_v1;
 mod runner_v4;
@@ -33,6 +34,8 @@ pub struct Api {
     strangers: Budget,
     /// Uploads and downloads.
     transfers: Budget,
+    /// Processes of git.
+    git: git::Places,
     claims: Arc<Claims>,
     log_checks: Arc<LogChecks>,
     elsewhere: Elsewhere,
@@ -76,7 +79,7 @@ struct Protocol {
 }
 
 /// All protocols. One whose prefix is the begin of another's comes after that.
-const PROTOCOLS: [&Protocol; 3] = [&runner_v1::PROTOCOL, &runner_v4::PROTOCOL, &health::PROTOCOL];
+const PROTOCOLS: [&Protocol; 4] = [&runner_v1::PROTOCOL, &runner_v4::PROTOCOL, &git::PROTOCOL, &health::PROTOCOL];
 
 impl Protocol {
     /// The path as this protocol's table has it; `None` if it is not below one of its prefixes.
@@ -136,6 +139,7 @@ impl Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
             strangers: Budget::new("long traces without a token", limits.strangers_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
+            git: git::Places::new(limits),
             claims: Arc::default(),
             log_checks: Arc::default(),
             elsewhere: Elsewhere::default(),

@@ -16,6 +16,7 @@ mod projects;
 mod report;
 mod reports;
 mod runners;
+mod sources;
 mod upkeep;
 
 pub use crate::store::invariants::Problem;
@@ -36,6 +37,7 @@ pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;
 pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};
+pub use sources::Source;
 pub use upkeep::own_runners::OwnRunner;
 pub use upkeep::retention::Removal;
 pub use upkeep::serving::{Reached, Serving, is_served, reached};

@@ -45,6 +45,13 @@ impl BaseUrl {
         (!host.contains('/')).then(|| BaseUrl::parse(&format!("{scheme}://{host}")).ok()).flatten()
     }
 
+    /// A URL below this one, with a user and a password, which must need no encoding.
+    #[must_use]
+    pub fn with_login(&self, user: &str, password: &str, path: &str) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
+        format!("{scheme}://{user}:{password}@{rest}/{path}")
+    }
+
     /// `http` or `https`.
     #[must_use]
     pub fn protocol(&self) -> &str {

@@ -5,6 +5,7 @@
 //! * [`checkout`]: a checkout of the user's, which is only read;
 //! * [`snapshot`]: its present state as a commit, in a repository of our own that borrows the checkout's objects;
 //! * [`contents`]: what such a commit holds;
+//! * [`upload_pack`]: hands the commit on to those who may have it; `wants` judges what they ask for;
 //! * [`program`]: runs `git`, within bounds of time and bytes.
 //!
 //! What must stay true: nothing of the user's changes: no ref, no index, no object, no setting. What a runner asks for runs no
@@ -18,6 +19,8 @@ pub mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
+pub mod upload_pack;
+pub mod wants;
 
 pub use checkout::{Checkout, Found, Head};
 pub use contents::Contents;

@@ -125,6 +125,13 @@ impl Git {
         self
     }
 
+    /// The same within these bounds of time and bytes.
+    #[must_use]
+    pub fn within(mut self, time_max: Duration, bytes_max: usize) -> Git {
+        self.bounds = Bounds { time_max, bytes_max };
+        self
+    }
+
     /// A call with these words, which is not started yet. It has no input.
     pub fn command<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
         let mut command = Command::new("git");
@@ -227,7 +234,7 @@ impl Git {
 }
 
 /// Waits until there is something to read, or an end, of one of the two.
-fn wait(out: Option<&impl AsFd>, err: Option<&impl AsFd>, most: Duration) -> Result<(bool, bool), Refusal> {
+pub(super) fn wait(out: Option<&impl AsFd>, err: Option<&impl AsFd>, most: Duration) -> Result<(bool, bool), Refusal> {
     let mut ends = Vec::with_capacity(2);
     ends.extend(out.map(|out| PollFd::new(out.as_fd(), PollFlags::POLLIN)));
     ends.extend(err.map(|err| PollFd::new(err.as_fd(), PollFlags::POLLIN)));
@@ -241,7 +248,7 @@ fn wait(out: Option<&impl AsFd>, err: Option<&impl AsFd>, most: Duration) -> Res
 }
 
 /// Reads a piece; forgets the pipe at its end.
-fn take(pipe: &mut Option<impl Read>, piece: &mut [u8]) -> Result<usize, Refusal> {
+pub(super) fn take(pipe: &mut Option<impl Read>, piece: &mut [u8]) -> Result<usize, Refusal> {
     let Some(from) = pipe else { return Ok(0) };
     match from.read(piece) {
         Ok(0) => *pipe = None,

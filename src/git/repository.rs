@@ -1,11 +1,15 @@
 //! A repository of our own for one snapshot, written without a call of git: it has a few objects and refs of its own, and
 //! borrows all else from the checkout.
 
+use super::checkout::path;
 use crate::error::{Error, Result};
 use std::fs::{self, DirBuilder};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The file with the path of the folder that objects are borrowed from, as it is.
+const LENDER: &str = "lender";
 
 /// What a repository begins with.
 pub struct Borrowed<'a> {
@@ -26,6 +30,7 @@ pub fn create(dir: &Path, borrowed: &Borrowed<'_>) -> Result<()> {
     }
     let version = if borrowed.is_sha256 { "1\n[extensions]\n\tobjectFormat = sha256" } else { "0" };
     write(dir, "config", format!("[core]\n\tbare = true\n\trepositoryFormatVersion = {version}\n").as_bytes())?;
+    write(dir, LENDER, borrowed.objects.as_os_str().as_bytes())?;
     write(dir, "objects/info/alternates", &quoted(borrowed.objects))
 }
 
@@ -54,6 +59,26 @@ pub fn point(dir: &Path, sha: &str, refs: &[(String, String)]) -> Result<()> {
 /// The file system's.
 pub fn cut(dir: &Path, commits: &[u8]) -> Result<()> {
     write(dir, "shallow", commits)
+}
+
+/// The refs that [`point`] wrote: full name and commit, or tag.
+///
+/// # Errors
+/// The file system's.
+pub fn refs(dir: &Path) -> Result<Vec<(String, String)>> {
+    let path = dir.join("packed-refs");
+    let lines = fs::read_to_string(&path).map_err(|error| Error::file(&path, &error))?;
+    let pair = |line: &str| line.split_once(' ').map(|(sha, name)| (name.to_owned(), sha.to_owned()));
+    Ok(lines.lines().filter(|line| !line.starts_with('#')).filter_map(pair).collect())
+}
+
+/// The folder of objects that the repository borrows.
+///
+/// # Errors
+/// The file system's.
+pub fn lender(dir: &Path) -> Result<PathBuf> {
+    let at = dir.join(LENDER);
+    fs::read(&at).map(|bytes| path(&bytes)).map_err(|error| Error::file(&at, &error))
 }
 
 fn write(dir: &Path, name: &str, content: &[u8]) -> Result<()> {

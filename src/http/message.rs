@@ -252,26 +252,39 @@ pub enum Body {
         /// The right to a transfer, kept until it ends.
         transfer: Reserved,
     },
+    /// All that comes from there, until it ends. An error cuts the response off, so that the client sees that something is
+    /// missing.
+    Stream(Stream),
+}
+
+/// Where a body comes from whose length nobody knows. Dropped when it has ended, or the client has left.
+pub struct Stream(pub Box<dyn Read + Send>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
 }
 
 impl Body {
-    /// The length in bytes.
+    /// The length in bytes, if it is known.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn len(&self) -> Option<u64> {
         match self {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::File { bytes, .. } => *bytes,
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::File { bytes, .. } => Some(*bytes),
+            Body::Stream(_) => None,
         }
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == Some(0)
     }
 }
 
-/// A response. `Content-Length`, `Date`, `Server` and `Connection` are the server's to add.
+/// A response. `Content-Length`, `Transfer-Encoding`, `Date`, `Server` and `Connection` are the server's to add.
 #[derive(Debug)]
 pub struct Response {
     /// The status.
@@ -324,6 +337,14 @@ impl Response {
         let message =
             if details.is_empty() { format!("{status} {reason}") } else { format!("{status} {reason} - {details}") };
         Response::json(status, &json!({ "message": message }))
+    }
+
+    /// A refusal in plain text, for clients that show it to people.
+    #[must_use]
+    pub fn words(status: u16, words: &str) -> Response {
+        let words = if words.is_empty() { reason(status) } else { words };
+        let body = Body::Bytes(format!("{words}\n").into_bytes());
+        Response::new(status, body).with("Content-Type", "text/plain; charset=utf-8")
     }
 
     /// The same with one more header. Control characters cannot become part of a value.

@@ -18,4 +18,4 @@ pub(crate) mod sockets;
 pub mod traffic;
 pub mod wire;
 
-pub use message::{AfterCommit, Answer, Body, Held, Method, Note, Request, Response, Wake};
+pub use message::{AfterCommit, Answer, Body, Held, Method, Note, Request, Response, Stream, Wake};

@@ -38,6 +38,11 @@ impl Pace {
         Ok(())
     }
 
+    /// So much time has passed in which the other side could not move anything.
+    pub fn waited(&mut self, time: Duration) {
+        self.started = self.started.checked_add(time).unwrap_or(self.started);
+    }
+
     /// So many bytes more have moved.
     pub fn moved(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);

@@ -84,7 +84,7 @@ impl Farewells {
 
     fn answer(&self, client: &mut (impl Read + Write), limits: &Limits) -> io::Result<()> {
         let (method, path) = read_request(client, limits.head_bytes_max)?;
-        write_response(client, (self.answer)(&path), method != Method::Head, false, Pace::new(limits))
+        write_response(client, (self.answer)(&path), method != Method::Head, false, Pace::new(limits)).map(drop)
     }
 }
 

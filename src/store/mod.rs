@@ -24,6 +24,7 @@ pub mod runner_builds;
 pub mod runners;
 pub mod settings;
 pub mod silence;
+pub mod snapshots;
 pub mod statistics;
 mod steps;
 pub mod traces;

@@ -10,6 +10,7 @@ pub mod random;
 pub mod raw;
 pub mod served;
 mod skip;
+pub mod sources;
 pub mod terminal;
 mod turn;
 pub mod victim;

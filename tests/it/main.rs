@@ -35,6 +35,7 @@ mod ephemeral;
 mod examples;
 mod first;
 mod fixtures;
+mod git;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hold;

@@ -41,7 +41,8 @@ pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp)
         metadata: sent.metadata,
     };
     let assigned = api.coordinator.put_artifacts(id, sent.shown, upload, now)?;
-    Ok(to_runner(Response::json(201, &Job::of(&assigned)), assigned.runner.as_ref().map(|runner| runner.id)))
+    let job = Job::of(&assigned, api.reached.by(request).as_ref());
+    Ok(to_runner(Response::json(201, &job), assigned.runner.as_ref().map(|runner| runner.id)))
 }
 
 /// Answers `GET builds/:id/artifacts` (protocol 1.6).

@@ -18,8 +18,9 @@ const FIELDS: &[Field] = &[TOKEN, text("last_update"), INFO];
 pub fn register_build(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
     let takes_204 = understands_no_content(request.headers.get("User-Agent"));
     let none = move || if takes_204 { Response::empty(204) } else { Response::error(404, "") };
+    let server = api.reached.by(request);
     let words = move |got: &Got<'_>| match got {
-        Got::Build(assigned) => Response::json(201, &Job::of(assigned)),
+        Got::Build(assigned) => Response::json(201, &Job::of(assigned, server.as_ref())),
         Got::Nothing(last_update) => none().with("X-GitLab-Last-Update", *last_update),
         // Whatever the runner takes: it knows no other word for this.
         Got::Paused => Response::error(404, ""),

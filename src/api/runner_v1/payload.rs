@@ -5,6 +5,7 @@
 
 use super::{options, variables};
 use crate::coordinator::{Assigned, Dependency};
+use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Status, Variable};
 use crate::domain::script;
 use serde::Serialize;
@@ -75,9 +76,9 @@ struct File<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// The build as its runner gets it.
+    /// The build as its runner gets it that has come by `server`.
     #[must_use]
-    pub fn of(assigned: &'a Assigned) -> Job<'a> {
+    pub fn of(assigned: &'a Assigned, server: Option<&BaseUrl>) -> Job<'a> {
         let (build, spec) = (&assigned.build, &assigned.spec);
         Job {
             id: build.id,
@@ -91,12 +92,12 @@ impl<'a> Job<'a> {
             project_id: build.project_id,
             project_name: &build.project,
             commands: commands(assigned),
-            repo_url: assigned.repo_url(),
+            repo_url: assigned.repo_url(server),
             before_sha: assigned.before_sha(),
             allow_git_fetch: spec.allow_git_fetch,
             timeout: assigned.timeout_s(),
             options: options::of(&spec.asked),
-            variables: variables::of(assigned).into_iter().map(Sent::of).collect(),
+            variables: variables::of(assigned, server).into_iter().map(Sent::of).collect(),
             depends_on_builds: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
             credentials: [],
             artifacts_file: assigned.artifacts().map(File::of),

@@ -2,6 +2,7 @@
 //! operator's, since later ones win.
 
 use crate::coordinator::Assigned;
+use crate::domain::base_url::BaseUrl;
 use crate::domain::build::Variable;
 use crate::domain::variables::Fact;
 
@@ -40,10 +41,10 @@ const NAMES: [(&str, Fact); 31] = [
     ("GIT_STRATEGY", Fact::GitStrategy),
 ];
 
-/// All variables of a build, with values as the build is to get them.
+/// All variables of a build whose runner has come by `server`, with values as the build is to get them.
 #[must_use]
-pub fn of(assigned: &Assigned) -> Vec<Variable> {
-    let mut all = assigned.facts(None).variables(&NAMES);
+pub fn of(assigned: &Assigned, server: Option<&BaseUrl>) -> Vec<Variable> {
+    let mut all = assigned.facts(server).variables(&NAMES);
     all.extend(assigned.given_variables());
     all
 }

@@ -11,6 +11,7 @@ use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Variable};
 use crate::domain::runner::{Feature, RunnerInfo};
 use crate::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Image, Service};
 use crate::domain::time::Timestamp;
+use crate::git::snapshot::REFS;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -190,7 +191,7 @@ impl<'a> Job<'a> {
             token: assigned.token.reveal(),
             allow_git_fetch: spec.allow_git_fetch,
             job_info: job_info(assigned, now),
-            git_info: git_info(assigned),
+            git_info: git_info(assigned, server),
             runner_info: RunnerLimits { timeout },
             inputs: [],
             variables: variables::of(assigned, info, server).into_iter().map(sent).collect(),
@@ -222,10 +223,42 @@ fn job_info(assigned: &Assigned, now: Timestamp) -> JobInfo<'_> {
 }
 
 /// Runners from 12 on fetch what the refspecs name and nothing else.
-fn git_info(assigned: &Assigned) -> GitInfo<'_> {
-    let (build, is_tag) = (&assigned.build, assigned.spec.is_tag);
-    let name = &build.ref_;
-    let refspecs = match (is_tag, is_branch_name(name)) {
+fn git_info<'a>(assigned: &'a Assigned, server: Option<&BaseUrl>) -> GitInfo<'a> {
+    let name = &assigned.build.ref_;
+    let (refspecs, depth) = match assigned.sources_key() {
+        Some(key) => (refspecs_of_snapshot(assigned, key), assigned.depth()),
+        None => (refspecs_of_repository(name, assigned.spec.is_tag), 0),
+    };
+    GitInfo {
+        repo_url: assigned.repo_url(server),
+        ref_: name,
+        ref_type: if assigned.spec.is_tag { "tag" } else { "branch" },
+        sha: assigned.sha(),
+        before_sha: assigned.before_sha(),
+        refspecs,
+        depth,
+        repo_object_format: if assigned.sha().len() == SHA256_DIGITS { "sha256" } else { "sha1" },
+    }
+}
+
+/// What there is of a snapshot: the commit by its own ref, and by the name that the build goes by. Who fetches all of the
+/// history gets its tags too, as in GitLab.
+fn refspecs_of_snapshot(assigned: &Assigned, key: &str) -> Vec<String> {
+    let (own, name) = (format!("{REFS}{key}"), &assigned.build.ref_);
+    let mut refspecs = vec![format!("+{own}:{own}")];
+    if assigned.spec.is_tag {
+        refspecs.push(format!("+refs/tags/{name}:refs/tags/{name}"));
+    } else if is_branch_name(name) {
+        refspecs.push(format!("+{own}:refs/remotes/origin/{name}"));
+    }
+    if assigned.depth() == 0 {
+        refspecs.push("+refs/tags/*:refs/tags/*".to_owned());
+    }
+    refspecs
+}
+
+fn refspecs_of_repository(name: &str, is_tag: bool) -> Vec<String> {
+    match (is_tag, is_branch_name(name)) {
         (true, _) => vec![format!("+refs/tags/{name}:refs/tags/{name}")],
         (false, true) => vec![format!("+refs/heads/{name}:refs/remotes/origin/{name}")],
         // Nobody but `clone` has git note where the other side's HEAD is.
@@ -234,16 +267,6 @@ fn git_info(assigned: &Assigned) -> GitInfo<'_> {
                 .map(str::to_owned)
                 .to_vec()
         }
-    };
-    GitInfo {
-        repo_url: assigned.repo_url(),
-        ref_: name,
-        ref_type: if is_tag { "tag" } else { "branch" },
-        sha: assigned.sha(),
-        before_sha: assigned.before_sha(),
-        refspecs,
-        depth: 0,
-        repo_object_format: if assigned.sha().len() == SHA256_DIGITS { "sha256" } else { "sha1" },
     }
 }
 

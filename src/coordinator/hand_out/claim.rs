@@ -6,6 +6,7 @@ use crate::coordinator::{Coordinator, Deed};
 use crate::domain::asker::Asker;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
+use crate::domain::file_url::path_in_url;
 use crate::domain::runner::{Feature, Runner, RunnerId};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
@@ -19,6 +20,7 @@ use crate::store::{jobs, managers, projects, runner_builds, runners};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -283,11 +285,30 @@ impl Assigned {
         self.spec.before_sha.as_deref().unwrap_or(NO_COMMIT)
     }
 
-    /// Where the runner fetches from. Without sources: a URL that no runner asks, since the variables then
-    /// switch fetching off.
+    /// The key of the snapshot that is the build's sources; `None`: they are elsewhere.
     #[must_use]
-    pub fn repo_url(&self) -> String {
-        self.repo_url.clone().unwrap_or_else(|| format!("http://baton.invalid/{}.git", slug(&self.build.project)))
+    pub fn sources_key(&self) -> Option<&str> {
+        self.repo_url.as_deref().and_then(|url| url.strip_prefix("baton-sources:"))
+    }
+
+    /// Where a runner that has come by `server` fetches from: this server, with the build's own token, or wherever its
+    /// repository is. Without sources: a URL that no runner asks, since the variables then switch fetching off.
+    #[must_use]
+    pub fn repo_url(&self, server: Option<&BaseUrl>) -> String {
+        let nowhere = || format!("http://baton.invalid/{}.git", slug(&self.build.project));
+        if self.sources_key().is_some() {
+            let path = format!("git/{}.git", path_in_url(Path::new(&self.build.project)));
+            let login = |server: &BaseUrl| server.with_login(GIT_USER, self.token.reveal(), &path);
+            return server.map_or_else(nowhere, login);
+        }
+        self.repo_url.clone().unwrap_or_else(nowhere)
+    }
+
+    /// How many commits of the history the runner fetches; 0: all. As in GitLab.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        let given = self.given_variables().into_iter().rev().find(|variable| variable.key == "GIT_DEPTH");
+        given.and_then(|depth| depth.value.parse().ok()).unwrap_or(USUAL_DEPTH)
     }
 
     /// Longest run that the runner is told, in seconds.
@@ -316,7 +337,7 @@ impl Assigned {
             sha: self.sha(),
             before_sha: self.before_sha(),
             token: &self.token,
-            repo_url: self.repo_url(),
+            repo_url: self.repo_url(server),
             has_sources: self.repo_url.is_some(),
             project_id: build.project_id,
             project: &build.project,
@@ -331,6 +352,12 @@ impl Assigned {
         }
     }
 }
+
+/// Whom builds say they are to git. GitLab's name.
+const GIT_USER: &str = "gitlab-ci-token";
+
+/// GitLab's.
+const USUAL_DEPTH: u32 = 20;
 
 /// GitLab's "no commit".
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";

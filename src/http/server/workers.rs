@@ -180,7 +180,7 @@ impl Shared {
     pub(super) fn send(&self, asked: Asked, response: Response) -> Option<Connection> {
         let Asked { mut connection, keep, about } = asked;
         let keep = keep && !self.stopping.load(Ordering::Acquire);
-        let is_taken = if response.body.len() > SENT_AT_ONCE_BYTES_MAX {
+        let is_taken = if response.body.len().is_none_or(|bytes| bytes > SENT_AT_ONCE_BYTES_MAX) {
             blocking::waiting(|| self.write(&connection, &mut &connection.stream, response, about, keep))
         } else {
             self.write(&connection, &mut AtOnce(&connection.stream), response, about, keep)
@@ -200,14 +200,15 @@ impl Shared {
         keep: bool,
     ) -> bool {
         let note = about.note.and(mem::take(&mut response.note));
-        let (status, bytes_out) = (response.status, response.body.len());
+        let (status, length) = (response.status, response.body.len());
         let with_body = about.method != Method::Head;
         let untaken = response.untaken.take();
         // Asked only where it matters: a look at the socket before, and one after, when a client that has left has
         // said so.
         let is_lost = || untaken.is_some() && is_broken(&connection.stream);
-        let is_taken =
-            !is_lost() && write_response(to, response, with_body, keep, Pace::new(&self.limits)).is_ok() && !is_lost();
+        let written =
+            if is_lost() { None } else { write_response(to, response, with_body, keep, Pace::new(&self.limits)).ok() };
+        let is_taken = written.is_some() && !is_lost();
         if let Some(Untaken(undo)) = untaken.filter(|_| !is_taken)
             && guarded(undo).is_none()
         {
@@ -221,7 +222,7 @@ impl Shared {
             time,
             note: &note,
             bytes_in: about.bytes_in,
-            bytes_out: if with_body { bytes_out } else { 0 },
+            bytes_out: if with_body { length.or(written).unwrap_or(0) } else { 0 },
             is_taken,
             remote: Some(self.peers.client(connection.remote)),
         });

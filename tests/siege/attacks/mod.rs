@@ -9,6 +9,7 @@ mod bombs;
 mod chunks;
 mod connections;
 mod crowds;
+mod git;
 mod heads;
 mod names;
 mod parsers;
