@@ -11,12 +11,14 @@ pub mod raw;
 pub mod served;
 mod skip;
 pub mod sources;
+pub mod speech;
 pub mod terminal;
 mod turn;
 pub mod victim;
 
 pub use http::{Connection, Part, Request, Response};
 pub use skip::skipped;
+pub use speech::Speech;
 
 use baton::coordinator::{Checked, Coordinator, Queued, check};
 use baton::domain::build::{Build, BuildId, NewBuild, Status, Variable};

@@ -6,8 +6,8 @@ use baton::domain::build::Status;
 use serde_json::{Map, Value, json};
 
 /// How parameters can come.
-#[derive(Clone, Copy, Debug)]
-enum Encoding {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
     Query,
     Form,
     Multipart,
@@ -15,12 +15,14 @@ enum Encoding {
     JsonWithCharset,
 }
 
-const ENCODINGS: [Encoding; 5] =
+/// All of them.
+pub const ENCODINGS: [Encoding; 5] =
     [Encoding::Query, Encoding::Form, Encoding::Multipart, Encoding::Json, Encoding::JsonWithCharset];
 
 const PREFIXES: [&str; 2] = ["/ci/api/v1", "/api/v1"];
 
-fn encoded(request: Request, encoding: Encoding, pairs: &[(&str, &str)]) -> Request {
+/// The request with these parameters.
+pub fn encoded(request: Request, encoding: Encoding, pairs: &[(&str, &str)]) -> Request {
     let json = || {
         let map: Map<String, Value> = pairs.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         Value::Object(map)

@@ -62,6 +62,7 @@ mod v4_artifacts;
 mod v4_fixtures;
 mod v4_jobs;
 mod v4_runners;
+mod v4_tokens;
 mod variables;
 mod watch;
 mod why;
