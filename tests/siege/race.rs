@@ -1,7 +1,6 @@
 //! Promise 2: a build is handed to exactly one runner, in order of age among those that the runner may take. Row 14's
 //! conflict cannot be seen: the loser of a race gets the next build.
 
-use crate::harness::http::RUNNER_1_11;
 use crate::harness::metrics::Metrics;
 use crate::harness::raw::Raw;
 use crate::harness::*;
@@ -23,12 +22,12 @@ fn queue_many(baton: &Baton, count: usize, of: impl Fn(usize) -> NewBuild) -> Ve
     baton.operator().add_builds(queued, Timestamp::now()).unwrap()
 }
 
-/// Asks until there is nothing; the ids in the order in which they came.
-fn drain(address: SocketAddr, token: &str) -> Vec<BuildId> {
+/// Asks in these protocols in turn until there is nothing; the ids in the order in which they came.
+fn drain(address: SocketAddr, token: &str, speeches: &[Speech]) -> Vec<BuildId> {
     let mut connection = Connection::open(address);
-    let mut got = Vec::new();
+    let (mut got, mut speeches) = (Vec::new(), speeches.iter().cycle());
     loop {
-        let response = connection.send(&ask(token));
+        let response = connection.send(&speeches.next().unwrap().ask(token));
         match response.status {
             201 => got.push(claimed(&response).id),
             204 => return got,
@@ -37,16 +36,18 @@ fn drain(address: SocketAddr, token: &str) -> Vec<BuildId> {
     }
 }
 
-/// Lets a thread for each token drain the queue, all at once.
+/// Lets a thread for each token drain the queue, all at once, every other one in today's protocol.
 fn race(address: SocketAddr, tokens: &[String]) -> Vec<Vec<BuildId>> {
     let start = Barrier::new(tokens.len());
     thread::scope(|scope| {
         let racers: Vec<_> = tokens
             .iter()
-            .map(|token| {
-                scope.spawn(|| {
+            .enumerate()
+            .map(|(number, token)| {
+                let start = &start;
+                scope.spawn(move || {
                     start.wait();
-                    drain(address, token)
+                    drain(address, token, &[Speech::of(number)])
                 })
             })
             .collect();
@@ -91,7 +92,42 @@ fn a_single_runner_gets_builds_in_order_of_age() {
     let baton = Baton::with_project();
     baton.project("other");
     let ids = queue_many(&baton, 100, |index| new_build(if index % 3 == 0 { "other" } else { "demo" }));
-    assert_eq!(drain(baton.address(), &baton.runner().token), ids);
+    assert_eq!(drain(baton.address(), &baton.runner().token, &Speech::BOTH), ids);
+}
+
+/// Whoever asks first, in whichever protocol, has the build: the others' tokens open nothing of it, and nobody gets it again.
+#[test]
+fn a_build_that_one_protocol_has_handed_out_is_nobody_elses_in_the_other() {
+    let baton = Baton::with_project();
+    let runners: Vec<TestRunner> = (0..THREADS).map(|_| baton.runner()).collect();
+    for round in 0..20 {
+        let id = baton.build();
+        let start = Barrier::new(THREADS);
+        let answers: Vec<Response> = thread::scope(|scope| {
+            let ask = |(number, runner): (usize, &TestRunner)| {
+                let (request, start, baton) = (Speech::of(number + round).ask(&runner.token), &start, &baton);
+                scope.spawn(move || {
+                    start.wait();
+                    baton.send(request)
+                })
+            };
+            let asking: Vec<_> = runners.iter().enumerate().map(ask).collect();
+            asking.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let holders: Vec<usize> = (0..THREADS).filter(|number| answers[*number].status == 201).collect();
+        let [holder] = holders[..] else { panic!("build {id} was handed to {holders:?}") };
+        assert!(answers.iter().all(|answer| [201, 204].contains(&answer.status)));
+        let build = claimed(&answers[holder]);
+        assert_eq!((build.id, baton.show(id).runner.unwrap().0), (id, runners[holder].id.0));
+        for (number, other) in runners.iter().enumerate().filter(|(number, _)| *number != holder) {
+            let with_theirs = Claimed { token: other.token.clone(), ..claimed(&answers[holder]) };
+            let report = Speech::of(number).report(&with_theirs, json!({"state": "failed"}));
+            assert_eq!(baton.send(report).status, Speech::of(number).not_here(), "runner {number}");
+        }
+        assert_eq!(baton.status(id), Status::Running);
+        let end = Speech::of(holder + round).report(&build, json!({"state": "success"}));
+        baton.send(end).expect(200);
+    }
 }
 
 #[test]
@@ -146,17 +182,16 @@ fn a_build_is_either_canceled_or_handed_out() {
 fn a_report_and_a_cancel_do_not_mix() {
     let baton = Baton::with_project();
     let runner = baton.runner();
-    for _ in 0..20 {
-        let id = baton.build();
-        baton.claim(&runner);
-        let body = json!({"token": runner.token, "state": "success", "trace": "all of it"});
-        let report = Request::put(&format!("builds/{id}")).agent(RUNNER_1_11).json(&body);
+    for round in 0..40 {
+        let (id, speech) = (baton.build(), Speech::of(round));
+        let build = claimed(&baton.send(speech.ask(&runner.token)).expect(201));
+        let report = speech.report(&build, json!({"state": "success", "trace": "all of it"}));
         let (status, canceled) = thread::scope(|scope| {
             let report = scope.spawn(|| baton.send(report.clone()).status);
             let canceled = baton.operator().cancel_build(id, Timestamp::now()).is_ok();
             (report.join().unwrap(), canceled)
         });
-        let expected = if canceled { (404, Status::Canceled) } else { (200, Status::Success) };
+        let expected = if canceled { (speech.not_here(), Status::Canceled) } else { (200, Status::Success) };
         assert_eq!((status, baton.status(id)), expected);
         assert_eq!(baton.trace_text(id), "all of it");
     }
@@ -166,6 +201,10 @@ fn a_report_and_a_cancel_do_not_mix() {
 /// build until its runner counts as lost.
 #[test]
 fn a_build_whose_answer_could_not_be_written_waits_again() {
+    Speech::BOTH.into_iter().for_each(waits_again_if_its_answer_could_not_be_written);
+}
+
+fn waits_again_if_its_answer_could_not_be_written(speech: Speech) {
     let baton = Baton::with_project();
     let (first, second) = (baton.runner(), baton.runner());
     let id = baton.build();
@@ -179,7 +218,7 @@ fn a_build_whose_answer_could_not_be_written_waits_again() {
         let lock = baton.database();
         lock.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut raw = Raw::open(baton.address()).unwrap();
-        raw.send(&ask(&first.token).bytes());
+        raw.send(&speech.ask(&first.token).bytes());
         thread::sleep(pause);
         raw.reset();
         lock.execute_batch("COMMIT").unwrap();

@@ -3,7 +3,7 @@
 use crate::harness::http::BOUNDARY;
 use crate::harness::raw::Raw;
 use crate::harness::victim::{Victim, raise_descriptors};
-use crate::harness::{Request, upload};
+use crate::harness::{Request, Speech, upload};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -91,8 +91,13 @@ fn bodies_that_grow_in_memory_do_not_when_strangers_send_them() {
         "/ci/api/v1/runners/register",
         "/ci/api/v1/builds/1",
         "/ci/api/v1/builds/1/artifacts",
+        "/api/v4/jobs/request",
+        "/api/v4/runners",
+        "/api/v4/runners/verify",
+        "/api/v4/jobs/1",
+        "/api/v4/jobs/1/artifacts",
     ] {
-        let method = if path.ends_with("builds/1") { "PUT" } else { "POST" };
+        let method = if path.ends_with("/1") { "PUT" } else { "POST" };
         // All are begun before the first is ended, so that whatever is held is held at the same time.
         let (started, mut under_way) = (Instant::now(), Vec::new());
         for (kind, content_type, body) in &bombs {
@@ -124,19 +129,23 @@ fn bodies_that_grow_in_memory_do_not_when_strangers_send_them() {
 /// for.
 #[test]
 fn long_logs_that_nobody_wants_are_refused_before_they_are_read() {
+    Speech::BOTH.into_iter().for_each(refuses_long_logs_that_nobody_wants);
+}
+
+fn refuses_long_logs_that_nobody_wants(speech: Speech) {
     let victim = Victim::start();
-    let (runner, build) = victim.running();
+    let (_, build) = victim.running();
     let put = |begin: String, content_type: &str, bytes: usize| {
         let head = format!(
-            "PUT /ci/api/v1/builds/{} HTTP/1.1\r\nHost: baton.test\r\nContent-Type: {content_type}\r\nContent-Length: {bytes}\r\n\r\n",
-            build.id
+            "PUT {} HTTP/1.1\r\nHost: baton.test\r\nContent-Type: {content_type}\r\nContent-Length: {bytes}\r\n\r\n",
+            speech.path(build.id, "")
         );
         let mut raw = Raw::open(victim.address).unwrap();
         // Half a MiB of it, and no more.
         let _ = raw.send(head.as_bytes()) && raw.send(begin.as_bytes()) && raw.send(&vec![b'a'; MIB / 2]);
         raw
     };
-    let token = &runner.token;
+    let token = &build.token;
     let begins = |state: &str| {
         let field = |name: &str| format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
         [
@@ -149,12 +158,13 @@ fn long_logs_that_nobody_wants_are_refused_before_they_are_read() {
         ]
     };
     crate::harness::http::send(victim.address, &upload(&build, "a.zip", b"x")).expect(201);
-    let end = Request::put(&format!("builds/{}", build.id)).form(&[("token", token), ("state", "success")]);
+    let path = speech.path(build.id, "");
+    let end = Request::put(&path).form(&[("token", token), ("state", "success")]);
     crate::harness::http::send(victim.address, &end).expect(200);
     // It has ended otherwise than these say.
     for (begin, content_type) in begins("failed") {
         for bytes in [MIB * 3 / 4, 100 * MIB] {
-            put(begin.clone(), &content_type, bytes).expect_answer().expect_error(404);
+            put(begin.clone(), &content_type, bytes).expect_answer().expect_error(speech.not_here());
         }
     }
     // The answer to the report may have been lost: then it is read to its end, and not held.
@@ -163,7 +173,7 @@ fn long_logs_that_nobody_wants_are_refused_before_they_are_read() {
     for (begin, content_type) in begins("success").into_iter().take(2) {
         let end = if content_type == JSON { "\"}" } else { "" };
         let body = [begin.as_bytes(), &log, end.as_bytes()].concat();
-        let request = Request::put(&format!("builds/{}", build.id)).body(&content_type, body);
+        let request = Request::put(&path).body(&content_type, body);
         crate::harness::http::send(victim.address, &request).expect(200);
     }
     assert!(peak_mib(before.pid) < before.memory_mib + 50, "{} MiB after {before:?}", peak_mib(before.pid));

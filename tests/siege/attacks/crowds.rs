@@ -3,7 +3,8 @@
 use crate::harness::http::send;
 use crate::harness::raw::{HEALTH, Raw, ask, crowd};
 use crate::harness::victim::{Victim, raise_descriptors};
-use crate::harness::{Baton, Claimed, Request, download, upload};
+use crate::harness::{Baton, Claimed, Part, Request, Speech, download, upload};
+use baton::domain::build::BuildId;
 use baton::limits::Limits;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,14 +16,16 @@ const KEPT_OF_TRANSFERS_MIB: usize = 128;
 
 const HALF_A_HEAD: &[u8] = b"POST /ci/api/v1/builds/register.json HTTP/1.1\r\nHost: baton.test\r\nX-Half: ";
 
-/// The begin of a request whose body does not come: one that fits the kernel's buffer, a large one, a chunked one.
+/// The begin of a request whose body does not come: one that fits the kernel's buffer, a large one, a chunked one; in
+/// either protocol.
 fn stalled(which: usize) -> Vec<u8> {
     let framing = match which % 3 {
         0 => "Content-Length: 100\r\n\r\n{\"tok",
         1 => "Content-Length: 1000000\r\n\r\n{\"tok",
         _ => "Transfer-Encoding: chunked\r\n\r\n100\r\n{\"tok",
     };
-    let line = "POST /ci/api/v1/builds/register.json HTTP/1.1";
+    let lines = ["POST /ci/api/v1/builds/register.json HTTP/1.1", "POST /api/v4/jobs/request HTTP/1.1"];
+    let line = lines[which / 3 % 2];
     format!("{line}\r\nHost: baton.test\r\nContent-Type: application/json\r\n{framing}").into_bytes()
 }
 
@@ -88,9 +91,16 @@ fn fifteen_hundred_attackers_of_three_kinds_are_not_felt() {
 fn more_stalled_uploads_than_workers_do_not_keep_others_out() {
     assert!(raise_descriptors(4096));
     let victim = Victim::start();
-    let begin = b"POST /ci/api/v1/builds/1/artifacts HTTP/1.1\r\nHost: baton.test\r\nContent-Length: 100000\r\n\
-        Content-Type: multipart/form-data; boundary=b\r\n\r\n--b";
-    victim.withstands("1,500 stalled uploads", KEPT_MIB, |_| crowd(victim.address, 1500, begin));
+    let of = |speech: Speech| {
+        let path = speech.path(BuildId(1), "artifacts");
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: baton.test\r\nContent-Length: 100000\r\n\
+             Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
+        )
+    };
+    victim.withstands("1,500 stalled uploads", KEPT_MIB, |_| {
+        Speech::BOTH.map(|speech| crowd(victim.address, 750, of(speech).as_bytes()))
+    });
 }
 
 /// What strangers send may not use up what those with a token need.
@@ -99,14 +109,17 @@ fn stalled_uploads_of_strangers_leave_room_for_transfers() {
     assert!(raise_descriptors(4096));
     let victim = Victim::start();
     let (_, build) = victim.running();
-    let line = format!("POST /ci/api/v1/builds/{}/artifacts HTTP/1.1\r\nHost: baton.test", build.id);
+    let line = |speech: Speech| format!("POST {} HTTP/1.1\r\nHost: baton.test", speech.path(build.id, "artifacts"));
     let form = "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n--b";
     victim.withstands("400 stalled uploads of strangers", KEPT_MIB, |_| {
-        let strangers = crowd(victim.address, 400, format!("{line}\r\n{form}").as_bytes());
+        let begin = |speech| format!("{}\r\n{form}", line(speech));
+        let strangers = Speech::BOTH.map(|speech| crowd(victim.address, 200, begin(speech).as_bytes()));
         // They have all been looked at when one that came later was answered.
         ask(victim.address, HEALTH).0.expect(200);
-        send(victim.address, &upload(&build, "a.zip", b"content")).expect(201);
-        send(victim.address, &download(&build)).expect(200);
+        for speech in Speech::BOTH {
+            send(victim.address, &speech.upload(&build, &[Part::file("a.zip", b"content")])).expect(201);
+            send(victim.address, &speech.download(&build)).expect(200);
+        }
         strangers
     });
 }

@@ -4,7 +4,7 @@
 use crate::harness::http::{Request, Response, send};
 use crate::harness::raw::{Raw, ask};
 use crate::harness::victim::Victim;
-use crate::harness::{Claimed, claimed, download, new_build, patch, queue, upload};
+use crate::harness::{Claimed, Part, Speech, claimed, new_build, patch, queue};
 use baton::domain::build::{NewBuild, Variable};
 use serde_json::json;
 
@@ -15,6 +15,7 @@ const CONTENT: &str = "what-a-build-made";
 const WRONG: &str = "a-token-of-somewhere-else";
 
 struct Session {
+    speech: Speech,
     victim: Victim,
     secrets: Vec<String>,
     runner_token: String,
@@ -23,19 +24,18 @@ struct Session {
 
 impl Session {
     /// Registers with the registration token, as new runners do, and gets a build that has a secret.
-    fn new() -> Session {
+    fn new(speech: Speech) -> Session {
         let victim = Victim::with(&[], &[("RUST_LOG", "trace"), ("RUST_BACKTRACE", "1")], "");
         let registration = victim.operator.registration_token(false).unwrap();
         let project = crate::harness::add_project(&victim.operator, "demo");
-        let answer = send(victim.address, &Request::post("runners/register").json(&json!({"token": registration})));
+        let answer = send(victim.address, &speech.register(&registration));
         let runner_token = answer.expect(201).json()["token"].as_str().unwrap().to_owned();
         let variables = vec![Variable::secret("PASSWORD", SECRET_VALUE)];
         queue(&victim.operator, NewBuild { variables, ..new_build("demo") });
-        let register = Request::post("builds/register").json(&json!({"token": runner_token}));
-        let build = claimed(&send(victim.address, &register).expect(201));
+        let build = claimed(&send(victim.address, &speech.ask(&runner_token)).expect(201));
         let fixed = [SECRET_VALUE, TRACE, CONTENT, WRONG].map(ToOwned::to_owned);
         let tokens = [registration, project, runner_token.clone(), build.token.clone()];
-        Session { victim, secrets: [&fixed[..], &tokens[..]].concat(), runner_token, build }
+        Session { speech, victim, secrets: [&fixed[..], &tokens[..]].concat(), runner_token, build }
     }
 
     fn send(&self, request: &Request) -> Response {
@@ -61,11 +61,11 @@ impl Session {
     /// All that a runner does, rightly.
     fn work(&self) {
         let line = format!("{TRACE} {SECRET_VALUE}\n");
-        self.send(&patch(&self.build, 0, line.as_bytes())).expect(202);
-        self.send(&upload(&self.build, "a.zip", CONTENT.as_bytes())).expect(201);
-        self.send(&download(&self.build)).expect(200);
-        let state = json!({"token": self.build.token, "state": "running"});
-        self.send(&Request::put(&format!("builds/{}", self.build.id)).json(&state)).expect(200);
+        let speech = self.speech;
+        self.send(&speech.patch(&self.build, 0, line.as_bytes())).expect(202);
+        self.send(&speech.upload(&self.build, &[Part::file("a.zip", CONTENT.as_bytes())])).expect(201);
+        self.send(&speech.download(&self.build)).expect(200);
+        self.send(&speech.report(&self.build, json!({"state": "running"}))).expect(200);
     }
 
     /// The same, wrongly, with each secret in every place that a request has.
@@ -102,6 +102,39 @@ impl Session {
             ] {
                 self.expect_refused(&request);
             }
+            self.blunder_in_v4(secret);
+        }
+    }
+
+    /// What only today's protocol has.
+    fn blunder_in_v4(&self, secret: &str) {
+        let v4 = |method: &str, path: &str| Request::new(method, &format!("/api/v4/{path}"));
+        let id = self.build.id;
+        let job =
+            |method: &str, rest: &str| v4(method, &format!("jobs/{id}{rest}")).header("JOB-TOKEN", &self.build.token);
+        for request in [
+            v4("GET", &format!("jobs/{secret}/artifacts")).header("JOB-TOKEN", secret),
+            v4("POST", "jobs/request").header("PRIVATE-TOKEN", secret).json(&json!({"last_update": secret})),
+            v4("POST", "jobs/request")
+                .body("application/json", format!("{{\"token\":\"{WRONG}\",\"info\":\"{secret}\"}}")),
+            v4("POST", "runners").json(&json!({"token": WRONG, "tag_list": [secret], "description": secret})),
+            v4("POST", "runners/verify").json(&json!({"token": WRONG, "system_id": secret})),
+            v4("DELETE", "runners/managers").json(&json!({"token": WRONG, "system_id": secret})),
+            v4("POST", "runners/reset_authentication_token").form(&[("token", WRONG), ("x", secret)]),
+            v4("POST", "runners/1/reset_authentication_token").header("PRIVATE-TOKEN", secret),
+            v4("GET", "runners/router/discovery").header("RUNNER-TOKEN", secret),
+            job("PUT", "").json(&json!({"state": secret, "failure_reason": secret, "checksum": secret})),
+            job("PUT", "").json(&json!({"state": "running", "output": secret})),
+            job("PATCH", "/trace").header("Content-Range", secret).body("text/plain", secret),
+            job("POST", "/artifacts").query("artifact_type", &format!("{secret} ")).multipart(&[Part::file("f", b"x")]),
+            job("POST", "/artifacts").query("artifact_format", secret).multipart(&[Part::file("f", b"x")]),
+            job("POST", "/artifacts").query("expire_in", secret).multipart(&[Part::file(secret, b"x")]),
+            job("POST", "/artifacts/authorize").query("filesize", secret),
+            v4("PATCH", &format!("jobs/{id}/trace?debug_trace={secret}"))
+                .header("JOB-TOKEN", WRONG)
+                .body("text/plain", secret),
+        ] {
+            self.expect_refused(&request);
         }
     }
 
@@ -130,18 +163,24 @@ impl Session {
 
     fn finish(&self) {
         let trace = format!("{TRACE} {SECRET_VALUE} again");
-        let done = json!({"token": self.build.token, "state": "failed", "trace": trace});
-        self.send(&Request::put(&format!("builds/{}", self.build.id)).json(&done)).expect(200);
-        self.expect_refused(&patch(&self.build, 0, TRACE.as_bytes()));
-        let leave = json!({"token": self.runner_token});
-        self.send(&Request::delete("runners/delete").json(&leave)).expect(200);
-        self.expect_refused(&Request::post("builds/register").json(&leave));
+        let speech = self.speech;
+        // The checksum is that of another log, which the server's log tells.
+        let done = json!({"state": "failed", "trace": trace, "checksum": "crc32:00000000"});
+        self.send(&speech.report(&self.build, done)).expect(200);
+        self.expect_refused(&speech.patch(&self.build, 0, TRACE.as_bytes()));
+        let (leave, done) = speech.unregister(&self.runner_token);
+        self.send(&leave).expect(done);
+        self.expect_refused(&speech.ask(&self.runner_token));
     }
 }
 
 #[test]
 fn no_secret_leaks_into_the_log_the_metrics_or_an_error() {
-    let session = Session::new();
+    Speech::BOTH.into_iter().for_each(leaks_no_secret);
+}
+
+fn leaks_no_secret(speech: Speech) {
+    let session = Session::new(speech);
     let healthy = session.victim.healthy();
     session.work();
     session.blunder();
@@ -154,5 +193,6 @@ fn no_secret_leaks_into_the_log_the_metrics_or_an_error() {
     let log = session.victim.log();
     session.expect_silence("the log", &log);
     assert!(!log.contains("one line of a trace"), "a trace is in the log");
+    assert_eq!(log.contains("is not what its runner sent"), speech == Speech::Today);
     assert!(!log.contains("panicked"), "{log}");
 }

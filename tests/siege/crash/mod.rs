@@ -15,6 +15,7 @@ mod order;
 mod process;
 mod runner;
 
+use crate::harness::Speech;
 use check::{Depth, check};
 use dice::Dice;
 use model::Model;
@@ -81,7 +82,7 @@ fn whatever_was_acknowledged_outlives_a_hundred_kills_and_nothing_is_half_there(
     let mut operator = Operator::new(&data, dice.fork());
     let registration_token = operator.prepare();
     let mut runners: Vec<TestRunner> =
-        (0..RUNNERS).map(|_| TestRunner::new(registration_token.clone(), dice.fork())).collect();
+        (0..RUNNERS).map(|n| TestRunner::new(registration_token.clone(), Speech::of(n), dice.fork())).collect();
     let (mut serving, mut kills, mut checked_whole) = (None, 0, 0);
     let began = Instant::now();
     while kills < KILLS {

@@ -101,7 +101,17 @@ impl Model {
     /// Fails if the test has not tested what it says.
     pub fn expect_a_mixed_load(&self) {
         let counts = self.counts.lock().unwrap();
-        for what in ["register", "unregister", "claim", "patch", "whole log", "upload", "delete", "finish"] {
+        for what in [
+            "register",
+            "unregister",
+            "claim",
+            "patch",
+            "whole log",
+            "upload",
+            "delete",
+            "finish",
+            "finish with a checksum",
+        ] {
             assert!(counts.contains_key(what), "never: {what}: {counts:?}");
         }
         let doubts: usize = counts.iter().filter(|(what, _)| what.starts_with("in doubt")).map(|(_, n)| n).sum();

@@ -139,7 +139,12 @@ fn an_upload_is_synced_then_named_then_its_row_is_synced_then_it_is_answered() {
         LOG_WRITTEN,
         LOG_SYNCED,
     ];
-    traced.expect_order(&upload(&build, "x.zip", b"content"), 201, &steps);
+    for speech in Speech::BOTH {
+        traced.expect_order(&speech.upload(&build, &[Part::file("x.zip", b"content")]), 201, &steps);
+        // Else the second one is the same again.
+        let remove = Request::delete(&format!("builds/{}/artifacts", build.id)).build_token(&build.token);
+        http::send(traced.address, &remove).expect(200);
+    }
 }
 
 #[test]
@@ -155,7 +160,24 @@ fn the_row_of_removed_artifacts_is_gone_for_good_before_their_file_is() {
 fn a_patch_is_synced_before_it_is_answered() {
     let Some(traced) = Traced::start() else { return };
     let build = traced.running();
-    traced.expect_order(&patch(&build, 0, b"log"), 202, &[LOG_WRITTEN, LOG_SYNCED]);
+    traced.expect_order(&Speech::Old.patch(&build, 0, b"log"), 202, &[LOG_WRITTEN, LOG_SYNCED]);
+    traced.expect_order(&Speech::Today.patch(&build, 3, b"log"), 202, &[LOG_WRITTEN, LOG_SYNCED]);
+}
+
+#[test]
+fn a_claim_and_an_end_are_synced_before_they_are_answered() {
+    let Some(traced) = Traced::start() else { return };
+    traced.running();
+    let operator = Coordinator::open(&traced.data(), Limits::default()).unwrap();
+    let runner = operator.add_runner(new_runner(), None, Timestamp::now()).unwrap();
+    for speech in Speech::BOTH {
+        let id = queue(&operator, new_build("demo"));
+        traced.expect_order(&speech.ask(runner.token.reveal()), 201, &[LOG_WRITTEN, LOG_SYNCED]);
+        let token = baton::store::builds::token(&open_database(&traced.data()), id).unwrap();
+        let build = Claimed { id, token: token.reveal().to_owned(), json: serde_json::Value::Null };
+        let end = speech.report(&build, serde_json::json!({"state": "success"}));
+        traced.expect_order(&end, 200, &[LOG_WRITTEN, LOG_SYNCED]);
+    }
 }
 
 #[test]

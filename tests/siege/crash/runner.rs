@@ -1,10 +1,9 @@
-//! A simulated runner: one request after the other, until one gets no answer.
+//! A simulated runner: one request after the other, until one gets no answer. Half of them speak today's protocol.
 
 use super::client::{Outcome, try_send};
 use super::dice::Dice;
 use super::model::{Cancel, Facts, Model};
-use crate::harness::http::RUNNER_1_11;
-use crate::harness::{Claimed, Part, Request, Response, ask, claimed, download, patch};
+use crate::harness::{Claimed, Part, Request, Response, Speech, claimed};
 use baton::domain::build::{BuildId, Status};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -30,6 +29,7 @@ pub struct Identity {
 
 pub struct TestRunner {
     registration_token: String,
+    pub speech: Speech,
     dice: Dice,
     pub identity: Option<Identity>,
     pub doubt: Option<Doubt>,
@@ -56,8 +56,8 @@ struct Report {
 }
 
 impl TestRunner {
-    pub fn new(registration_token: String, dice: Dice) -> TestRunner {
-        TestRunner { registration_token, dice, identity: None, doubt: None, build: None }
+    pub fn new(registration_token: String, speech: Speech, dice: Dice) -> TestRunner {
+        TestRunner { registration_token, speech, dice, identity: None, doubt: None, build: None }
     }
 
     /// Works until `over`, or until the server is gone.
@@ -81,7 +81,7 @@ impl TestRunner {
     fn ask(&mut self, model: &Model, address: SocketAddr, doubt: Doubt, request: Request) -> Option<Response> {
         match try_send(address, request) {
             Outcome::Answered(response) => {
-                if response.status != 204 {
+                if doubt != Doubt::Claim || response.status != 204 {
                     model.count(&format!("{doubt:?}").to_lowercase());
                 }
                 return Some(response);
@@ -97,7 +97,7 @@ impl TestRunner {
     }
 
     fn register(&mut self, model: &Model, address: SocketAddr) -> Next {
-        let request = Request::post("runners/register").json(&json!({"token": self.registration_token}));
+        let request = self.speech.register(&self.registration_token);
         let Some(response) = self.ask(model, address, Doubt::Register, request) else { return Next::Rest };
         let json = response.expect(201).json();
         let (id, token) = (json["id"].as_i64().unwrap(), json["token"].as_str().unwrap().to_owned());
@@ -106,15 +106,17 @@ impl TestRunner {
     }
 
     fn unregister(&mut self, model: &Model, address: SocketAddr, identity: &Identity) -> Next {
-        let request = Request::delete("runners/delete").query("token", &identity.token);
+        let (request, done) = self.speech.unregister(&identity.token);
         let Some(response) = self.ask(model, address, Doubt::Unregister, request) else { return Next::Rest };
-        response.expect(200);
+        response.expect(done);
         self.identity = None;
         Next::Work
     }
 
     fn claim(&mut self, model: &Model, address: SocketAddr, identity: &Identity) -> Next {
-        let Some(response) = self.ask(model, address, Doubt::Claim, ask(&identity.token)) else { return Next::Rest };
+        let Some(response) = self.ask(model, address, Doubt::Claim, self.speech.ask(&identity.token)) else {
+            return Next::Rest;
+        };
         if response.status == 204 {
             std::thread::sleep(std::time::Duration::from_millis(2));
             return Next::Work;
@@ -126,7 +128,13 @@ impl TestRunner {
     }
 
     fn get(&mut self, model: &Model, address: SocketAddr, build: &Claimed) -> Next {
-        let Outcome::Answered(response) = try_send(address, download(build)) else { return Next::Rest };
+        let Outcome::Answered(response) = try_send(address, self.speech.download(build)) else { return Next::Rest };
+        let is_canceled = model.known(build.id, |known| known.cancel != Cancel::No);
+        if self.speech == Speech::Today && response.status == 403 && is_canceled {
+            // Reading ends with the build.
+            self.build = None;
+            return Next::Work;
+        }
         expect_artifacts(&response, model.facts(build.id).artifacts.as_deref(), build.id);
         Next::Work
     }
@@ -151,7 +159,8 @@ impl TestRunner {
                 self.build = None;
             }
         } else {
-            assert!(matches!(status, 403 | 404), "{what} of build {}: {status}", build.id);
+            let is_refusal = status == 403 || status == self.speech.not_here();
+            assert!(is_refusal, "{what} of build {}: {status}", build.id);
             model.known(build.id, |known| {
                 assert_ne!(known.cancel, Cancel::No, "{what} of build {} was refused with {status}", build.id);
                 known.facts.trace = last_words.unwrap_or(std::mem::take(&mut known.facts.trace));
@@ -166,7 +175,8 @@ impl TestRunner {
             0..=9 if facts.trace.len() < TRACE_BYTES_MAX => self.patch(facts, build),
             10..=11 => self.whole_log(facts, build, "running"),
             12..=15 => self.upload(facts, build),
-            16 => delete(facts, build),
+            16 if self.speech == Speech::Old => delete(facts, build),
+            16..=17 if self.speech == Speech::Today => self.end(facts, build),
             _ => {
                 let state = self.dice.pick(&["success", "failed"]);
                 self.whole_log(facts, build, state)
@@ -177,7 +187,7 @@ impl TestRunner {
     fn patch(&mut self, facts: Facts, build: &Claimed) -> Report {
         let bytes = self.dice.pick(&[1, 80, 80, 1000, 1000, 20_000, 70_000]);
         let piece = lines(build.id, facts.trace.len(), bytes);
-        let request = patch(build, facts.trace.len(), &piece);
+        let request = self.speech.patch(build, facts.trace.len(), &piece);
         let trace = [facts.trace.as_slice(), &piece].concat();
         let last_words = Some(trace.clone());
         Report { what: "patch", request, done: 202, after: Facts { trace, ..facts }, last_words }
@@ -189,8 +199,7 @@ impl TestRunner {
         let mut trace = facts.trace.clone();
         trace.extend(lines(build.id, trace.len(), bytes));
         let text = std::str::from_utf8(&trace).unwrap();
-        let body = json!({"token": build.token, "state": state, "trace": text});
-        let request = Request::put(&format!("builds/{}", build.id)).agent(RUNNER_1_11).json(&body);
+        let request = self.speech.report(build, json!({"state": state, "trace": text}));
         let (what, status) = match state {
             "success" => ("finish", Status::Success),
             "failed" => ("finish", Status::Failed),
@@ -200,6 +209,16 @@ impl TestRunner {
         Report { what, request, done: 200, after: Facts { status, trace, ..facts }, last_words }
     }
 
+    /// The end as runners from 13.4 on say it: the log has come in pieces, and this is what it must be.
+    fn end(&mut self, facts: Facts, build: &Claimed) -> Report {
+        let (checksum, bytes) = (format!("crc32:{:08x}", crc32fast::hash(&facts.trace)), facts.trace.len());
+        let said =
+            json!({"state": "success", "checksum": checksum, "output": {"checksum": checksum, "bytesize": bytes}});
+        let request = self.speech.report(build, said);
+        let after = Facts { status: Status::Success, ..facts };
+        Report { what: "finish with a checksum", request, done: 200, after, last_words: None }
+    }
+
     fn upload(&mut self, facts: Facts, build: &Claimed) -> Report {
         let bytes = self.dice.pick(&[0, 10, 5000, 5000, 50_000, 700_000]);
         let archive = self.dice.bytes(bytes);
@@ -207,8 +226,7 @@ impl TestRunner {
         if self.dice.one_in(3) {
             parts.push(Part { name: "metadata", filename: Some("metadata.gz"), data: b"what is in it" });
         }
-        let path = format!("builds/{}/artifacts", build.id);
-        let request = Request::post(&path).build_token(&build.token).multipart(&parts);
+        let request = self.speech.upload(build, &parts);
         let after = Facts { artifacts: Some(archive), ..facts };
         Report { what: "upload", request, done: 201, after, last_words: None }
     }
