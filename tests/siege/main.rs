@@ -18,6 +18,7 @@ mod big;
 mod bytes;
 mod clock;
 mod crash;
+mod crate_client;
 mod docs;
 mod full_disk;
 mod hold;
