@@ -1,7 +1,7 @@
 //! Data directories with runners, builds and logs in them, made with Baton's own library before a server starts.
 
 use crate::client::{Client, ask_once};
-use crate::wire::{self, Connections, field, poll};
+use crate::wire::{self, Api, Connections, field, poll};
 use baton::coordinator::{Coordinator, Queued};
 use baton::domain::build::NewBuild;
 use baton::domain::runner::RunnerInfo;
@@ -31,6 +31,8 @@ pub struct Data {
 /// A build that a runner has got.
 #[derive(Clone)]
 pub struct Running {
+    /// Which protocol its runner speaks.
+    pub api: Api,
     pub id: i64,
     pub token: String,
     /// Bytes of its log.
@@ -129,11 +131,16 @@ pub fn add_runner(operator: &Coordinator, tags: Tags, run_untagged: bool, projec
 
 /// Claims one build with each of these tokens; there must be enough.
 pub fn claim_each(address: SocketAddr, runners: &[String]) -> Vec<Running> {
+    claim_each_by(Api::V1, address, runners)
+}
+
+/// The same in this protocol.
+pub fn claim_each_by(api: Api, address: SocketAddr, runners: &[String]) -> Vec<Running> {
     let mut client = Client::new(address);
     let mut claim = |token: &String| {
-        let answer = client.ask(&poll(token, None, Connections::Kept)).expect(201);
+        let answer = client.ask(&api.poll(token, None, Connections::Kept)).expect(201);
         let id = field(&answer.body, "id").parse().unwrap();
-        Running { id, token: field(&answer.body, "token").to_owned(), size: 0 }
+        Running { api, id, token: field(&answer.body, "token").to_owned(), size: 0 }
     };
     runners.iter().map(&mut claim).collect()
 }
@@ -162,7 +169,7 @@ pub fn log_text(bytes: usize) -> Vec<u8> {
 impl Running {
     /// The next patch of this log, and the log's size with it.
     pub fn patch(&mut self, data: &[u8]) -> Vec<u8> {
-        let request = wire::patch(self.id, &self.token, self.size, data);
+        let request = self.api.patch(self.id, &self.token, self.size, data);
         self.size += data.len();
         request
     }

@@ -1,4 +1,4 @@
-//! Requests as bytes, as runner 1.11.5 sends them, and the little of HTTP that answers need.
+//! Requests as bytes, as runners 1.11.5 and 19.3 send them, and the little of HTTP that answers need.
 
 use serde_json::{Value, json};
 
@@ -40,6 +40,84 @@ pub fn info() -> Value {
         "architecture": "amd64", "executor": "shell",
         "features": {"variables": true, "image": false, "services": false, "features": false, "cache": false},
     })
+}
+
+/// Which protocol of runners.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Api {
+    /// Of runners 1.x.
+    V1,
+    /// Of runners 9.0 to 19.3.
+    V4,
+}
+
+/// What a runner of today says of itself with each call.
+fn info_v4() -> Value {
+    let all = "variables artifacts cache fallback_cache_keys shared upload_multiple_artifacts upload_raw_artifacts session \
+               terminal refspecs masking raw_variables artifacts_exclude multi_build_steps trace_reset trace_checksum \
+               trace_size vault_secrets cancelable return_exit_code cancel_gracefully two_phase_job_commit job_inputs";
+    let features: serde_json::Map<String, Value> =
+        all.split_whitespace().map(|name| (name.to_owned(), Value::Bool(true))).collect();
+    json!({
+        "name": "gitlab-runner", "version": "19.3.0", "revision": "HEAD", "platform": "linux", "architecture": "amd64",
+        "executor": "shell", "shell": "bash", "features": features, "config": {"gpus": ""},
+    })
+}
+
+impl Api {
+    /// A runner asks for a build.
+    pub fn poll(self, runner_token: &str, last_update: Option<&str>, connections: Connections) -> Vec<u8> {
+        if self == Api::V1 {
+            return poll(runner_token, last_update, connections);
+        }
+        let mut body = json!({"info": info_v4(), "token": runner_token, "system_id": "s_1746f8786189"});
+        if let Some(last_update) = last_update {
+            body["last_update"] = last_update.into();
+        }
+        let mut headers = vec![("Accept", "application/json"), ("Content-Type", "application/json")];
+        headers.push(("Runner-Token", runner_token));
+        if connections == Connections::Fresh {
+            headers.push(("Connection", "close"));
+        }
+        request("POST", "/api/v4/jobs/request", &headers, body.to_string().as_bytes())
+    }
+
+    /// A runner reports the end of a build that has logged nothing.
+    pub fn finish(self, build: i64, token: &str) -> Vec<u8> {
+        if self == Api::V1 {
+            return finish(build, token);
+        }
+        let sum = r#""checksum":"crc32:00000000","output":{"checksum":"crc32:00000000","bytesize":0}"#;
+        let body = format!(r#"{{"token":"{token}","state":"success",{sum}}}"#);
+        let headers = [("Content-Type", "application/json"), ("Job-Token", token)];
+        request("PUT", &format!("/api/v4/jobs/{build}"), &headers, body.as_bytes())
+    }
+
+    /// A runner appends to a log that has `start` bytes.
+    pub fn patch(self, build: i64, token: &str, start: usize, data: &[u8]) -> Vec<u8> {
+        if self == Api::V1 {
+            return patch(build, token, start, data);
+        }
+        let range = format!("{start}-{}", (start + data.len()).saturating_sub(1));
+        let headers = [("Job-Token", token), ("Content-Range", &range), ("Content-Type", "text/plain")];
+        request("PATCH", &format!("/api/v4/jobs/{build}/trace?debug_trace=false"), &headers, data)
+    }
+
+    /// The path of a build's artifacts.
+    pub fn artifacts(self, build: i64) -> String {
+        match self {
+            Api::V1 => format!("/ci/api/v1/builds/{build}/artifacts"),
+            Api::V4 => format!("/api/v4/jobs/{build}/artifacts"),
+        }
+    }
+
+    /// The header for a build's token.
+    pub fn token_header(self) -> &'static str {
+        match self {
+            Api::V1 => "Build-Token",
+            Api::V4 => "Job-Token",
+        }
+    }
 }
 
 /// A runner asks for a build.

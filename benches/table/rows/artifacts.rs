@@ -23,15 +23,15 @@ use tempfile::TempDir;
 const BOUNDARY: &str = "27d0a9a674d4274b9814a147ec07ba3a7133ab0585280a898a7a6ae41f7e";
 
 /// A file of bytes that nothing can compress.
-struct Archive {
+pub(super) struct Archive {
     dir: TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     sha256: [u8; 32],
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Archive {
-    fn new(bytes: u64) -> Archive {
+    pub(super) fn new(bytes: u64) -> Archive {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("archive.zip");
         let (mut file, mut hash, mut left) = (File::create(&path).unwrap(), Sha256::new(), bytes);
@@ -52,13 +52,13 @@ impl Archive {
     }
 
     /// Bytes a second.
-    fn rate(&self, time: Duration) -> f64 {
+    pub(super) fn rate(&self, time: Duration) -> f64 {
         self.bytes as f64 / time.as_secs_f64()
     }
 }
 
 /// Uploads a file as runners do, in one part of a form.
-fn upload(address: SocketAddr, build: &Running, file: &Path, framing: Framing, pause: impl FnMut(u64)) {
+pub(super) fn upload(address: SocketAddr, build: &Running, file: &Path, framing: Framing, pause: impl FnMut(u64)) {
     let before = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"artifacts.zip\"\r\n\
          Content-Type: application/octet-stream\r\n\r\n"
@@ -66,20 +66,20 @@ fn upload(address: SocketAddr, build: &Running, file: &Path, framing: Framing, p
     let after = format!("\r\n--{BOUNDARY}--\r\n");
     let form = format!("multipart/form-data; boundary={BOUNDARY}");
     let head = |length: (&str, &str)| {
-        let headers = [("Build-Token", build.token.as_str()), ("Content-Type", &form), length];
-        wire::head("POST", &format!("/ci/api/v1/builds/{}/artifacts", build.id), &headers)
+        let headers = [(build.api.token_header(), build.token.as_str()), ("Content-Type", &form), length];
+        wire::head("POST", &build.api.artifacts(build.id), &headers)
     };
     let body = Body { before: before.as_bytes(), file, after: after.as_bytes() };
     send_large(address, framing, head, &body, pause).expect(201);
 }
 
-fn artifacts_request(method: &str, build: &Running) -> Vec<u8> {
-    let headers = [("Build-Token", build.token.as_str()), ("Connection", "close")];
-    wire::head(method, &format!("/ci/api/v1/builds/{}/artifacts", build.id), &headers)
+pub(super) fn artifacts_request(method: &str, build: &Running) -> Vec<u8> {
+    let headers = [(build.api.token_header(), build.token.as_str()), ("Connection", "close")];
+    wire::head(method, &build.api.artifacts(build.id), &headers)
 }
 
 /// A server with so many running builds.
-fn server_with_builds(count: usize) -> (Data, Served, Vec<Running>) {
+pub(super) fn server_with_builds(count: usize) -> (Data, Served, Vec<Running>) {
     let data = Data::new();
     data.queue(count);
     let runners = data.runners(count);
@@ -148,7 +148,7 @@ pub fn upload_large(scale: &Scale) -> Vec<Row> {
 }
 
 /// What comes down is what went up.
-fn check_download(server: &Served, build: &Running, archive: &Archive) {
+pub(super) fn check_download(server: &Served, build: &Running, archive: &Archive) {
     let mut hash = Sha256::new();
     let received = receive_large(server.address, &artifacts_request("GET", build), |piece| hash.update(piece));
     assert_eq!(received, archive.bytes);

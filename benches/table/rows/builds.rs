@@ -7,13 +7,14 @@ use crate::floors::sqlite::builds as floors;
 use crate::load::{self, Script};
 use crate::procs::Served;
 use crate::report::{Row, Target, Unit, alternate};
-use crate::wire::{self, Connections, Head, field, poll};
+use crate::wire::{Api, Connections, Head, field};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A runner whose builds take no time: claims one, says that it succeeded, claims the next.
 struct Runner {
+    api: Api,
     poll: Vec<u8>,
     /// The report of the build that it has.
     report: Option<Vec<u8>>,
@@ -36,16 +37,18 @@ impl Script for Runner {
             self.quota = self.finished;
         } else {
             assert_eq!(head.status, 201);
-            self.report = Some(wire::finish(field(body, "id").parse().unwrap(), field(body, "token")));
+            self.report = Some(self.api.finish(field(body, "id").parse().unwrap(), field(body, "token")));
         }
     }
 }
 
 /// Lets each runner finish `quota` builds, or all there are: how many each has finished, and how many a second they
 /// did together.
-fn finish_builds(address: SocketAddr, runners: &[String], quota: usize) -> (Vec<usize>, f64) {
-    let runner =
-        |token: &String| Runner { poll: poll(token, None, Connections::Kept), report: None, finished: 0, quota };
+pub(super) fn finish_builds(api: Api, address: SocketAddr, runners: &[String], quota: usize) -> (Vec<usize>, f64) {
+    let runner = |token: &String| {
+        let poll = api.poll(token, None, Connections::Kept);
+        Runner { api, poll, report: None, finished: 0, quota }
+    };
     let mut scripts: Vec<Runner> = runners.iter().map(runner).collect();
     let elapsed = load::run(address, &mut scripts, Connections::Kept, None).elapsed;
     let finished: Vec<usize> = scripts.iter().map(|runner| runner.finished).collect();
@@ -67,8 +70,8 @@ pub fn claim_and_finish(scale: &Scale) -> Vec<Row> {
     let mut baton = || {
         let (data, runners) = queued();
         let server = Served::baton(data.path(), &[]);
-        finish_builds(server.address, &runners, warm_up / CLIENTS);
-        let (finished, rate) = finish_builds(server.address, &runners, usize::MAX);
+        finish_builds(Api::V1, server.address, &runners, warm_up / CLIENTS);
+        let (finished, rate) = finish_builds(Api::V1, server.address, &runners, usize::MAX);
         assert_eq!(finished.iter().sum::<usize>(), scale.builds);
         least.set(finished.into_iter().min().unwrap_or(0));
         assert!(least.get() * 5 >= scale.builds / CLIENTS, "a client starves: it got {} builds", least.get());

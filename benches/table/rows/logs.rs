@@ -14,7 +14,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A runner that appends to its build's log as fast as it is let.
-struct Writer {
+pub(super) struct Writer {
     build: Running,
     data: Vec<u8>,
 }
@@ -35,13 +35,17 @@ fn server_with_writers(data: &Data, count: usize) -> (Served, Vec<Writer>) {
     data.queue(count);
     let runners = data.runners(count);
     let server = Served::baton(data.path(), &["--max-trace-size", "100G"]);
-    let data = log_text(PATCH_BYTES);
-    let writers = claim_each(server.address, &runners).into_iter().map(|build| Writer { build, data: data.clone() });
-    let writers = writers.collect();
+    let writers = writers_of(claim_each(server.address, &runners));
     (server, writers)
 }
 
-fn write(address: SocketAddr, writers: &mut [Writer], time: Duration) -> Load {
+/// Writers of these builds' logs.
+pub(super) fn writers_of(builds: Vec<Running>) -> Vec<Writer> {
+    let data = log_text(PATCH_BYTES);
+    builds.into_iter().map(|build| Writer { build, data: data.clone() }).collect()
+}
+
+pub(super) fn write(address: SocketAddr, writers: &mut [Writer], time: Duration) -> Load {
     load::run(address, writers, Connections::Kept, Some(time))
 }
 

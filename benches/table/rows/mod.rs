@@ -7,6 +7,7 @@ mod holds;
 mod logs;
 mod polls;
 mod queue;
+mod v4;
 
 use crate::Scale;
 use crate::report::Row;
@@ -14,7 +15,7 @@ use crate::report::Row;
 type Measure = fn(&Scale) -> Vec<Row>;
 
 /// Name and measurement, in the order of the table. Some share a set-up and make several rows.
-pub const ALL: [(&str, Measure); 17] = [
+pub const ALL: [(&str, Measure); 22] = [
     ("empty poll, keep-alive", polls::keep_alive),
     ("empty poll, connection per request", polls::connection_per_request),
     ("empty poll, database accesses", polls::database_accesses),
@@ -32,6 +33,11 @@ pub const ALL: [(&str, Measure); 17] = [
     ("memory, idle", footprint::idle_memory),
     ("memory, uploads", artifacts::uploads_memory),
     ("release binary", footprint::binary_size),
+    ("v4: empty poll", v4::empty_poll),
+    ("v4: claim and finish", v4::claim_and_finish),
+    ("v4: trace patch, 64 clients", v4::patches),
+    ("v4: artifacts, up and down", v4::transfers),
+    ("v4: held poll, wake beyond the command", holds::wake_beyond),
 ];
 
 /// Clients, wherever there are many.

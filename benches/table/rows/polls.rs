@@ -8,7 +8,7 @@ use crate::floors::http;
 use crate::load::{self, Script, Tally};
 use crate::procs::{Served, serve_has};
 use crate::report::{Row, Target, Unit, alternate};
-use crate::wire::{Connections, Head, poll};
+use crate::wire::{Api, Connections, Head, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Asks the same again and again, and is told that there is nothing.
-struct Poller(Vec<u8>);
+pub(super) struct Poller(Vec<u8>);
 
 impl Script for Poller {
     fn ask(&mut self, out: &mut Vec<u8>) -> bool {
@@ -32,18 +32,28 @@ impl Script for Poller {
 
 /// A client each for these runners.
 fn pollers(runners: &[String], last_updates: Option<&[String]>, connections: Connections) -> Vec<Poller> {
+    pollers_by(Api::V1, runners, last_updates, connections)
+}
+
+/// The same in this protocol.
+pub(super) fn pollers_by(
+    api: Api,
+    runners: &[String],
+    last_updates: Option<&[String]>,
+    connections: Connections,
+) -> Vec<Poller> {
     let known = |index: usize| last_updates.map(|all| all[index].as_str());
-    runners.iter().enumerate().map(|(index, token)| Poller(poll(token, known(index), connections))).collect()
+    runners.iter().enumerate().map(|(index, token)| Poller(api.poll(token, known(index), connections))).collect()
 }
 
 /// A server without builds and its runners. Polls with a current `last_update` are answered at once.
-fn idle_server(data: &Data) -> (Served, Vec<String>) {
+pub(super) fn idle_server(data: &Data) -> (Served, Vec<String>) {
     let runners = data.runners(CLIENTS);
     let options: &[&str] = if serve_has("--hold") { &["--hold", "0"] } else { &[] };
     (Served::baton(data.path(), options), runners)
 }
 
-fn last_updates(address: SocketAddr, runners: &[String]) -> Vec<String> {
+pub(super) fn last_updates(address: SocketAddr, runners: &[String]) -> Vec<String> {
     runners.iter().map(|token| last_update(address, token)).collect()
 }
 
