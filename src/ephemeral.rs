@@ -23,10 +23,16 @@ impl Ephemeral {
         Ephemeral::below(&std::env::temp_dir())
     }
 
-    fn below(parent: &Path) -> Result<Ephemeral> {
+    /// Makes one below `parent`.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub fn below(parent: &Path) -> Result<Ephemeral> {
         let number = random::<8>().map_err(Error::internal)?;
         let path = parent.join(format!("baton-{}", hex(&number)));
-        let failed = |error| Error::invalid(format!("cannot make {}, choose another TMPDIR: {error}", path.display()));
+        let failed = |error| {
+            Error::invalid(format!("cannot make {}: {error}; TMPDIR or an option names another place", path.display()))
+        };
         // Fails if there is something of this name, and so does not step into a trap.
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         let path = fs::canonicalize(&path).map_err(failed)?;

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`serve`], `one` | which jobs run now; one job from its claim to its end |
 //! | `work`, `stages`, `shell` | which stage comes next; what a failure comes to; how a shell ends |
-//! | `keeper`, `process`, `frames`, `leftovers` | the processes of a job, and that none of them is left |
+//! | `keeper`, `process`, `frames`, `leftovers`, `other` | the processes of a job, or of another runner, and that none of them is left |
 //! | `script`, `sources`, `variables`, `environment` | what a shell is given |
 //! | `log`, `mask`, `report`, `client`, `trust`, `job`, `orders` | what the server is told, and what it tells |
 //! | `directories` | where jobs work |
@@ -38,6 +38,7 @@ mod log;
 mod mask;
 mod one;
 mod orders;
+mod other;
 mod process;
 mod report;
 mod script;
@@ -52,6 +53,7 @@ mod work;
 pub use directories::usual_places;
 pub use keeper::{COMMAND as KEEPER_COMMAND, keep};
 pub use orders::{Ending, Stop};
+pub use other::Other;
 pub use process::Program;
 pub use script::Shell;
 pub use shell::Patience;

@@ -3,10 +3,12 @@
 mod checkout;
 mod guard;
 mod house;
+mod installed;
 mod interrupt;
 pub(super) mod patience;
 mod sources;
 mod unpack;
+mod wake;
 mod work;
 
 use self::guard::check_place;
@@ -14,6 +16,7 @@ use self::house::House;
 use self::interrupt::Interrupt;
 use self::patience::Patience;
 use self::unpack::unpack;
+use self::wake::Wake;
 use self::work::{Choice, Work, choice};
 use super::build::add::{Secret, asked, build_options, seconds, unread, variable, variables};
 use super::build::{artifacts, log, outcome};
@@ -41,7 +44,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 
 /// Longest run of builds of the project that is made when there is none.
@@ -229,8 +231,9 @@ fn follow(coordinator: &Coordinator, id: BuildId, plain: bool, house: &mut House
     let mut output = log::Output::new(plain);
     let mut failed = None;
     let mut patience = Patience::new(id);
+    let mut wake = Wake::of(coordinator.data());
     let wait = |status: Status, pause: Duration| {
-        thread::sleep(pause);
+        wake.wait(pause);
         if !status.is_finished() {
             house.check()?;
         }
