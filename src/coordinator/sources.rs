@@ -2,13 +2,13 @@
 //! how they go.
 
 use super::Coordinator;
-use crate::domain::build::{BuildId, Status};
+use crate::domain::build::BuildId;
 use crate::domain::file_url::path_in_url;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
 use crate::git::snapshot::is_key;
-use crate::store::{builds, snapshots};
+use crate::store::{builds, pipelines};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -43,15 +43,14 @@ impl Coordinator {
         let forbidden = || Error::new(Kind::Forbidden, "this is the token of no running build");
         let hash = token.ok_or_else(forbidden)?.hash();
         let (build, source) = self.store.read(|c| {
-            let id = snapshots::running(c, hash)?.ok_or_else(forbidden)?;
-            let build = builds::state(c, id)?.filter(|build| build.status == Status::Running);
-            let build = build.filter(|build| build.erased_at.is_none()).ok_or_else(forbidden)?;
-            Ok((build, snapshots::of_build(c, id)?))
+            let id = builds::running_by_token(c, hash)?.ok_or_else(forbidden)?;
+            let build = builds::state(c, id)?.filter(|build| build.erased_at.is_none()).ok_or_else(forbidden)?;
+            Ok((build, pipelines::of_build(c, id)?))
         })?;
         self.note_life(&build, now)?;
         let nothing = || Error::not_found("this build has no sources here");
         let source = source.filter(|source| path_in_url(Path::new(&source.project)) == project).ok_or_else(nothing)?;
-        let key = source.key.filter(|key| is_key(key)).ok_or_else(nothing)?;
+        let key = source.sources_key.filter(|key| is_key(key)).ok_or_else(nothing)?;
         Ok(Source { build: build.id, dir: self.sources_dir().join(key) })
     }
 
@@ -92,12 +91,9 @@ impl Coordinator {
                 old.extend(entry.file_name().into_string().ok().filter(|name| is_key(name)));
             }
         }
-        if old.is_empty() {
-            return Ok(0);
-        }
         let mut removed = 0;
         for key in old {
-            if !self.store.read(|c| snapshots::is_named(c, &key))? {
+            if !self.store.read(|c| pipelines::has_sources_key(c, &key))? {
                 self.remove_sources(&key)?;
                 removed += 1;
             }

@@ -166,7 +166,10 @@ mod tests {
             ("@00O Running\n@01O $ make\n@01E warning\n@00O done\n", "Running\n$ make\nwarning\ndone\n"),
             ("@01O \n@01O \n@01O", "\n\n@01O"),
             // As gitlab-runner 19.3.0 begins a section.
-            ("@00O section_start:15:x\r\x1b[0K\n@00O+\x1b[36mX\x1b[0m\n", "section_start:15:x\r\x1b[0K\x1b[36mX\x1b[0m\n"),
+            (
+                "@00O section_start:15:x\r\x1b[0K\n@00O+\x1b[36mX\x1b[0m\n",
+                "section_start:15:x\r\x1b[0K\x1b[36mX\x1b[0m\n",
+            ),
             ("@01O 50 %\r\n@01O+100 %\r\n@01O+\n@01O end\n", "50 %\r100 %\r\nend\n"),
             ("@01O dos\r\n@01O file\r\n", "dos\r\nfile\r\n"),
             // Continued, but another stream has spoken meanwhile.

@@ -107,8 +107,9 @@ mod tests {
 
     #[test]
     fn each_kind_of_entry_is_read_to_the_end_of_its_name() {
-        let list = b"1 .M N... 100644 100644 100644 1 2 a b\nc\01 A. N... 0 1 1 1 2 new\01 .D N... 1 1 0 1 2 gone\0\
-            u UU N... 1 1 1 1 1 2 3 both\0? un known\0? nested/\01 .M SCMU 160000 160000 160000 1 2 sub\0";
+        let list =
+            b"1 .M N... 100644 100644 100644 1 2 a b\nc\x001 A. N... 0 1 1 1 2 new\x001 .D N... 1 1 0 1 2 gone\0\
+            u UU N... 1 1 1 1 1 2 3 both\0? un known\0? nested/\x001 .M SCMU 160000 160000 160000 1 2 sub\0";
         let status = Status::parse(list).unwrap();
         assert!(status.is_staged && !status.is_clean());
         assert_eq!(status.changed(), ["a b\nc", "both", "gone", "new", "un known"]);

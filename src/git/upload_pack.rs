@@ -26,6 +26,9 @@ const COMPLAINT_BYTES_MAX: usize = 4 << 10;
 /// For a child that has ended its output to end itself.
 const END_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Should this process die, a child ends by itself after so many seconds without anything to do.
+const TIMEOUT: &str = "--timeout=120";
+
 /// What the child is told beside its repository: to say each second that it lives, by which also a client's leaving is
 /// noticed; one thread and little memory each.
 const SETTINGS: [&str; 6] = [
@@ -103,7 +106,7 @@ impl Offered {
 
     fn words(&self, more: &[&str]) -> Vec<std::ffi::OsString> {
         let settings = SETTINGS.iter().flat_map(|setting| ["-c", setting]);
-        let words = settings.chain(["upload-pack", "--strict", "--stateless-rpc"]).chain(more.iter().copied());
+        let words = settings.chain(["upload-pack", "--strict", "--stateless-rpc", TIMEOUT]).chain(more.iter().copied());
         words.map(Into::into).chain([self.dir.clone().into()]).collect()
     }
 }
@@ -131,9 +134,10 @@ impl Answering {
     /// Waits for the first bytes: where git gives up at once, nothing is promised.
     fn read_begin(&mut self) -> Result<()> {
         let mut begin = vec![0; 4096];
-        let count = self.read_on(&mut begin).map_err(|error| match error.kind() {
-            ErrorKind::Other => Error::invalid(format!("git gives up on this request: {error}")),
-            _ => failed(&error.to_string()),
+        let count = self.read_on(&mut begin).map_err(|error| {
+            let has_given_up = error.kind() == ErrorKind::Other;
+            let why = format!("git gives up on this request: {error}");
+            if has_given_up { Error::invalid(why) } else { failed(&error.to_string()) }
         })?;
         begin.truncate(count);
         self.begin = begin;

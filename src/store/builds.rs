@@ -8,7 +8,7 @@ pub use again::{
     Failed, add_need, allow_failure, failed, latest, needs_in_full, repeat, repeated_by, wait_for_another,
 };
 pub use spec::{Spec, insert, is_tag, spec};
-pub use whole::{Filter, by_id, list};
+pub use whole::{Filter, by_id, list, running_by_token};
 
 use crate::domain::build::{BuildId, FailureReason, ProjectId, Status, Variable};
 use crate::domain::runner::RunnerId;
@@ -130,8 +130,9 @@ pub fn oldest_pending_with_sources(
 ) -> Result<Option<BuildId>> {
     let mut statement = c.prepare_cached(
         "SELECT b.id FROM builds b JOIN build_specs s ON s.build_id = b.id JOIN projects p ON p.id = b.project_id
+             LEFT JOIN pipelines l ON l.id = b.pipeline_id
          WHERE b.status = 'pending' AND b.tag_set_id = ?1 AND coalesce(b.project_id = ?2, ?2 IS NULL)
-             AND coalesce(s.repo_url, p.repo_url) IS NOT NULL
+             AND coalesce(s.repo_url, p.repo_url, l.sources_key) IS NOT NULL
              AND b.id NOT IN (SELECT build_id FROM runner_builds)
          ORDER BY b.id LIMIT 1",
     )?;
@@ -143,11 +144,12 @@ pub fn oldest_pending_with_sources(
     Ok(oldest.map(BuildId))
 }
 
-/// Whether a runner fetches something for this build: it or its project names a repository.
+/// Whether a runner fetches something for this build: it or its project names a repository, or its pipeline has a snapshot.
 pub fn has_sources(c: &Connection, id: BuildId) -> Result<bool> {
     let mut statement = c.prepare_cached(
-        "SELECT coalesce(s.repo_url, p.repo_url) IS NOT NULL FROM builds b
-         JOIN build_specs s ON s.build_id = b.id JOIN projects p ON p.id = b.project_id WHERE b.id = ?1",
+        "SELECT coalesce(s.repo_url, p.repo_url, l.sources_key) IS NOT NULL FROM builds b
+         JOIN build_specs s ON s.build_id = b.id JOIN projects p ON p.id = b.project_id
+         LEFT JOIN pipelines l ON l.id = b.pipeline_id WHERE b.id = ?1",
     )?;
     Ok(statement.query_row([id.0], |row| row.get(0))?)
 }

@@ -1,6 +1,8 @@
 //! Checkouts, their snapshots, and builds that have one as their sources.
 
 use super::*;
+use baton::coordinator::NewPipeline;
+use baton::domain::pipeline::{Job, Pipeline, Work};
 use baton::git::snapshot::Wanted;
 use baton::git::{Found, Snapshot, checkout};
 use std::fs;
@@ -57,13 +59,25 @@ pub fn snapshot(data: &Path, top: &Path, ref_name: &str) -> Snapshot {
     snapshot
 }
 
-/// Queues a build of this project whose sources are a snapshot.
-pub fn queue_with_sources(operator: &Coordinator, data: &Path, project: &str, snapshot: &Snapshot) -> BuildId {
-    let new = NewBuild { ref_: "main".to_owned(), sha: Some(snapshot.sha.clone()), ..new_build(project) };
-    let id = queue(operator, new);
-    let url = format!("baton-sources:{}", snapshot.key);
-    open_database(data).execute("UPDATE build_specs SET repo_url = ?1 WHERE build_id = ?2", (url, id.0)).unwrap();
-    id
+/// Queues a pipeline of so many builds of this project whose sources are a snapshot.
+pub fn queue_with_sources(operator: &Coordinator, project: &str, snapshot: &Snapshot, builds: usize) {
+    let spec = BuildSpec { script: vec!["cat a".to_owned()], ..BuildSpec::default() };
+    let job = |number| Job {
+        name: format!("job {number}"),
+        stage: "test".to_owned(),
+        work: Work::Build(Box::new(spec.clone())),
+        ..Job::default()
+    };
+    let jobs = (0..builds).map(job).collect();
+    let new = NewPipeline {
+        project: project.to_owned(),
+        pipeline: Pipeline { jobs, stages: vec!["test".to_owned()], ..Pipeline::default() },
+        ref_: "main".to_owned(),
+        sha: Some(snapshot.sha.clone()),
+        sources_key: Some(snapshot.key.clone()),
+        ..NewPipeline::default()
+    };
+    operator.add_pipeline(new, Timestamp::now()).unwrap();
 }
 
 /// The header by which git shows a token.

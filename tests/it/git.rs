@@ -27,7 +27,7 @@ impl Stand {
         baton.project("group/demo");
         let (top, runner) = (checkout_with_changes(), baton.runner());
         let snapshot = snapshot(baton.data(), top.path(), "main");
-        queue_with_sources(baton.operator(), baton.data(), "group/demo", &snapshot);
+        queue_with_sources(baton.operator(), "group/demo", &snapshot, 2);
         let build = baton.claim(&runner);
         Stand { baton, top, snapshot, runner, build }
     }
@@ -52,7 +52,6 @@ impl Stand {
 #[test]
 fn a_runner_of_today_is_told_what_to_fetch_and_gets_the_present_state() {
     let stand = Stand::new();
-    queue_with_sources(stand.baton.operator(), stand.baton.data(), "group/demo", &stand.snapshot);
     let info = json!({"features": {"refspecs": true, "upload_multiple_artifacts": true}});
     let request = Request::post("/api/v4/jobs/request").json(&json!({"token": stand.runner.token, "info": info}));
     let job = stand.send(request).expect(201).json();
@@ -97,7 +96,8 @@ fn a_runner_of_1_x_clones_the_branch_and_finds_the_commit() {
     assert_eq!(git(&clone, &["branch", "--remotes"]), "  origin/HEAD -> origin/main\n  origin/main");
     // The next build of the project finds the clone there.
     let next = snapshot(stand.baton.data(), stand.top.path(), "main");
-    queue_with_sources(stand.baton.operator(), stand.baton.data(), "group/demo", &next);
+    queue_with_sources(stand.baton.operator(), "group/demo", &next, 1);
+    stand.baton.claim(&stand.runner);
     let build = stand.baton.claim(&stand.runner);
     git(&clone, &["remote", "set-url", "origin", &stand.url(&build.token)]);
     git(
@@ -125,6 +125,7 @@ fn only_the_token_of_a_running_build_opens_its_own_project() {
     let ci_token: String = database.query_row("SELECT ci_token FROM projects", [], |row| row.get(0)).unwrap();
     stand.baton.project("other");
     stand.baton.queue(new_build("other"));
+    stand.baton.claim(&stand.runner);
     let other = stand.baton.claim(&stand.runner);
     for wrong in ["x", "", &stand.runner.token, &ci_token] {
         stand.list(wrong).expect(403);

@@ -91,23 +91,28 @@ fn in_words(error: &Error) -> Response {
     let shown = match error.kind {
         Kind::Busy => "too many builds fetch their sources at once; try again",
         Kind::Internal | Kind::DiskFull => "",
-        _ => &error.message,
+        Kind::Invalid | Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::TooLarge | Kind::TooSlow => {
+            &error.message
+        }
     };
     let words = Response::words(plain.status, shown);
     let retry = plain.headers.into_iter().filter(|(name, _)| *name == "Retry-After");
     Response { headers: words.headers.into_iter().chain(retry).collect(), note: plain.note, ..words }
 }
 
-/// Who asks; the refusal of one that shows nothing, upon which git shows what it has.
-fn token(request: &Request<'_>) -> std::result::Result<Option<Token>, Response> {
-    let Some(shown) = request.headers.get("Authorization") else {
-        let asks = Response::words(401, "show the token of a running build, as the password of any user");
-        return Err(asks.with("WWW-Authenticate", "Basic realm=\"builds\"").as_routine());
-    };
+/// What is answered to one that shows nothing: git shows what it has then.
+fn asks() -> Response {
+    let words = Response::words(401, "show the token of a running build, as the password of any user");
+    words.with("WWW-Authenticate", "Basic realm=\"builds\"").as_routine()
+}
+
+/// Who asks; `None`: the request shows nothing.
+fn token(request: &Request<'_>) -> Option<Option<Token>> {
+    let shown = request.headers.get("Authorization")?;
     let (scheme, value) = shown.split_once(' ').unwrap_or((shown, ""));
     let bytes = scheme.eq_ignore_ascii_case("Basic").then(|| BASE64_STANDARD.decode(value.trim()).ok()).flatten();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    Ok(text.split_once(':').and_then(|(_, password)| Token::received(password)))
+    Some(text.split_once(':').and_then(|(_, password)| Token::received(password)))
 }
 
 /// Answers `GET info/refs`.
@@ -117,10 +122,7 @@ fn list(api: &Api, request: &mut Request<'_>, project: &str, now: Timestamp) -> 
         "service=git-receive-pack" => return Ok(read_only()),
         _ => return Ok(Response::words(403, "git must ask for git-upload-pack: there is no other way to fetch")),
     }
-    let token = match token(request) {
-        Ok(token) => token,
-        Err(asks) => return Ok(asks),
-    };
+    let Some(token) = token(request) else { return Ok(asks()) };
     let source = find(api, request, project, token.as_ref(), now)?;
     let listed = blocking::waiting(|| {
         let _place = api.git.take(source.build)?;
@@ -131,10 +133,7 @@ fn list(api: &Api, request: &mut Request<'_>, project: &str, now: Timestamp) -> 
 
 /// Answers `POST git-upload-pack`.
 fn pack(api: &Api, request: &mut Request<'_>, project: &str, now: Timestamp) -> Result<Response> {
-    let token = match token(request) {
-        Ok(token) => token,
-        Err(asks) => return Ok(asks),
-    };
+    let Some(token) = token(request) else { return Ok(asks()) };
     let source = find(api, request, project, token.as_ref(), now)?;
     if request.headers.get("Content-Type") != Some("application/x-git-upload-pack-request") {
         return Ok(Response::words(415, "the body must be application/x-git-upload-pack-request"));
@@ -245,7 +244,7 @@ mod tests {
                 stranger: None,
                 note: crate::http::Note::default(),
             };
-            token(&request).unwrap_or_default().map(|token| token.reveal().to_owned())
+            token(&request).flatten().map(|token| token.reveal().to_owned())
         };
         let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
         assert_eq!(shown(&basic("gitlab-ci-token:abc")).as_deref(), Some("abc"));

@@ -96,7 +96,9 @@ impl Log {
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
         if self.raw && self.plain {
-            return Err(Stop::Usage("--raw and --plain exclude each other; `baton build log --help` explains".to_owned()));
+            return Err(Stop::Usage(
+                "--raw and --plain exclude each other; `baton build log --help` explains".to_owned(),
+            ));
         }
         let mut output = if self.raw { Output::raw() } else { Output::new(self.plain) };
         if self.follow {

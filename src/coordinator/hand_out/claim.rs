@@ -288,7 +288,7 @@ impl Assigned {
     /// The key of the snapshot that is the build's sources; `None`: they are elsewhere.
     #[must_use]
     pub fn sources_key(&self) -> Option<&str> {
-        self.repo_url.as_deref().and_then(|url| url.strip_prefix("baton-sources:"))
+        self.pipeline.as_ref().and_then(|pipeline| pipeline.sources_key.as_deref())
     }
 
     /// Where a runner that has come by `server` fetches from: this server, with the build's own token, or wherever its
@@ -338,7 +338,7 @@ impl Assigned {
             before_sha: self.before_sha(),
             token: &self.token,
             repo_url: self.repo_url(server),
-            has_sources: self.repo_url.is_some(),
+            has_sources: self.repo_url.is_some() || self.sources_key().is_some(),
             project_id: build.project_id,
             project: &build.project,
             started_at: build.started_at,

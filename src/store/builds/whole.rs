@@ -4,6 +4,7 @@ use super::{bad_word, needs, status};
 use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, ProjectId, Status};
 use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::time::Timestamp;
+use crate::domain::token::TokenHash;
 use crate::error::Result;
 use crate::store::from_json;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -109,4 +110,10 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         when: When::parse(&plays).ok_or_else(|| bad_word(29, &plays))?,
         retried_by: row.get::<_, Option<i64>>(30)?.map(BuildId),
     })
+}
+
+/// The running build whose own token this is. Others that have had it are not looked at.
+pub fn running_by_token(c: &Connection, hash: TokenHash) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached("SELECT id FROM builds WHERE status = 'running' AND token_hash = ?1")?;
+    Ok(statement.query_row([hash.0], |row| row.get(0).map(BuildId)).optional()?)
 }

@@ -41,10 +41,8 @@ impl Stand {
         fs::rename(checkout_with_changes().keep(), &top).unwrap();
         let snapshot = snapshot(&data, &top, "main");
         let runner = operator.add_runner(new_runner(), None, Timestamp::now()).unwrap();
-        let claim = |_| {
-            queue_with_sources(&operator, &data, "demo", &snapshot);
-            claimed(&served.send(&ask(runner.token.reveal())).expect(201))
-        };
+        queue_with_sources(&operator, "demo", &snapshot, builds);
+        let claim = |_| claimed(&served.send(&ask(runner.token.reveal())).expect(201));
         let builds = (0..builds).map(claim).collect();
         Stand { served, dir, snapshot, builds }
     }
@@ -104,7 +102,7 @@ fn a_git_that_hangs_or_says_nothing_is_ended() {
     let baton = Baton::with_limits(limits);
     baton.project("demo");
     let snapshot = snapshot_of(&baton);
-    queue_with_sources(baton.operator(), baton.data(), "demo", &snapshot);
+    queue_with_sources(baton.operator(), "demo", &snapshot, 1);
     let build = baton.claim(&baton.runner());
     // In place of the commit there is a pipe that nobody writes to: git waits for it for ever.
     let object = snapshot.dir().join("objects").join(&snapshot.sha[..2]).join(&snapshot.sha[2..]);
@@ -139,18 +137,18 @@ fn so_many_run_at_a_time_and_no_build_takes_all_places() {
 #[test]
 fn a_client_that_reads_nothing_keeps_no_git_for_ever() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = Limits { stall_time_max: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { stall_time_max: Duration::from_secs(3), ..Limits::default() };
     let baton = Baton::with_limits(limits);
     baton.project("demo");
     let top = dir.path().join("checkout");
     fs::rename(checkout_with_changes().keep(), &top).unwrap();
     fs::write(top.join("noise"), random::Random::new().bytes(8 << 20)).unwrap();
     let snapshot = snapshot(baton.data(), &top, "main");
-    queue_with_sources(baton.operator(), baton.data(), "demo", &snapshot);
+    queue_with_sources(baton.operator(), "demo", &snapshot, 1);
     let build = baton.claim(&baton.runner());
     let mut raw = Raw::with_small_window(baton.address()).unwrap();
     raw.send(&pack_request("demo", &build.token, wants(&snapshot.sha)).bytes());
-    let read = raw.read_slowly(None, Duration::from_secs(3));
+    let read = raw.read_slowly(None, Duration::from_secs(8));
     assert!(read < 8 << 20, "all was sent to a client that did not read");
     baton.send(pack_request("demo", &build.token, wants(&snapshot.sha))).expect(200);
 }
