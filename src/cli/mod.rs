@@ -10,6 +10,7 @@ mod build;
 mod check;
 mod du;
 mod ping;
+mod pipeline;
 mod project;
 mod prune;
 mod run;
@@ -27,6 +28,7 @@ mod skip;
 
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
+use crate::domain::pipeline::PipelineId;
 use crate::domain::runner::RunnerId;
 use crate::domain::tags::Tags;
 use crate::domain::text::duration::{check_unit, parse_duration, parse_keeping};
@@ -82,6 +84,7 @@ enum Command {
     Project(project::Project),
     Runner(runner::Runner),
     Build(build::Build),
+    Pipeline(pipeline::Pipeline),
     Run(run::Run),
     Backup(backup::Backup),
     Check(check::Check),
@@ -211,6 +214,7 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Project(project)) => project.run(&open()?),
         Some(Command::Runner(runner)) => runner.run(open),
         Some(Command::Build(build)) => build.run(open),
+        Some(Command::Pipeline(pipeline)) => pipeline.run(&open()?),
         Some(Command::Run(run)) => run.run(open),
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
@@ -230,6 +234,7 @@ impl Command {
             Command::Project(project) => project.only_reads(),
             Command::Runner(runner) => runner.only_reads(),
             Command::Build(build) => build.only_reads(),
+            Command::Pipeline(pipeline) => pipeline.only_reads(),
             Command::Status(_) | Command::Du(_) => true,
             Command::Serve(_)
             | Command::Run(_)
@@ -292,6 +297,11 @@ impl From<Error> for Stop {
 /// For argh: a build's id.
 fn build_id(text: &str) -> Result<BuildId, String> {
     text.parse().map(BuildId).map_err(|_| "a build's id is a number, as in `baton build list`".to_owned())
+}
+
+/// For argh: a pipeline's id.
+fn pipeline_id(text: &str) -> Result<PipelineId, String> {
+    text.parse().map(PipelineId).map_err(|_| "a pipeline's id is a number, as in `baton pipeline list`".to_owned())
 }
 
 /// For argh: a runner's id.

@@ -31,7 +31,7 @@ pub use hand_out::waiting::Waiting;
 pub use look::disk_use::{DiskUse, Taken};
 pub use look::health::{Counts, Disk, Readiness};
 pub use look::status::{Running, Standing};
-pub use pipelines::{Added, NewPipeline, PipelineReport};
+pub use pipelines::{Added, NewPipeline, PipelineMark, PipelineReport};
 pub use projects::{ProjectChange, RemovedProject};
 pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod dotenv;
 pub mod inspect;
 pub mod invariants;
+pub mod job_rows;
 pub mod jobs;
 pub mod managers;
 mod migrations;

@@ -26,7 +26,7 @@ const PIECE_BYTES: u64 = 512 << 10;
 const READERS: u64 = 2;
 
 /// Between two looks at a log that grows: what is stored is shown within 200 ms.
-const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(100);
 
 /// Print a build's log, without the times that runners from 18.7 on write before each line.
 #[derive(FromArgs, ArgsInfo)]
@@ -187,27 +187,54 @@ pub fn follow(
     mut print: impl FnMut(&[u8]) -> Done,
     mut wait: impl FnMut(Status, Duration) -> Done,
 ) -> Done {
-    let mut printed = Printed::default();
-    let mut number = 0;
+    let mut log = Growing::new(id);
     loop {
-        let piece = coordinator.read_numbered_trace(id, printed.bytes, PIECE_BYTES)?;
-        if piece.number != number {
-            let is_other = !printed.begin(|offset| coordinator.read_numbered_trace(id, offset, PIECE_BYTES), &piece)?;
-            if is_other {
-                print::note(&format!("the runner has replaced the log of build {id}; it follows from its begin"));
-                printed = Printed::default();
-            }
-            number = piece.number;
-            // What was read may be the middle of another log.
-            continue;
-        }
+        let piece = log.read(coordinator)?;
         if piece.bytes.is_empty() && piece.status.is_finished() {
             return Ok(());
         }
         let pause = if piece.bytes.is_empty() { POLL } else { Duration::ZERO };
-        printed.add(&piece.bytes);
         print(&piece.bytes)?;
         wait(piece.status, pause)?;
+    }
+}
+
+/// A log that is read while it grows, a piece at a time.
+pub struct Growing {
+    id: BuildId,
+    printed: Printed,
+    number: i64,
+}
+
+impl Growing {
+    /// That of this build, from its begin on.
+    pub fn new(id: BuildId) -> Growing {
+        Growing { id, printed: Printed::default(), number: 0 }
+    }
+
+    /// Number and bytes of the log as far as it was read.
+    pub fn read_so_far(&self) -> (i64, u64) {
+        (self.number, self.printed.bytes)
+    }
+
+    /// The next piece; nothing for now at the log's end. It says so when another log has taken the place of this one,
+    /// and begins anew.
+    pub fn read(&mut self, coordinator: &Coordinator) -> Done<NumberedPiece> {
+        let id = self.id;
+        loop {
+            let piece = coordinator.read_numbered_trace(id, self.printed.bytes, PIECE_BYTES)?;
+            if piece.number == self.number {
+                self.printed.add(&piece.bytes);
+                return Ok(piece);
+            }
+            let read = |offset| coordinator.read_numbered_trace(id, offset, PIECE_BYTES);
+            if !self.printed.begin(read, &piece)? {
+                print::note(&format!("the runner has replaced the log of build {id}; it follows from its begin"));
+                self.printed = Printed::default();
+            }
+            // What was read may be the middle of another log.
+            self.number = piece.number;
+        }
     }
 }
 

@@ -6,6 +6,8 @@ mod file;
 pub(super) mod log;
 mod watch;
 
+use super::pipeline::facts;
+use super::show::job::{self, JobDocument};
 use super::show::print;
 use super::{Done, Stop, build_id};
 use crate::coordinator::{self, BuildReport, Coordinator};
@@ -40,6 +42,7 @@ enum Command {
     Artifacts(artifacts::Artifacts),
     Cancel(Cancel),
     Retry(Retry),
+    Play(Play),
     Erase(Erase),
 }
 
@@ -87,7 +90,9 @@ struct Show {
     /// created_at, started_at, finished_at, runner (id, description), manager (the
     /// machine, as gitlab-runner names it), trace_size, artifacts_file (filename, size,
     /// sha256, expire_at), artifacts (a list: kind, format and the same), exit_code, failure_text, failure_allowed,
-    /// retry_of, retried_as, and junit (tests, failures, errors, skipped, failed, is_whole) if there is such a report
+    /// retry_of, retried_as, pipeline; of a job of a configuration: stage_index, when, group, parallel, environment,
+    /// coverage, interruptible, manual_confirmation, refused, trigger; and junit (tests, failures, errors, skipped,
+    /// failed, is_whole) if there is such a report
     #[argh(switch)]
     json: bool,
 }
@@ -112,6 +117,15 @@ struct Retry {
     /// print the new build as JSON, as `build show --json` has it
     #[argh(switch)]
     json: bool,
+}
+
+/// Start a build that is manual, or that waits for its time.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "play", example = "{command_name} 7")]
+struct Play {
+    /// the build's id
+    #[argh(positional, from_str_fn(build_id))]
+    id: BuildId,
 }
 
 /// Remove the log and the artifacts of a build that has ended; it stays listed.
@@ -139,6 +153,7 @@ impl Build {
             Command::Artifacts(artifacts) => artifacts.run(&open()?),
             Command::Cancel(cancel) => cancel.run(&open()?),
             Command::Retry(retry) => retry.run(&open()?),
+            Command::Play(play) => play.run(&open()?),
             Command::Erase(erase) => erase.run(&open()?),
         }
     }
@@ -169,10 +184,19 @@ impl Show {
     fn run(self, coordinator: &Coordinator) -> Done {
         let now = Timestamp::now();
         let (report, junit) = (coordinator.show_build(self.id, now)?, coordinator.junit_summary(self.id, now)?);
+        let Some(about) = coordinator.about_job(self.id)? else {
+            return match self.json {
+                true => print::json(&print::BuildDocument::new(&report).with_tests(junit)),
+                false => print::build(&report, junit.as_ref(), Vec::new()),
+            };
+        };
+        let found = facts::found(coordinator, &report, &about)?;
+        let (coverage, url) = (found.coverage.as_deref(), found.url.as_deref());
         if self.json {
-            print::json(&print::BuildDocument::new(&report).with_tests(junit))
+            let job = JobDocument::new(&report, &about, coverage, url);
+            print::json(&print::BuildDocument::new(&report).with_tests(junit).with_job(job))
         } else {
-            print::build(&report, junit.as_ref())
+            print::build(&report, junit.as_ref(), job::lines(&report, &about, coverage, url))
         }
     }
 }
@@ -181,6 +205,13 @@ impl Retry {
     fn run(self, coordinator: &Coordinator) -> Done {
         let id = coordinator.retry_build(self.id, Timestamp::now())?;
         new_builds(coordinator, &[id], self.json)
+    }
+}
+
+impl Play {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        coordinator.play_build(self.id, Timestamp::now())?;
+        print::out(&format!("build {} is started\n", self.id))
     }
 }
 
@@ -253,7 +284,7 @@ fn status(word: &str) -> Result<Status, String> {
     })
 }
 
-fn limit(text: &str) -> Result<u32, String> {
+pub(super) fn limit(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(0) => Err("it must be at least 1".to_owned()),
         Ok(limit) => Ok(limit),

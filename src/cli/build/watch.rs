@@ -1,6 +1,7 @@
 //! `baton build list --watch`: what becomes of the builds. It ends with the process: there is nothing to be put in order.
 
 use crate::cli::Done;
+use crate::cli::show::cells::{self, Size, fitting};
 use crate::cli::show::print;
 use crate::coordinator::BuildReport;
 use crate::domain::build::{BuildId, Status};
@@ -8,14 +9,9 @@ use crate::domain::time::Timestamp;
 use std::collections::HashMap;
 use std::time::Duration;
 use std::{io, thread};
-use terminal_size::{Height, Width, terminal_size_of};
-use unicode_width::UnicodeWidthChar;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Rows and columns of a terminal that does not say.
-const SIZE: (u16, u16) = (24, 80);
 
 /// Shows the builds that `look` finds, newest first, again and again.
 pub fn run(look: impl Fn() -> Done<Vec<BuildReport>>, json: bool) -> Done {
@@ -25,8 +21,7 @@ pub fn run(look: impl Fn() -> Done<Vec<BuildReport>>, json: bool) -> Done {
     loop {
         let list = look()?;
         if is_drawn {
-            let size = terminal_size_of(io::stdout()).map_or(SIZE, |(Width(columns), Height(rows))| (rows, columns));
-            print::out(&drawing(&print::builds_text(&list), size, is_first))?;
+            print::out(&drawing(&print::builds_text(&list), cells::size(), is_first))?;
         } else {
             print_all(&changed(&list, &mut known), json)?;
         }
@@ -55,24 +50,14 @@ fn print_all(list: &[&BuildReport], json: bool) -> Done {
 }
 
 /// What draws as much of the text as a terminal of so many rows and columns holds, over what is there.
-fn drawing(text: &str, (rows, columns): (u16, u16), is_first: bool) -> String {
+fn drawing(text: &str, size: Size, is_first: bool) -> String {
     let mut drawing = if is_first { "\x1b[2J\x1b[H" } else { "\x1b[H" }.to_owned();
     // The last row stays free for the cursor.
-    for line in text.lines().take(usize::from(rows).saturating_sub(1)) {
-        drawing.push_str(fitting(line, columns.into()));
+    for line in text.lines().take(size.rows.saturating_sub(1)) {
+        drawing.push_str(fitting(line, size.columns));
         drawing.push_str("\x1b[K\n");
     }
     drawing + "\x1b[J"
-}
-
-/// As much of a line as fits into so many columns: some letters take two, some none.
-fn fitting(line: &str, columns: usize) -> &str {
-    let mut taken = 0;
-    let too_far = line.char_indices().find(|(_, letter)| {
-        taken += letter.width().unwrap_or(0);
-        taken > columns
-    });
-    too_far.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -80,19 +65,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_cut_by_the_cells_that_its_letters_take() {
-        for (line, columns, cut) in
-            [("日本語", 5, "日本"), ("日本", 4, "日本"), ("e\u{301}a", 1, "e\u{301}"), ("ab", 0, "")]
-        {
-            assert_eq!(fitting(line, columns), cut, "{line} {columns}");
-        }
-    }
-
-    #[test]
     fn a_drawing_is_no_larger_than_the_terminal_and_leaves_nothing_of_the_last_one() {
         let text = "größe\n1234567\nthird\nfourth\n";
-        assert_eq!(drawing(text, (3, 5), true), "\x1b[2J\x1b[Hgröße\x1b[K\n12345\x1b[K\n\x1b[J");
-        assert_eq!(drawing("a\n", (24, 80), false), "\x1b[Ha\x1b[K\n\x1b[J");
-        assert_eq!(drawing(text, (0, 0), false), "\x1b[H\x1b[J");
+        assert_eq!(drawing(text, Size { rows: 3, columns: 5 }, true), "\x1b[2J\x1b[Hgröße\x1b[K\n12345\x1b[K\n\x1b[J");
+        assert_eq!(drawing("a\n", Size { rows: 24, columns: 80 }, false), "\x1b[Ha\x1b[K\n\x1b[J");
+        assert_eq!(drawing(text, Size { rows: 0, columns: 0 }, false), "\x1b[H\x1b[J");
     }
 }

@@ -5,6 +5,7 @@ mod guard;
 mod house;
 mod installed;
 mod interrupt;
+pub(super) mod live;
 pub(super) mod patience;
 mod sources;
 mod unpack;

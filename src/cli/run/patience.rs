@@ -30,22 +30,31 @@ impl Patience {
         Patience { id, since: Instant::now(), told: Told::Nothing }
     }
 
-    /// Looks at the build, which is in this state.
+    /// Looks at the build, which is in this state, and says what there is to be said.
     pub fn look(&mut self, coordinator: &Coordinator, status: Status) -> Done {
+        if let Some(words) = self.words(coordinator, status)? {
+            print::note(&words);
+        }
+        Ok(())
+    }
+
+    /// The same for those who say it themselves.
+    pub fn words(&mut self, coordinator: &Coordinator, status: Status) -> Done<Option<String>> {
         let waits = matches!(status, Status::Created | Status::Pending);
         if !waits || self.told == Told::All || self.since.elapsed() < PATIENCE {
-            return Ok(());
+            return Ok(None);
         }
         // Next time after as much patience.
         self.since = Instant::now();
         if !is_served(coordinator.data())? {
-            if self.told == Told::Nothing {
-                self.told = Told::Unserved;
-                let (id, program) = (self.id, program(coordinator.data()));
-                let data = coordinator.data().display();
-                print::note(&format!("build {id} still waits: no server runs on {data}; `{program} serve` starts one"));
+            if self.told != Told::Nothing {
+                return Ok(None);
             }
-            return Ok(());
+            self.told = Told::Unserved;
+            let (id, program) = (self.id, program(coordinator.data()));
+            let data = coordinator.data().display();
+            let words = format!("build {id} still waits: no server runs on {data}; `{program} serve` starts one");
+            return Ok(Some(words));
         }
         self.told = Told::All;
         let reason = coordinator.show_build(self.id, Timestamp::now())?.pending_reason.unwrap_or_default();
@@ -56,7 +65,6 @@ impl Patience {
         } else {
             "`baton runner list` shows the runners"
         };
-        print::note(&format!("build {} still waits: {reason}; {advice}", self.id));
-        Ok(())
+        Ok(Some(format!("build {} still waits: {reason}; {advice}", self.id)))
     }
 }

@@ -128,7 +128,7 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
 }
 
 /// What would end the line, move the cursor, or turn the direction of writing.
-fn is_dangerous(c: char) -> bool {
+pub fn is_dangerous(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -100,7 +100,7 @@ pub fn be_quiet() {
 }
 
 /// Whether somebody who has set this variable wants colours: <https://no-color.org>.
-fn wants_colours(no_color: Option<OsString>) -> bool {
+pub fn wants_colours(no_color: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty())
 }
 

@@ -1,5 +1,6 @@
 //! What commands print: tables, JSON, and the shape of a build in both.
 
+use super::job::{self, JobDocument};
 use super::logger;
 use crate::cli::{Done, Stop};
 use crate::coordinator::BuildReport;
@@ -143,6 +144,9 @@ pub struct BuildDocument<'a> {
     retry_of: Option<BuildId>,
     retried_as: Option<BuildId>,
     pipeline: Option<PipelineId>,
+    /// Only of a job of a configuration, where somebody looks at it or at its pipeline.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    job: Option<JobDocument<'a>>,
     /// Only where somebody looks at this build alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     junit: Option<Summary>,
@@ -196,6 +200,11 @@ impl<'a> BuildDocument<'a> {
         BuildDocument { junit, ..self }
     }
 
+    /// The same, with what it is as a job of its pipeline.
+    pub fn with_job(self, job: JobDocument<'a>) -> BuildDocument<'a> {
+        BuildDocument { job: Some(job), ..self }
+    }
+
     /// The document of a build.
     pub fn new(report: &'a BuildReport) -> BuildDocument<'a> {
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
@@ -231,6 +240,7 @@ impl<'a> BuildDocument<'a> {
             retry_of: build.retry_of,
             retried_as: report.repeated_by,
             pipeline: build.pipeline_id,
+            job: None,
             junit: None,
         }
     }
@@ -271,8 +281,8 @@ pub fn builds_text(list: &[BuildReport]) -> String {
     aligned(&[vec![header], list.iter().map(build_row).collect()].concat())
 }
 
-/// One build, a line for each thing that is known of it.
-pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>) -> Done {
+/// One build, a line for each thing that is known of it, also as a job of its pipeline.
+pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>, job: Vec<job::Line>) -> Done {
     let build = &report.build;
     let needs: Vec<String> = build.needs.iter().map(ToString::to_string).collect();
     let time = |time: Option<Timestamp>| time.map(|time| short_time(Some(time)));
@@ -305,6 +315,7 @@ pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>) -> Done {
     let tests = junit.into_iter().flat_map(test_lines);
     let rows: Vec<[String; 2]> = lines
         .into_iter()
+        .chain(job)
         .chain(artifacts)
         .chain(tests)
         .filter_map(|(name, value)| Some([name.to_owned(), value.filter(|value| !value.is_empty())?]))

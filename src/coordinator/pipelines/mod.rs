@@ -3,11 +3,14 @@
 
 pub(super) mod act;
 mod add;
+mod follow;
 #[cfg(test)]
 mod model;
+mod outcome;
 mod show;
 
 pub use add::{Added, NewPipeline};
+pub use follow::PipelineMark;
 pub use show::PipelineReport;
 
 use crate::domain::pipeline::PipelineId;

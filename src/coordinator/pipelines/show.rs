@@ -72,6 +72,22 @@ impl Coordinator {
         })
     }
 
+    /// A pipeline without its builds.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown pipeline.
+    pub fn pipeline(&self, id: PipelineId) -> Result<Pipeline> {
+        self.store.read(|c| pipelines::by_id(c, id)?.ok_or_else(|| no_such(id)))
+    }
+
+    /// What people are told of a build that a configuration has made; `None`: none has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn about_job(&self, id: BuildId) -> Result<Option<About>> {
+        self.store.read(|c| jobs::about(c, id))
+    }
+
     /// How the builds of a pipeline stand together: cheaper than [`Coordinator::show_pipeline`].
     ///
     /// # Errors

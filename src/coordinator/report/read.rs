@@ -48,6 +48,18 @@ impl Coordinator {
             Ok((traces::read_into(c, &trace, offset, bytes_max, memory)?, status))
         })
     }
+
+    /// The last bytes of a build's trace, at most so many, and whether that is all of it.
+    ///
+    /// # Errors
+    /// As [`Coordinator::read_trace`].
+    pub fn read_trace_end(&self, id: BuildId, bytes_max: u64) -> Result<(Vec<u8>, bool)> {
+        self.store.read(|c| {
+            let (trace, _) = shown(c, id)?;
+            let from = trace.size.saturating_sub(bytes_max);
+            Ok((traces::read(c, &trace, from, bytes_max)?, from == 0))
+        })
+    }
 }
 
 /// A build's trace up to where it may be shown, and the build's state.

@@ -61,6 +61,14 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
+    /// What it finds last in a text: if it has groups, what the last of them has found that has found something.
+    #[must_use]
+    pub fn last_in<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let found = self.regex.captures_iter(text).last()?;
+        let groups = found.iter().skip(1).flatten().last();
+        if found.len() > 1 { groups.map(|group| group.as_str()) } else { found.get(0).map(|whole| whole.as_str()) }
+    }
+
     /// With slashes and flags.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -1,0 +1,186 @@
+//! `baton pipeline`: the jobs of one commit, and what became of them.
+
+pub(super) mod document;
+pub(super) mod facts;
+mod find;
+mod text;
+
+use self::document::PipelineDocument;
+use self::facts::Facts;
+use self::find::named;
+use super::build::{limit, new_builds};
+use super::show::cells::clean;
+use super::show::print;
+use super::{Done, pipeline_id};
+use crate::coordinator::Coordinator;
+use crate::domain::pipeline::PipelineId;
+use crate::domain::time::Timestamp;
+use argh::{ArgsInfo, FromArgs};
+
+/// List, show, cancel and repeat pipelines, and start their manual jobs.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "pipeline",
+    example = "\
+        {command_name} list --project demo\n\
+        {command_name} show 7\n\
+        {command_name} play 7 deploy"
+)]
+pub struct Pipeline {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    List(List),
+    Show(Show),
+    Cancel(Cancel),
+    Retry(Retry),
+    Play(Play),
+}
+
+/// List pipelines, newest first.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list", example = "{command_name} --project demo --limit 10")]
+struct List {
+    /// only pipelines of this project
+    #[argh(option, arg_name = "NAME")]
+    project: Option<String>,
+
+    /// at most so many; default: 50
+    #[argh(option, arg_name = "N", from_str_fn(limit), default = "50")]
+    limit: u32,
+
+    /// print JSON, an object a line, as `pipeline show --json` has it, without jobs
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Show a pipeline: its jobs, why one waits or does not run, and what rules have left out.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "show", example = "{command_name} 7\n{command_name} 7 --json")]
+struct Show {
+    /// the pipeline's id
+    #[argh(positional, from_str_fn(pipeline_id))]
+    id: PipelineId,
+
+    /// print JSON: id, iid, project, name, ref, tag, sha, title, source, actor, status, has_warnings, created_at,
+    /// started_at, finished_at, parent, stages, warnings, left_out (a list: name, stage, why, file, line), and jobs:
+    /// builds as `build show --json` has them
+    #[argh(switch)]
+    json: bool,
+}
+
+/// End all of a pipeline that has not ended; runners are told at their next call.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "cancel", example = "{command_name} 7")]
+struct Cancel {
+    /// the pipeline's id
+    #[argh(positional, from_str_fn(pipeline_id))]
+    id: PipelineId,
+}
+
+/// Queue all jobs of a pipeline that failed or were canceled once more, as new builds.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "retry", example = "{command_name} 7")]
+struct Retry {
+    /// the pipeline's id
+    #[argh(positional, from_str_fn(pipeline_id))]
+    id: PipelineId,
+
+    /// print the new builds as JSON, an object a line, as `build show --json` has it
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Start a job of a pipeline that is manual, or that waits for its time.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "play",
+    example = "{command_name} 7 deploy\n{command_name} 7 'deploy: [eu, blue]'",
+    note = "\
+        JOB is a job's name as `pipeline show` has it. The name that several jobs of a matrix, or of `parallel`,\n\
+        have in common starts all of them."
+)]
+struct Play {
+    /// the pipeline's id
+    #[argh(positional, from_str_fn(pipeline_id))]
+    id: PipelineId,
+
+    /// the job's name
+    #[argh(positional)]
+    job: String,
+}
+
+impl Pipeline {
+    /// Whether it changes nothing.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.command, Command::List(_) | Command::Show(_))
+    }
+
+    /// Does what the command line says.
+    pub fn run(self, coordinator: &Coordinator) -> Done {
+        match self.command {
+            Command::List(list) => list.run(coordinator),
+            Command::Show(show) => show.run(coordinator),
+            Command::Cancel(cancel) => cancel.run(coordinator),
+            Command::Retry(retry) => retry.run(coordinator),
+            Command::Play(play) => play.run(coordinator),
+        }
+    }
+}
+
+impl List {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let list = coordinator.list_pipelines(self.project.as_deref(), Some(self.limit))?;
+        if self.json {
+            return print::json_lines(list.iter().map(PipelineDocument::in_short));
+        }
+        text::list(&list, self.project.is_none())?;
+        if u32::try_from(list.len()).is_ok_and(|count| count == self.limit) {
+            print::note(&format!("these are the newest {}; `--limit N` shows more", self.limit));
+        }
+        Ok(())
+    }
+}
+
+impl Show {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let report = coordinator.show_pipeline(self.id, Timestamp::now())?;
+        let facts = Facts::of(coordinator, &report, false)?;
+        if self.json {
+            print::json(&PipelineDocument::new(&report, &facts))
+        } else {
+            print::out(&text::pipeline(&report, &facts, Timestamp::now()))
+        }
+    }
+}
+
+impl Cancel {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let count = coordinator.cancel_pipeline(self.id, Timestamp::now())?;
+        print::out(&format!("pipeline {} is canceled: {}\n", self.id, print::count(count as u64, "build")))
+    }
+}
+
+impl Retry {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let ids = coordinator.retry_pipeline(self.id, Timestamp::now())?;
+        new_builds(coordinator, &ids, self.json)
+    }
+}
+
+impl Play {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let report = coordinator.show_pipeline(self.id, Timestamp::now())?;
+        for build in named(&report, &self.job)? {
+            coordinator.play_build(build.id, Timestamp::now())?;
+            print::out(&format!("build {} is started: {}\n", build.id, clean(&build.name)))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! A pipeline on a terminal: a table of its stages with the log of one job below it, drawn over what was drawn before.
+//!
+//! What must stay true: what is drawn fits the terminal as it is at that moment, so that drawing again begins where the
+//! last drawing began; after another size nothing is known of what is where, and the terminal begins anew.
+
+use super::Out;
+use super::frame::{Line, LogView, View, frame};
+use super::tail::LineReader;
+use super::watched::Watched;
+use crate::cli::Done;
+use crate::cli::show::cells::{self, Size};
+use crate::cli::show::{logger, print};
+use crate::coordinator::Coordinator;
+use crate::domain::build::{BuildId, Status};
+use crate::domain::time::Timestamp;
+use crate::store::job_rows::JobRow;
+use std::collections::VecDeque;
+use std::io;
+
+/// So much of the end of a log is read when it is shown first.
+const END_BYTES: u64 = 64 << 10;
+
+/// Lines of a log that are kept: more than a terminal has.
+const LINES_MAX: usize = 300;
+
+/// See the module.
+pub struct Table {
+    colours: bool,
+    drawn: Vec<String>,
+    size: Option<Size>,
+    log: Option<ShownLog>,
+}
+
+/// The log below the table.
+struct ShownLog {
+    id: BuildId,
+    number: i64,
+    offset: u64,
+    reader: LineReader,
+    lines: VecDeque<String>,
+}
+
+impl Table {
+    /// Nothing is drawn yet.
+    pub fn new() -> Table {
+        let colours = print::is_drawable(&io::stdout()) && logger::wants_colours(std::env::var_os("NO_COLOR"));
+        Table { colours, drawn: Vec::new(), size: None, log: None }
+    }
+
+    /// Draws the pipeline as it is.
+    pub fn show(&mut self, coordinator: &Coordinator, watched: &Watched, out: &mut Out) -> Done {
+        let row = shown_job(watched);
+        self.read_log(coordinator, row)?;
+        let lines: Vec<&str> = self.log.iter().flat_map(|log| log.lines.iter()).map(String::as_str).collect();
+        let log = row.map(|row| LogView { row, lines: &lines });
+        let size = cells::size();
+        let view = View { id: watched.id, state: watched.state(), stages: &watched.stages, rows: &watched.rows, log };
+        let lines = frame(&view, size, Timestamp::now());
+        self.draw(&lines, size, out);
+        Ok(())
+    }
+
+    /// Draws the whole table once more, without a log, and goes on below it.
+    pub fn end(&mut self, watched: &Watched, out: &mut Out) {
+        let size = cells::size();
+        let view =
+            View { id: watched.id, state: watched.state(), stages: &watched.stages, rows: &watched.rows, log: None };
+        let lines = frame(&view, size, Timestamp::now());
+        self.draw(&lines, size, out);
+        self.drawn.clear();
+    }
+
+    /// Says something above the table, which is drawn anew by the next look.
+    pub fn say(&mut self, words: &str, out: &mut Out) {
+        out.print(&erasing(self.drawn.len()));
+        self.drawn.clear();
+        print::note(words);
+    }
+
+    fn draw(&mut self, lines: &[Line], size: Size, out: &mut Out) {
+        let painted = |line: &Line| if self.colours { line.colour.paint(&line.text) } else { line.text.clone() };
+        let lines: Vec<String> = lines.iter().map(painted).collect();
+        let is_resized = self.size.is_some_and(|before| before != size);
+        if lines == self.drawn && !is_resized {
+            return;
+        }
+        out.print(&drawing(&lines, self.drawn.len(), is_resized));
+        (self.drawn, self.size) = (lines, Some(size));
+    }
+
+    fn read_log(&mut self, coordinator: &Coordinator, row: Option<&JobRow>) -> Done {
+        let Some(row) = row else {
+            self.log = None;
+            return Ok(());
+        };
+        let (number, size) = coordinator.trace_sizes(&[row.id])?.first().copied().unwrap_or_default();
+        let is_other = self.log.as_ref().is_none_or(|log| log.id != row.id || log.number != number);
+        if is_other {
+            let offset = size.saturating_sub(END_BYTES);
+            let (reader, lines) = (LineReader::default(), VecDeque::new());
+            self.log = Some(ShownLog { id: row.id, number, offset, reader, lines });
+        }
+        let Some(log) = self.log.as_mut().filter(|log| log.offset < size) else { return Ok(()) };
+        if size - log.offset > END_BYTES {
+            // Nobody reads that fast.
+            (log.offset, log.reader) = (size - END_BYTES, LineReader::default());
+            log.lines.clear();
+        }
+        let piece = coordinator.read_numbered_trace(row.id, log.offset, END_BYTES)?;
+        if piece.number == log.number {
+            log.offset += piece.bytes.len() as u64;
+            log.lines.extend(log.reader.push(&piece.bytes));
+            let too_many = log.lines.len().saturating_sub(LINES_MAX);
+            log.lines.drain(..too_many);
+        }
+        Ok(())
+    }
+}
+
+/// The job whose log is shown: the first that failed, else the one that has run longest.
+fn shown_job(watched: &Watched) -> Option<&JobRow> {
+    let failed = watched.counting().filter(|row| row.is_bad()).min_by_key(|row| (row.finished_at, row.id));
+    let running = watched.counting().filter(|row| row.status == Status::Running);
+    failed.or_else(|| running.min_by_key(|row| (row.started_at, row.id)))
+}
+
+/// What takes the last lines away.
+fn erasing(lines: usize) -> String {
+    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\r\x1b[J") }
+}
+
+/// What draws lines over the last `before` ones, or on a terminal that begins anew.
+fn drawing(lines: &[String], before: usize, is_anew: bool) -> String {
+    let mut drawing = match (is_anew, before) {
+        (true, _) => "\x1b[2J\x1b[H".to_owned(),
+        (false, 0) => String::new(),
+        (false, before) => format!("\x1b[{before}A\r"),
+    };
+    for line in lines {
+        drawing.push_str(line);
+        drawing.push_str("\x1b[K\n");
+    }
+    drawing + "\x1b[J"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_goes_over_the_last_one_and_leaves_nothing_of_it() {
+        let lines = |all: &[&str]| all.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+        assert_eq!(drawing(&lines(&["a", "b"]), 0, false), "a\x1b[K\nb\x1b[K\n\x1b[J");
+        assert_eq!(drawing(&lines(&["c"]), 2, false), "\x1b[2A\rc\x1b[K\n\x1b[J");
+        assert_eq!(drawing(&lines(&["c"]), 2, true), "\x1b[2J\x1b[Hc\x1b[K\n\x1b[J");
+        assert_eq!((erasing(0).as_str(), erasing(3).as_str()), ("", "\x1b[3A\r\x1b[J"));
+    }
+}
