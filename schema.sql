@@ -116,12 +116,16 @@ CREATE TABLE pipelines (
     -- Who started it, in words.
     actor       TEXT,
     -- Name of the bare repository below `sources/` that holds its commit. NULL: it lies where the builds' URL says.
-    sources_key TEXT UNIQUE,
+    sources_key TEXT,
+    -- JSON object of the circumstances under which it was made, secrets among them: its children are made under the same.
+    -- NULL: it has no children.
+    context     TEXT,
     -- The build that made this pipeline as its child; it may have been pruned since. NULL: no build did.
     parent_id   INTEGER,
     created_at  INTEGER NOT NULL,
     UNIQUE (project_id, iid)
 ) STRICT;
+CREATE INDEX pipelines_of_sources ON pipelines (sources_key) WHERE sources_key IS NOT NULL;
 CREATE INDEX pipelines_of_builds ON pipelines (parent_id) WHERE parent_id IS NOT NULL;
 
 -- How many builds of each stage stand how, so that the end of one costs the same in a pipeline of any size. The triggers

@@ -18,7 +18,7 @@ struct Periodic {
 }
 
 /// Every periodic deed. All of them run at the start, too.
-const TABLE: [Periodic; 10] = [
+const TABLE: [Periodic; 11] = [
     // Before the sweep.
     Periodic {
         name: "notice absence",
@@ -28,6 +28,7 @@ const TABLE: [Periodic; 10] = [
     Periodic { name: "reclaim", every: Duration::from_secs(1), deed: |c, _| c.reclaim().map(drop) },
     Periodic { name: "decide", every: Duration::from_secs(1), deed: |c, now| c.decide(now).map(drop) },
     Periodic { name: "start what is due", every: Duration::from_secs(1), deed: |c, now| c.start_due(now).map(drop) },
+    Periodic { name: "make children", every: Duration::from_secs(1), deed: |c, now| c.make_children(now).map(drop) },
     Periodic { name: "find undecided", every: Duration::from_secs(5), deed: |c, now| c.find_undecided(now).map(drop) },
     Periodic {
         name: "end lost runners",

@@ -79,6 +79,7 @@ struct Baton {
 
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one is made a process")]
 enum Command {
     Serve(serve::Serve),
     Project(project::Project),
@@ -105,6 +106,13 @@ enum Stop {
     Usage(String),
     /// It was refused or has failed; the message says what and what to do.
     Failed(String),
+    /// It ended in a way that scripts can tell from others, by this exit status.
+    Ended {
+        /// The exit status.
+        code: u8,
+        /// What happened and what to do; empty: it was said already.
+        message: String,
+    },
     /// Nobody reads standard output any more, as in `baton build log 1 | head`.
     Unread,
 }
@@ -121,7 +129,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Nobody types it: a runner starts it.
         return crate::runner::keep();
     }
-    let stop = match parse(arguments, &Variables::of(std::env::vars_os())).and_then(dispatch) {
+    let parsed = parse(arguments, &Variables::of(std::env::vars_os()));
+    let stop = match parsed.and_then(|(baton, typed)| dispatch(baton, &typed)) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Stop::Answer(text)) => match show::print::out(&text) {
             Ok(()) => return ExitCode::SUCCESS,
@@ -139,10 +148,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             show::print::note(&message);
             ExitCode::FAILURE
         }
+        Stop::Ended { code, message } => {
+            if !message.is_empty() {
+                show::print::note(&message);
+            }
+            ExitCode::from(code)
+        }
     }
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -> Done<Baton> {
+/// What was typed beside what argh makes of it.
+#[derive(Debug, Default)]
+struct Typed {
+    /// Whether `--` stood there.
+    has_dashes: bool,
+    /// The options of the command itself, with their dashes.
+    options: Vec<&'static str>,
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -> Done<(Baton, Typed)> {
     let arguments: Vec<String> = arguments
         .into_iter()
         .map(|word| word.into_string().map_err(|_| Stop::Usage("an argument is not UTF-8".to_owned())))
@@ -169,7 +193,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>, variables: &Variables) -
     if baton.version {
         return Err(Stop::Answer(format!("baton {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    Ok(baton)
+    Ok((baton, Typed { has_dashes: words.has_dashes, options: words.own }))
 }
 
 /// argh's errors in one line: which option or variable, its value, what is wrong.
@@ -193,7 +217,7 @@ fn in_our_words(error: &str, args: &[&str], words: &Words) -> String {
         .unwrap_or_else(|| error.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-fn dispatch(baton: Baton) -> Done {
+fn dispatch(baton: Baton, typed: &Typed) -> Done {
     let data = baton.data.map_or_else(|| PathBuf::from(DATA), PathBuf::from);
     let opened = |only_reads: bool| {
         let open = if only_reads { Coordinator::open_to_read } else { Coordinator::open };
@@ -215,7 +239,7 @@ fn dispatch(baton: Baton) -> Done {
         Some(Command::Runner(runner)) => runner.run(open),
         Some(Command::Build(build)) => build.run(open),
         Some(Command::Pipeline(pipeline)) => pipeline.run(&open()?),
-        Some(Command::Run(run)) => run.run(open),
+        Some(Command::Run(run)) => run.run(open, typed),
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
         Some(Command::Completions(completions)) => completions.run(Baton::get_args_info()),
@@ -271,7 +295,7 @@ impl Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Stop::Answer(text) | Stop::Usage(text) | Stop::Failed(text) => text,
+            Stop::Answer(text) | Stop::Usage(text) | Stop::Failed(text) | Stop::Ended { message: text, .. } => text,
             Stop::Unread => "nobody reads the answer",
         })
     }

@@ -3,7 +3,7 @@ use super::*;
 /// A command line that was read, beside these variables.
 pub(super) fn parsed_with(line: &[&str], variables: &[(&str, &str)]) -> Done<Baton> {
     let variables = variables.iter().map(|&(name, value)| (name.into(), value.into()));
-    parse(line.iter().map(OsString::from), &Variables::of(variables))
+    parse(line.iter().map(OsString::from), &Variables::of(variables)).map(|(baton, _)| baton)
 }
 
 fn parsed(line: &[&str]) -> Done<Baton> {

@@ -5,6 +5,7 @@ use super::program::{Git, Refusal};
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 /// The mode of a submodule, which is no file.
@@ -55,6 +56,14 @@ impl Contents {
             }
         }
         Ok(Contents { git, sha: sha.to_owned(), head: head.to_owned(), changed, files, reader: None })
+    }
+
+    /// A commit of a snapshot's repository, by itself.
+    ///
+    /// # Errors
+    /// Git's.
+    pub fn of_repository(dir: &Path, sha: &str) -> Result<Contents> {
+        Contents::of(Git::of_own(dir), sha, sha, vec![])
     }
 
     /// Any commit of a checkout.

@@ -1,10 +1,11 @@
 //! Under which circumstances a pipeline is made, and the variables that say so.
 
 use crate::domain::pipeline::Source;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Under which circumstances a pipeline is made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Context {
     /// Why there is a pipeline.
     pub source: Source,
@@ -29,7 +30,7 @@ pub struct Context {
 }
 
 /// A variable that people gave.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
     /// Its name.
     pub key: String,

@@ -57,6 +57,7 @@ pub use other::Other;
 pub use process::Program;
 pub use script::Shell;
 pub use shell::Patience;
+pub use trust::of_system as trusted_by_system;
 
 use crate::domain::token::{Token, hex};
 use crate::error::{Error, Kind, Result};

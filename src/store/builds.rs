@@ -322,7 +322,7 @@ pub fn running(c: &Connection) -> Result<Vec<Running>> {
     let mut statement = c.prepare_cached(
         "SELECT id, started_at, coalesce(seen_at, started_at), coalesce(run_timeout_s, timeout_s), deadline_at,
              runner_id, manager_id, canceling_at, unheard_until
-         FROM builds WHERE status = 'running'",
+         FROM builds WHERE status = 'running' AND runner_id IS NOT NULL",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Running {

@@ -174,7 +174,7 @@ const RULES: [Rule; 18] = [
                   (SELECT id, status, 'reason' AS what FROM builds
                    WHERE (status = 'failed') <> (failure_reason IS NOT NULL)
                    UNION ALL SELECT id, status, 'token' FROM builds
-                   WHERE iif(token IS NULL, status = 'running', status NOT IN ('running', 'canceled'))
+                   WHERE iif(token IS NULL, status = 'running' AND runner_id IS NOT NULL, status NOT IN ('running', 'canceled'))
                    UNION ALL SELECT id, status, 'end' FROM builds
                    WHERE (status IN (SELECT value FROM json_each(:ends))) <> (finished_at IS NOT NULL))
               WHERE status IN (SELECT value FROM json_each(:statuses))",

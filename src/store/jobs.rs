@@ -68,8 +68,10 @@ pub struct Job {
     pub status: Status,
     /// The build that counts in its place.
     pub retried_by: Option<BuildId>,
-    /// Whether it is there to be listed only: no runner gets it.
+    /// Whether it is there to be listed only.
     pub is_refused: bool,
+    /// Whether it makes a pipeline, and no runner gets it.
+    pub is_trigger: bool,
 }
 
 /// How the builds of a pipeline stand.
@@ -86,7 +88,7 @@ pub struct Standing {
 const SELECT: &str =
     "SELECT b.id, b.project_id, b.pipeline_id, b.stage_index, b.waits_for_stages, b.plays, b.start_in_s,
          b.resource_group, b.status, b.retried_by,
-         coalesce(s.job -> '$.refused', s.job -> '$.trigger') IS NOT NULL
+         s.job -> '$.refused' IS NOT NULL, s.job -> '$.trigger' IS NOT NULL
      FROM builds b JOIN build_specs s ON s.build_id = b.id";
 
 fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
@@ -103,6 +105,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         status: super::builds::status(row, 8)?,
         retried_by: row.get::<_, Option<i64>>(9)?.map(BuildId),
         is_refused: row.get(10)?,
+        is_trigger: row.get(11)?,
     })
 }
 
@@ -212,10 +215,48 @@ pub fn time_of(c: &Connection, id: BuildId) -> Result<Option<Timestamp>> {
 /// Builds whose time has come, the earliest first.
 pub fn due(c: &Connection, now: Timestamp, count_max: usize) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached(
-        "SELECT id FROM builds WHERE status = 'scheduled' AND scheduled_at <= ?1 ORDER BY scheduled_at LIMIT ?2",
+        "SELECT id FROM builds b WHERE status = 'scheduled' AND scheduled_at <= ?1
+             AND (SELECT job -> '$.trigger' FROM build_specs WHERE build_id = b.id) IS NULL
+         ORDER BY scheduled_at LIMIT ?2",
     )?;
     let rows = statement.query_map((now.0, count_max), |row| row.get(0).map(BuildId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The same of those that make a pipeline then.
+pub fn due_triggers(c: &Connection, now: Timestamp, count_max: usize) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id FROM builds b WHERE status = 'scheduled' AND scheduled_at <= ?1
+             AND (SELECT job -> '$.trigger' FROM build_specs WHERE build_id = b.id) IS NOT NULL
+         ORDER BY scheduled_at LIMIT ?2",
+    )?;
+    let rows = statement.query_map((now.0, count_max), |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Those that have made a pipeline and wait for its end.
+pub fn running_triggers(c: &Connection) -> Result<Vec<BuildId>> {
+    let mut statement = c.prepare_cached("SELECT id FROM builds WHERE status = 'running' AND runner_id IS NULL")?;
+    let rows = statement.query_map([], |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Notes that a job makes its pipeline: from now on it runs, without a runner.
+pub fn begin_trigger(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
+    c.prepare_cached(
+        "UPDATE builds SET status = 'running', started_at = :now, room = NULL WHERE id = :id AND status = 'scheduled'",
+    )?
+    .execute(named_params! {":id": id.0, ":now": now.0})?;
+    Ok(())
+}
+
+/// The job of this name in a pipeline that counts.
+pub fn named(c: &Connection, pipeline: PipelineId, name: &str) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id FROM builds b JOIN build_specs s ON s.build_id = b.id
+         WHERE b.pipeline_id = ?1 AND b.retried_by IS NULL AND s.name = ?2 LIMIT 1",
+    )?;
+    Ok(statement.query_row((pipeline.0, name), |row| row.get(0)).optional()?.map(BuildId))
 }
 
 /// The earlier builds of the same pipeline whose uploads this one gets by the order of stages: those that have some.

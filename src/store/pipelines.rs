@@ -36,12 +36,14 @@ pub struct NewRow<'a> {
     pub actor: Option<&'a str>,
     /// The repository below `sources/` that holds its commit.
     pub sources_key: Option<&'a str>,
+    /// The circumstances for its children, as JSON.
+    pub context: Option<&'a str>,
     /// The build that makes it as its child.
     pub parent: Option<BuildId>,
 }
 
-/// A pipeline.
-#[derive(Clone, Debug)]
+/// A pipeline. Has no `Debug`, since it knows secrets.
+#[derive(Clone)]
 pub struct Pipeline {
     /// Its id.
     pub id: PipelineId,
@@ -73,8 +75,12 @@ pub struct Pipeline {
     pub actor: Option<String>,
     /// The repository below `sources/` that holds its commit.
     pub sources_key: Option<String>,
+    /// The circumstances for its children, as JSON: secrets are among them.
+    pub context: Option<String>,
     /// The build that made it as its child.
     pub parent: Option<BuildId>,
+    /// The commit before.
+    pub before_sha: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -83,10 +89,10 @@ pub struct Pipeline {
 pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timestamp) -> Result<PipelineId> {
     c.prepare_cached(
         "INSERT INTO pipelines (project_id, iid, ref, is_tag, sha, before_sha, source, name, stages, left_out, warnings,
-             title, actor, sources_key, parent_id, created_at)
+             title, actor, sources_key, context, parent_id, created_at)
          VALUES (:project, (SELECT coalesce(max(iid), 0) + 1 FROM pipelines WHERE project_id = :project), :ref, :is_tag,
-             :sha, :before_sha, :source, :name, :stages, :left_out, :warnings, :title, :actor, :sources_key, :parent,
-             :now)",
+             :sha, :before_sha, :source, :name, :stages, :left_out, :warnings, :title, :actor, :sources_key, :context,
+             :parent, :now)",
     )?
     .execute(named_params! {
         ":project": project.0, ":ref": new.ref_, ":is_tag": new.is_tag, ":sha": new.sha,
@@ -94,14 +100,15 @@ pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timesta
         ":stages": serde_json::to_string(new.stages)?,
         ":left_out": if new.left_out.is_null() { "[]".to_owned() } else { new.left_out.to_string() },
         ":warnings": serde_json::to_string(new.warnings)?, ":title": new.title, ":actor": new.actor,
-        ":sources_key": new.sources_key, ":parent": new.parent.map(|id| id.0), ":now": now.0,
+        ":sources_key": new.sources_key, ":context": new.context, ":parent": new.parent.map(|id| id.0), ":now": now.0,
     })?;
     Ok(PipelineId(c.last_insert_rowid()))
 }
 
 const SELECT: &str =
     "SELECT l.id, l.project_id, p.name, l.iid, l.ref, l.is_tag, l.sha, l.source, l.name, l.stages, l.left_out,
-         l.warnings, l.title, l.actor, l.sources_key, l.parent_id, l.created_at
+         l.warnings, l.title, l.actor, l.sources_key, l.parent_id, l.created_at, l.context,
+         l.before_sha
      FROM pipelines l JOIN projects p ON p.id = l.project_id";
 
 fn pipeline(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
@@ -124,6 +131,8 @@ fn pipeline(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
         sources_key: row.get(14)?,
         parent: row.get::<_, Option<i64>>(15)?.map(BuildId),
         created_at: Timestamp(row.get(16)?),
+        context: row.get(17)?,
+        before_sha: row.get(18)?,
     })
 }
 
@@ -154,6 +163,24 @@ pub fn children(c: &Connection, id: BuildId) -> Result<Vec<PipelineId>> {
     let mut statement = c.prepare_cached("SELECT id FROM pipelines WHERE parent_id = ?1 ORDER BY id")?;
     let rows = statement.query_map([id.0], |row| row.get(0).map(PipelineId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The pipelines that builds of this one have made.
+pub fn children_of_pipeline(c: &Connection, id: PipelineId) -> Result<Vec<PipelineId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT l.id FROM builds b JOIN pipelines l ON l.parent_id = b.id WHERE b.pipeline_id = ?1 ORDER BY l.id",
+    )?;
+    let rows = statement.query_map([id.0], |row| row.get(0).map(PipelineId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The build that made the pipeline of this one, if one did.
+pub fn parent_of_build(c: &Connection, id: BuildId) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT l.parent_id FROM builds b JOIN pipelines l ON l.id = b.pipeline_id
+         WHERE b.id = ?1 AND b.stage_index IS NOT NULL",
+    )?;
+    Ok(statement.query_row([id.0], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten().map(BuildId))
 }
 
 /// How the builds of a pipeline stand that count: those that were made again do not.

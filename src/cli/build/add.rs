@@ -44,12 +44,12 @@ macro_rules! build_options {
             repo_url: Option<String>,
 
             /// the build's name; default: build
-            #[argh(option, arg_name = "NAME", default = "String::from(\"build\")")]
-            name: String,
+            #[argh(option, arg_name = "NAME")]
+            name: Option<String>,
 
             /// the stage's name; default: test
-            #[argh(option, arg_name = "STAGE", default = "String::from(\"test\")")]
-            stage: String,
+            #[argh(option, arg_name = "STAGE")]
+            stage: Option<String>,
 
             /// a variable of the build that everybody may see; the value arrives as it is, also with $ in it. May be
             /// given several times
@@ -101,8 +101,8 @@ macro_rules! build_options {
             fn new_build(self, project: String, script: Vec<String>) -> Done<NewBuild> {
                 $crate::cli::build::add::checked(NewBuild {
                     project,
-                    name: self.name,
-                    stage: self.stage,
+                    name: self.name.unwrap_or_else(|| "build".to_owned()),
+                    stage: self.stage.unwrap_or_else(|| "test".to_owned()),
                     ref_: self.ref_name.unwrap_or_else(|| "HEAD".to_owned()),
                     sha: self.sha,
                     before_sha: None,

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin while `baton run` has a build: the first cancels the build, whatever else this process waits for
+//! Ctrl-C and its kin while `baton run` has a build or a pipeline: the first cancels it, whatever else this process waits for
 //! just then; one that comes well after that ends the process at once.
 //!
 //! What must stay true: once a build may be queued, no signal ends this process before the build is canceled, durably.
@@ -10,10 +10,12 @@ use crate::cli::show::print;
 use crate::cli::{Done, signals};
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
+use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use crate::error::Kind;
 use crate::sync::lock;
 use nix::sys::signal::Signal;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread;
@@ -35,12 +37,39 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub struct Interrupt {
     stage: Mutex<Stage>,
-    build: OnceLock<BuildId>,
+    what: OnceLock<Queued>,
     stop: AtomicBool,
     /// Whether a signal has come.
     is_asked: AtomicBool,
     /// Since when the first signal has had its effect, or cannot have it for now.
     settled: OnceLock<Instant>,
+}
+
+/// What this process waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queued {
+    /// A build.
+    Build(BuildId),
+    /// All builds of a pipeline.
+    Pipeline(PipelineId),
+}
+
+impl Queued {
+    fn noun(self) -> &'static str {
+        match self {
+            Queued::Build(_) => "build",
+            Queued::Pipeline(_) => "pipeline",
+        }
+    }
+}
+
+impl fmt::Display for Queued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Queued::Build(id) => id.fmt(f),
+            Queued::Pipeline(id) => id.fmt(f),
+        }
+    }
 }
 
 /// Has what this process runs end as canceled.
@@ -52,8 +81,8 @@ enum Stage {
     /// Nothing: the process ends.
     #[default]
     Before,
-    /// The build, and what has its runner hear of that at once, if it is in this process.
-    Build(Arc<Coordinator>, BuildId, Canceler),
+    /// What is queued, and what has its runner hear of that at once, if it is in this process.
+    Queued(Arc<Coordinator>, Queued, Canceler),
     /// What looks at the flag.
     After,
 }
@@ -83,20 +112,20 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Queues a build with `queue`; from then on a signal cancels it, also one that came in the meantime, and calls
+    /// Queues a build or a pipeline with `queue`; from then on a signal cancels it, also one that came in the meantime, and calls
     /// `canceler`.
     pub fn queue(
         &self,
         coordinator: &Arc<Coordinator>,
         canceler: Canceler,
-        queue: impl FnOnce() -> Done<BuildId>,
-    ) -> Done<BuildId> {
+        queue: impl FnOnce() -> Done<Queued>,
+    ) -> Done {
         let mut stage = self.lock();
-        let id = queue()?;
-        *stage = Stage::Build(Arc::clone(coordinator), id, canceler);
+        let what = queue()?;
+        *stage = Stage::Queued(Arc::clone(coordinator), what, canceler);
         // Once only: `queue` is called once.
-        let _ = self.build.set(id);
-        Ok(id)
+        let _ = self.what.set(what);
+        Ok(())
     }
 
     /// The build has ended; from now on a signal only sets the flag, which is returned.
@@ -115,36 +144,42 @@ impl Interrupt {
     /// What the first signal does.
     fn stop(&self) {
         let stage = self.lock();
-        let (coordinator, id, canceler) = match &*stage {
+        let (coordinator, what, canceler) = match &*stage {
             Stage::Before => last_words("ended by a signal; nothing was queued"),
             Stage::After => {
                 self.stop.store(true, Ordering::Relaxed);
                 self.settle();
                 return;
             }
-            Stage::Build(coordinator, id, canceler) => (Arc::clone(coordinator), *id, Arc::clone(canceler)),
+            Stage::Queued(coordinator, what, canceler) => (Arc::clone(coordinator), *what, Arc::clone(canceler)),
         };
-        match self.cancel(&coordinator, id) {
+        let noun = what.noun();
+        match self.cancel(&coordinator, what) {
             // Conflict: it has ended in the meantime.
             Err(error) if error.kind != Kind::Conflict => {
-                last_words(&format!("build {id} is not canceled: {error}; `baton build cancel {id}` does it"))
+                last_words(&format!("{noun} {what} is not canceled: {error}; `baton {noun} cancel {what}` does it"))
             }
             _ => self.settle(),
         }
         canceler();
         drop(stage);
-        print::note(&format!("canceling build {id}; a signal after more than a second ends this at once"));
+        print::note(&format!("canceling {noun} {what}; a signal after more than a second ends this at once"));
     }
 
-    /// Cancels the build, durably, as soon as the database can be written.
-    fn cancel(&self, coordinator: &Coordinator, id: BuildId) -> crate::error::Result<()> {
+    /// Cancels it, durably, as soon as the database can be written.
+    fn cancel(&self, coordinator: &Coordinator, what: Queued) -> crate::error::Result<()> {
         loop {
-            match coordinator.cancel_build(id, Timestamp::now()) {
+            let now = Timestamp::now();
+            let canceled = match what {
+                Queued::Build(id) => coordinator.cancel_build(id, now).map(drop),
+                Queued::Pipeline(id) => coordinator.cancel_pipeline(id, now).map(drop),
+            };
+            match canceled {
                 Err(error) if error.kind == Kind::Busy => {
                     self.settle();
                     thread::sleep(PAUSE);
                 }
-                result => return result.map(drop),
+                result => return result,
             }
         }
     }
@@ -155,8 +190,8 @@ impl Interrupt {
     }
 
     fn end_at_once(&self) -> ! {
-        let advice = match self.build.get() {
-            Some(id) => format!("; `baton build show {id}` says what becomes of the build"),
+        let advice = match self.what.get() {
+            Some(what) => format!("; `baton {0} show {what}` says what becomes of the {0}", what.noun()),
             None => String::new(),
         };
         last_words(&format!("ended at once by a second signal{advice}"))

@@ -1,6 +1,7 @@
 //! `baton run`: a build as if it were a local command.
 
 mod checkout;
+mod ci;
 mod guard;
 mod house;
 mod installed;
@@ -14,7 +15,7 @@ mod work;
 
 use self::guard::check_place;
 use self::house::House;
-use self::interrupt::Interrupt;
+use self::interrupt::{Interrupt, Queued};
 use self::patience::Patience;
 use self::unpack::unpack;
 use self::wake::Wake;
@@ -25,10 +26,11 @@ use super::runner::start::shell;
 use super::show::shell::quoted;
 use super::show::{logger, print};
 use super::words::secrets::warn_of_short;
-use super::{Done, Stop, build_id, duration, keeping_text, tags};
+use super::{Done, Stop, Typed, build_id, duration, keeping_text, tags};
 use crate::coordinator::{Coordinator, Download};
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
 use crate::domain::pending::Asked;
+use crate::domain::pipeline::Source;
 use crate::domain::spec::{ArtifactKind, BuildSpec};
 use crate::domain::stand::pattern_from_top;
 use crate::domain::tags::Tags;
@@ -54,17 +56,25 @@ const TIMEOUT: Duration = Duration::from_secs(3600);
 const NAMES_MAX: usize = 10;
 
 build_options! {
-    /// Run a command as a build: queue it, follow its log, exit as it did.
+    /// Run the pipeline of a checkout's .gitlab-ci.yml, or a command as a build: queue, follow, exit as it ends.
     #[argh(
         subcommand,
         name = "run",
-        usage = "[--project NAME] [options] -- COMMAND...",
+        usage = "[JOB...] [options]\n       baton run [options] -- COMMAND...",
         example = "\
+            {command_name}\n\
+            {command_name} --list\n\
+            {command_name} 'unit: [a]' --variable LEVEL=2 --output out\n\
             {command_name} -- make test\n\
             {command_name} --artifacts dist/ --output . -- make dist\n\
             {command_name} --project demo --ref master --tags docker --image alpine:3.5 -- make -j4\n\
             {command_name} -- sh -c 'make && make test'",
         note = "\
+            Without COMMAND it is the pipeline of the checkout in which this is called, on its present state: what is\n\
+            not committed is part of it, and nothing of the checkout changes. JOB is a job's name, that of an entry\n\
+            which makes several, or a pattern; what it needs runs, too. Variables are also read from\n\
+            .baton/variables.yml. Options that begin with `pipeline:` go with this, those of a build (--ref, --sha,\n\
+            --tags, ...) with COMMAND.\n\
             Each argument of COMMAND arrives as it is; for the shell's syntax, let a shell be the command. Standard\n\
             input does not reach it.\n\
             In a git checkout the build is of its present commit, unless --repo-url, --ref, --sha or --no-sources say\n\
@@ -75,8 +85,10 @@ build_options! {
             hooks and settings wherever they are, other repositories, and what is hidden directly in the home folder.\n\
             Ctrl-C cancels the build, as do SIGTERM, SIGQUIT, and SIGHUP, by which a closed terminal ends programs; one\n\
             of them more than a second later ends this at once. With `nohup`, SIGHUP does nothing.",
-        error_code(0, "The build succeeded."),
-        error_code(1, "It did not, whatever COMMAND exited with, or could not be queued; standard error says why.")
+        error_code(0, "The build or the pipeline succeeded."),
+        error_code(1, "It did not, whatever COMMAND exited with, or could not be queued; standard error says why."),
+        error_code(3, "Rules let nothing through: there is no pipeline."),
+        error_code(4, "A manual job blocks the pipeline, and nobody is there to be asked.")
     )]
     pub struct Run {
         /// the project's name; default: the only project; if there is none, one named `default` is made
@@ -113,6 +125,122 @@ build_options! {
         #[argh(option, arg_name = "NAME")]
         pass_env: Vec<String>,
 
+        /// pipeline: show its jobs and what rules leave out, and queue nothing
+        #[argh(switch)]
+        list: bool,
+
+        /// pipeline: say whether the file is good for a push, a tag and a merge request, and queue nothing
+        #[argh(switch)]
+        lint: bool,
+
+        /// pipeline: show the file with all that it includes and extends, and queue nothing
+        #[argh(switch)]
+        expand: bool,
+
+        /// pipeline: print JSON, with --list, with --lint, or of the pipeline when it has ended
+        #[argh(switch)]
+        json: bool,
+
+        /// pipeline: the file, from the top of the checkout; default: .gitlab-ci.yml
+        #[argh(option, arg_name = "PATH")]
+        file: Option<String>,
+
+        /// pipeline: why there is one, as in push, merge_request_event, schedule, web, api; default: push
+        #[argh(option, arg_name = "WORD", from_str_fn(ci::source))]
+        source: Option<Source>,
+
+        /// pipeline: its branch; default: the one that is checked out
+        #[argh(option, arg_name = "NAME")]
+        branch: Option<String>,
+
+        /// pipeline: its tag
+        #[argh(option, arg_name = "NAME")]
+        tag: Option<String>,
+
+        /// pipeline: the target branch, which makes it that of a merge request
+        #[argh(option, arg_name = "BRANCH")]
+        target: Option<String>,
+
+        /// pipeline: the default branch; default: that of origin, else main or master
+        #[argh(option, arg_name = "BRANCH")]
+        default_branch: Option<String>,
+
+        /// pipeline: the ref counts as protected
+        #[argh(switch)]
+        protected: bool,
+
+        /// pipeline: what `changes` are compared with
+        #[argh(option, arg_name = "REF")]
+        compare_to: Option<String>,
+
+        /// pipeline: each `changes` holds
+        #[argh(switch)]
+        all_changes: bool,
+
+        /// pipeline: run on the present commit, without what is not committed
+        #[argh(switch)]
+        committed: bool,
+
+        /// pipeline: leave out files that git does not know
+        #[argh(switch)]
+        tracked: bool,
+
+        /// pipeline: take in files above 10 MiB that git does not know
+        #[argh(switch)]
+        large: bool,
+
+        /// pipeline: an input of the file's own `spec`; may be given several times
+        #[argh(option, arg_name = "K=V", from_str_fn(ci::input))]
+        input: Vec<(String, String)>,
+
+        /// pipeline: a file with variables, in YAML; may be given several times
+        #[argh(option, arg_name = "FILE")]
+        variables_file: Vec<PathBuf>,
+
+        /// pipeline: a variable that is the name of a file with this file's content; may be given several times
+        #[argh(option, arg_name = "K=FILE", from_str_fn(ci::input))]
+        variable_file: Vec<(String, String)>,
+
+        /// pipeline: where a project lies that the file includes; may be given several times
+        #[argh(option, arg_name = "GROUP/NAME=DIR", from_str_fn(ci::input))]
+        include_project: Vec<(String, String)>,
+
+        /// pipeline: where GitLab's templates lie
+        #[argh(option, arg_name = "DIR")]
+        include_templates: Option<PathBuf>,
+
+        /// pipeline: fetch `include:remote`, by https
+        #[argh(switch)]
+        allow_remote: bool,
+
+        /// pipeline: the named jobs alone, without those that they need
+        #[argh(switch)]
+        no_needs: bool,
+
+        /// pipeline: a manual job that starts by itself; may be given several times
+        #[argh(option, arg_name = "JOB")]
+        manual: Vec<String>,
+
+        /// pipeline: all manual jobs start by themselves
+        #[argh(switch)]
+        manual_all: bool,
+
+        /// pipeline: delayed jobs start at once
+        #[argh(switch)]
+        no_delay: bool,
+
+        /// pipeline: cancel it at the first job that fails and is not allowed to
+        #[argh(switch)]
+        fail_fast: bool,
+
+        /// pipeline: jobs whose tags no runner has go to any
+        #[argh(switch)]
+        any_runner: bool,
+
+        /// pipeline: so many jobs at a time, of the runner that this starts
+        #[argh(option, arg_name = "N", from_str_fn(ci::parallel))]
+        max_parallel: Option<usize>,
+
         #[argh(positional, greedy)]
         command: Vec<String>,
     }
@@ -120,7 +248,12 @@ build_options! {
 
 impl Run {
     /// Does what the command line says, on what `open` opens.
-    pub fn run(mut self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
+    pub fn run(mut self, open: impl FnOnce() -> Done<Coordinator>, typed: &Typed) -> Done {
+        let is_pipeline = self.is_pipeline(typed);
+        self.check_mode(is_pipeline, typed)?;
+        if is_pipeline {
+            return self.run_pipeline(open);
+        }
         let interrupt = Interrupt::watch()?;
         self.check()?;
         logger::be_quiet();
@@ -151,9 +284,11 @@ impl Run {
         new.project = project.name;
         let mut house = House::open(&coordinator, work)?;
         let runner = house.runner_for(&[asked])?;
-        let id = interrupt.queue(&coordinator, house.canceler(), || {
+        let mut id = BuildId(0);
+        interrupt.queue(&coordinator, house.canceler(), || {
             let ids = coordinator.add_builds_for(runner, vec![new.into()], Timestamp::now())?;
-            ids.first().copied().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))
+            id = ids.first().copied().ok_or_else(|| Stop::Failed("the build was not queued".to_owned()))?;
+            Ok(Queued::Build(id))
         })?;
         let sources = if words.is_empty() { words } else { format!(": {words}") };
         print::note(&format!("build {id} is queued{sources}"));

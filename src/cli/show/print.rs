@@ -38,6 +38,12 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "baton: {line}");
 }
 
+/// Writes lines to standard error as they are, without a name before them: what people search for, or copy.
+pub fn lines(text: &str) {
+    let clean = |line: &str| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>() + "\n";
+    let _ = io::stderr().lock().write_all(text.lines().map(clean).collect::<String>().as_bytes());
+}
+
 /// Whether what is written there can be drawn over: by a terminal, unless `TERM` says that it knows no such thing.
 pub fn is_drawable(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_dumb()

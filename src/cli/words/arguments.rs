@@ -17,6 +17,8 @@ pub struct Words {
     pub given: Vec<&'static str>,
     /// Those among them that are the command's own, and not the program's.
     pub own: Vec<&'static str>,
+    /// Whether `--` stood among them.
+    pub has_dashes: bool,
     /// Variables that are most likely misspelt, in words for people.
     pub warnings: Vec<String>,
     /// The options that variables have given, with their dashes.
@@ -39,6 +41,7 @@ impl Words {
         let mut parts = arguments.splitn(2, |word| word == "--");
         let mut rest = parts.next().unwrap_or_default();
         let after = parts.next();
+        words.has_dashes = after.is_some();
         while let Some((word, others)) = rest.split_first() {
             rest = others;
             if word == "--help" || word == "-h" || (word == "help" && !words.has_room(command)) {

@@ -4,6 +4,7 @@
 //! those that wait for it wait for the new one from that moment on. So none of them is decided by the first one's end.
 
 use super::{cascade, turn};
+use crate::coordinator::pipelines::children;
 use crate::domain::again::Failure;
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::time::Timestamp;
@@ -32,7 +33,8 @@ pub fn finish(
         return turn::hand_on(c, build, now);
     }
     turn::hand_on(c, build, now)?;
-    cascade::after_end(c, build.id, now)
+    cascade::after_end(c, build.id, now)?;
+    children::after_end(c, build.id, now)
 }
 
 /// Ends a build, and decides about no other one.

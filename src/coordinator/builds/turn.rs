@@ -45,6 +45,14 @@ pub fn take(c: &Connection, id: BuildId, from: Status, to: Status, now: Timestam
         {
             Status::WaitingForResource
         }
+        // No runner gets it: it makes a pipeline, at once.
+        (Status::Pending, _) if jobs::by_id(c, id)?.is_some_and(|job| job.is_trigger) => {
+            jobs::set_time(c, id, Some(now))?;
+            if from == Status::Scheduled {
+                return Ok(Status::Scheduled);
+            }
+            Status::Scheduled
+        }
         (Status::Scheduled, _) => {
             let wait = jobs::by_id(c, id)?.and_then(|job| job.start_in_s).unwrap_or_default();
             let wait = Duration::from_secs(u64::try_from(wait).unwrap_or_default());

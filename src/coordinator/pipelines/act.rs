@@ -3,6 +3,7 @@
 //! What must stay true: what was skipped behind a job that is started waits again, in the transaction that starts it; what
 //! becomes of it is decided by the rules of `domain/pipeline/board.rs`.
 
+use super::children::open_children;
 use super::no_such;
 use crate::coordinator::Coordinator;
 use crate::coordinator::builds::cascade::{after_end, decide_all};
@@ -111,6 +112,10 @@ impl Coordinator {
             log::warn!("pipeline {id} is canceled; what needs its builds is skipped later: {error}");
             false
         }) {}
+        let mut canceled = canceled;
+        for child in self.store.read(|c| open_children(c, id))? {
+            canceled += self.cancel_pipeline(child, now)?;
+        }
         Ok(canceled)
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::spec::{AllowFailure, BuildSpec};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::gitlab_ci::context::Context;
 use crate::store::jobs::{NewJob, Place, holder};
 use crate::store::pipelines::{self, NewRow};
 use crate::store::projects::Project;
@@ -52,6 +53,8 @@ pub struct NewPipeline {
     pub actor: Option<String>,
     /// Names of the variables that people gave: what a needed job hands on does not hide those.
     pub given: HashSet<String>,
+    /// The circumstances under which it was compiled, which are those of its children.
+    pub context: Option<Context>,
     /// The build that makes this pipeline as its child.
     pub parent: Option<BuildId>,
     /// The runner that was made for it: nobody else takes its jobs.
@@ -88,6 +91,8 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
         return Err(Error::invalid(format!("the pipeline has {} jobs; at most {JOBS_MAX} are allowed", jobs.len())));
     }
     let project = named(c, &new.project)?;
+    let makes_children = jobs.iter().any(|job| matches!(job.work, Work::Trigger(_)));
+    let context = new.context.as_ref().filter(|_| makes_children).map(serde_json::to_string).transpose()?;
     let row = NewRow {
         ref_: &new.ref_,
         is_tag: new.is_tag,
@@ -101,6 +106,7 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
         title: new.title.as_deref(),
         actor: new.actor.as_deref(),
         sources_key: new.sources_key.as_deref(),
+        context: context.as_deref(),
         parent: new.parent,
     };
     let id = pipelines::insert(c, project.id, &row, now)?;
@@ -140,11 +146,12 @@ fn add_job(
     build.check().map_err(Error::invalid)?;
     let shares = job.resource_group.as_deref();
     let status = match (state, shares) {
+        (Status::Pending, _) if matches!(job.work, Work::Trigger(_)) => Status::Scheduled,
         (Status::Pending, Some(group)) if holder(c, project.id, group)?.is_some() => Status::WaitingForResource,
         (state, _) => state,
     };
     let start_in_s = job.start_in.as_ref().filter(|_| job.when == When::Delayed).map(|span| span.seconds);
-    let at = start_in_s.map(|seconds| now.plus(Duration::from_secs(seconds)));
+    let at = Some(now.plus(Duration::from_secs(start_in_s.unwrap_or_default())));
     let place = NewJob {
         stage_index: job.stage_index,
         waits_for_stages: job.needs.is_none(),

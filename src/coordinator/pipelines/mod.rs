@@ -3,6 +3,7 @@
 
 pub(super) mod act;
 mod add;
+pub(super) mod children;
 mod follow;
 #[cfg(test)]
 mod model;

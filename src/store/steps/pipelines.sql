@@ -14,11 +14,13 @@ CREATE TABLE pipelines (
     warnings    TEXT NOT NULL,
     title       TEXT,
     actor       TEXT,
-    sources_key TEXT UNIQUE,
+    sources_key TEXT,
+    context     TEXT,
     parent_id   INTEGER,
     created_at  INTEGER NOT NULL,
     UNIQUE (project_id, iid)
 ) STRICT;
+CREATE INDEX pipelines_of_sources ON pipelines (sources_key) WHERE sources_key IS NOT NULL;
 CREATE INDEX pipelines_of_builds ON pipelines (parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE stage_counts (

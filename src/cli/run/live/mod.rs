@@ -25,7 +25,6 @@ use crate::cli::pipeline::facts::Facts;
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
 use crate::coordinator::Coordinator;
-use crate::domain::build::BuildId;
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
