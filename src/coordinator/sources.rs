@@ -27,10 +27,11 @@ pub struct Source {
 }
 
 impl Coordinator {
-    /// The folder of snapshots' repositories.
+    /// The folder of snapshots' repositories: by a path that holds in any directory, since git is called in others.
     #[must_use]
     pub fn sources_dir(&self) -> PathBuf {
-        self.data().join("sources")
+        let dir = self.data().join("sources");
+        std::path::absolute(&dir).unwrap_or(dir)
     }
 
     /// What the holder of this token may fetch from this project, which is written as in a URL: the sources of a build while

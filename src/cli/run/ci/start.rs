@@ -23,9 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Below the data directory: the commits that pipelines run on.
-const SOURCES: &str = "sources";
-
 /// How a run is followed, and what comes of it.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -57,7 +54,7 @@ pub fn run(
     let place = find(&terms.file)?;
     let coordinator = Arc::new(open()?);
     let data = fs::canonicalize(coordinator.data()).map_err(|error| Error::file(coordinator.data(), &error))?;
-    let mut reading = Reading::of(place, terms, &data.join(SOURCES), Some(&data))?;
+    let mut reading = Reading::of(place, terms, &coordinator.sources_dir(), Some(&data))?;
     let (mut pipeline, compiled) = reading.pipeline()?;
     terms.selection.apply(&mut pipeline)?;
     reading.tell();
