@@ -47,9 +47,14 @@ impl Facts {
                 let (end, is_whole) = coordinator.read_trace_end(build.build.id, END_BYTES)?;
                 found.lines = last_lines(&end, is_whole, LINES_MAX);
             }
-            facts.found.insert(build.build.id, found);
+            facts.note(build.build.id, found);
         }
         Ok(facts)
+    }
+
+    /// Notes what was found out about a build.
+    pub fn note(&mut self, id: BuildId, found: Found) {
+        self.found.insert(id, found);
     }
 
     /// What was found out about a build.

@@ -9,9 +9,10 @@ use self::document::PipelineDocument;
 use self::facts::Facts;
 use self::find::named;
 use super::build::{limit, new_builds};
+use super::run::live;
 use super::show::cells::clean;
 use super::show::print;
-use super::{Done, pipeline_id};
+use super::{Done, Stop, pipeline_id};
 use crate::coordinator::Coordinator;
 use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
@@ -37,6 +38,7 @@ pub struct Pipeline {
 enum Command {
     List(List),
     Show(Show),
+    Follow(Follow),
     Cancel(Cancel),
     Retry(Retry),
     Play(Play),
@@ -72,6 +74,38 @@ struct Show {
     /// builds as `build show --json` has them
     #[argh(switch)]
     json: bool,
+}
+
+/// Follow a pipeline until nothing of it moves any more, and exit as it ended.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "follow",
+    example = "{command_name} 7\n{command_name} 7 --plain",
+    note = "\
+        On a terminal it draws a table of the jobs and the log of one of them, and asks whether manual jobs start\n\
+        that hold the pipeline up; elsewhere, and with --plain, it prints each line of all logs behind the job's name.",
+    error_code(0, "It succeeded, maybe with warnings."),
+    error_code(1, "It failed or was canceled."),
+    error_code(3, "None of its jobs ran."),
+    error_code(4, "It is blocked by a manual job.")
+)]
+struct Follow {
+    /// the pipeline's id
+    #[argh(positional, from_str_fn(pipeline_id))]
+    id: PipelineId,
+
+    /// print all logs as they come, also on a terminal
+    #[argh(switch)]
+    plain: bool,
+
+    /// print JSON when it has ended, as `pipeline show --json` has it, and nothing else
+    #[argh(switch)]
+    json: bool,
+
+    /// cancel the rest when a job fails that is not allowed to
+    #[argh(switch)]
+    fail_fast: bool,
 }
 
 /// End all of a pipeline that has not ended; runners are told at their next call.
@@ -127,6 +161,7 @@ impl Pipeline {
         match self.command {
             Command::List(list) => list.run(coordinator),
             Command::Show(show) => show.run(coordinator),
+            Command::Follow(follow) => follow.run(coordinator),
             Command::Cancel(cancel) => cancel.run(coordinator),
             Command::Retry(retry) => retry.run(coordinator),
             Command::Play(play) => play.run(coordinator),
@@ -156,6 +191,16 @@ impl Show {
             print::json(&PipelineDocument::new(&report, &facts))
         } else {
             print::out(&text::pipeline(&report, &facts, Timestamp::now()))
+        }
+    }
+}
+
+impl Follow {
+    fn run(self, coordinator: &Coordinator) -> Done {
+        let options = live::Options { plain: self.plain, json: self.json, fail_fast: self.fail_fast };
+        match live::follow(coordinator, self.id, &options, &mut || Ok(()))?.code {
+            0 => Ok(()),
+            code => Err(Stop::Ended { code, message: String::new() }),
         }
     }
 }

@@ -371,12 +371,13 @@ fn run_time(build: &Build) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
     use crate::domain::build::ProjectId;
     use crate::domain::pipeline::When;
 
-    fn report() -> BuildReport {
+    /// Of a build that waits.
+    pub fn report() -> BuildReport {
         BuildReport {
             build: Build {
                 id: BuildId(7),

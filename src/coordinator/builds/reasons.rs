@@ -4,14 +4,16 @@ use super::cascade::decision;
 use crate::coordinator::runners::at_work;
 use crate::domain::build::{Build, BuildId, Status};
 use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason};
+use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::Waits;
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use crate::store::jobs::{self, Job};
+use crate::store::jobs;
 use crate::store::{builds, runner_builds};
 use rusqlite::Connection;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// Why builds wait: runners are looked at once, and once for all builds that ask for the same.
 pub struct Reasons {
@@ -19,18 +21,23 @@ pub struct Reasons {
     now: Timestamp,
     runners: Option<Vec<RunnerAtWork>>,
     known: HashMap<Asked, String>,
+    /// Of each pipeline the jobs that have not ended, by their stage.
+    open: HashMap<PipelineId, Vec<Open>>,
 }
+
+/// A job that has not ended: place of its stage, the build, its state.
+type Open = (usize, BuildId, Status);
 
 impl Reasons {
     /// As of `now`, for whom a server runs or not.
     pub fn of(is_served: bool, now: Timestamp) -> Reasons {
-        Reasons { is_served, now, runners: None, known: HashMap::new() }
+        Reasons { is_served, now, runners: None, known: HashMap::new(), open: HashMap::new() }
     }
 
     /// Why this build waits; `None` if it does not.
     pub fn of_build(&mut self, c: &Connection, build: &Build) -> Result<Option<String>> {
         match build.status {
-            Status::Created => waits_for(c, build).map(Some),
+            Status::Created => self.waits_for(c, build).map(Some),
             Status::Pending => self.of_pending(c, build).map(Some),
             Status::Manual => Ok(Some(format!("waits until somebody starts it: `baton build play {}`", build.id))),
             Status::Scheduled => Ok(jobs::time_of(c, build.id)?.map(|at| format!("starts at {at}"))),
@@ -60,6 +67,25 @@ impl Reasons {
         self.known.insert(asked, reason.clone());
         Ok(reason)
     }
+
+    fn waits_for(&mut self, c: &Connection, build: &Build) -> Result<String> {
+        let Some(job) = jobs::by_id(c, build.id)?.filter(|job| job.waits == Waits::Stages) else {
+            return waits_for_needs(c, build);
+        };
+        let open = match self.open.entry(job.pipeline) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(open_jobs(c, job.pipeline)?),
+        };
+        let before = open.iter().filter(|(stage, ..)| *stage < job.stage_index).map(|&(_, id, status)| (id, status));
+        // What waits itself says nothing that those before it do not.
+        let moving: Vec<_> = before.clone().filter(|(_, status)| *status != Status::Created).collect();
+        Ok(needs_reason(&if moving.is_empty() { before.collect() } else { moving }))
+    }
+}
+
+fn open_jobs(c: &Connection, pipeline: PipelineId) -> Result<Vec<Open>> {
+    let jobs = jobs::counting(c, pipeline)?.into_iter().filter(|job| !job.status.is_finished());
+    Ok(jobs.map(|job| (job.stage_index, job.id, job.status)).collect())
 }
 
 fn waits_for_resource(c: &Connection, build: &Build) -> Result<String> {
@@ -79,24 +105,7 @@ fn skipped_since(c: &Connection, build: &Build) -> Result<Option<String>> {
     Ok((status == Status::Skipped).then(|| format!("does not run, since {why}")))
 }
 
-/// Builds of earlier stages that a job waits for, as many as a sentence lists.
-fn open_before(c: &Connection, job: &Job) -> Result<Vec<(BuildId, Status)>> {
-    let mut open = Vec::new();
-    for other in jobs::counting(c, job.pipeline)? {
-        if other.stage_index < job.stage_index && !other.status.is_finished() {
-            open.push((other.id, other.status));
-        }
-    }
-    Ok(open)
-}
-
-fn waits_for(c: &Connection, build: &Build) -> Result<String> {
-    if let Some(job) = jobs::by_id(c, build.id)?.filter(|job| job.waits == Waits::Stages) {
-        let open = open_before(c, &job)?;
-        // What waits itself says nothing that those before it do not.
-        let moving: Vec<_> = open.iter().copied().filter(|(_, status)| *status != Status::Created).collect();
-        return Ok(needs_reason(if moving.is_empty() { &open } else { &moving }));
-    }
+fn waits_for_needs(c: &Connection, build: &Build) -> Result<String> {
     let mut open = Vec::new();
     for id in &build.needs {
         let needed = builds::state(c, *id)?.filter(|needed| needed.as_need() != Status::Success);

@@ -19,6 +19,7 @@ pub(in crate::cli) use tail::last_lines;
 use self::lines::Lines;
 use self::table::Table;
 use self::watched::Watched;
+use super::wake::Wake;
 use crate::cli::build::log::POLL;
 use crate::cli::pipeline::document::PipelineDocument;
 use crate::cli::pipeline::facts::Facts;
@@ -30,37 +31,19 @@ use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
 use crate::error::Kind;
 use std::collections::HashSet;
+use std::time::Duration;
 use std::{io, thread};
 
-/// How a pipeline is shown while it runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Show {
-    /// A table that is drawn anew, and the log of one job: for terminals.
-    Table,
-    /// `JOB | line` for all logs, and a line for each job that moves.
-    Lines,
-    /// Nothing, and JSON at the end.
-    Json,
-}
-
-impl Show {
-    /// What there is to be shown, by `--plain` and `--json` and by what standard output is.
-    #[must_use]
-    pub fn of(plain: bool, json: bool) -> Show {
-        match (plain, json) {
-            (_, true) => Show::Json,
-            (true, false) => Show::Lines,
-            (false, false) if print::is_drawable(&io::stdout()) => Show::Table,
-            (false, false) => Show::Lines,
-        }
-    }
-}
+/// Between two looks, however much is written.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// How a pipeline is followed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// How it is shown.
-    pub show: Show,
+    /// Whether logs are printed as they come also on a terminal: `JOB | line`, and a line for each job that moves.
+    pub plain: bool,
+    /// Whether nothing is shown but JSON at the end.
+    pub json: bool,
     /// Whether the first failure that is not allowed cancels the rest.
     pub fail_fast: bool,
 }
@@ -71,7 +54,7 @@ pub struct End {
     /// Its state.
     pub state: PipelineState,
     /// Exit status of a command that followed it.
-    pub status: u8,
+    pub code: u8,
 }
 
 impl End {
@@ -79,7 +62,7 @@ impl End {
     /// not ended; 3 when none of its jobs ran; 4 when it is blocked by a manual job.
     #[must_use]
     pub fn of(state: PipelineState) -> End {
-        let status = match state {
+        let code = match state {
             PipelineState::Success => 0,
             PipelineState::Skipped => 3,
             PipelineState::Manual => 4,
@@ -91,12 +74,12 @@ impl End {
             | PipelineState::Failed
             | PipelineState::Canceled => 1,
         };
-        End { state, status }
+        End { state, code }
     }
 }
 
 /// Follows a pipeline until nothing of it moves any more, and says then how it ended. On a terminal it asks whether manual
-/// jobs start that hold it up. `check` is called ten times a second.
+/// jobs start that hold it up. `check` is called at least ten times a second.
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`] for a pipeline that is not there, or no more; what `check` says.
@@ -110,11 +93,12 @@ pub fn follow(
     let mut follower = Follower {
         coordinator,
         watched: Watched::new(id, stages),
-        display: Display::of(options.show),
+        display: Display::of(options),
+        wake: Wake::of(coordinator.data()),
         fails_fast: options.fail_fast,
         out: Out::default(),
     };
-    let (mut asked, asks) = (HashSet::new(), options.show == Show::Table && ask::is_possible());
+    let (mut asked, asks) = (HashSet::new(), matches!(follower.display, Display::Table(_)) && ask::is_possible());
     loop {
         follower.follow_to_rest(check)?;
         let is_blocked = follower.watched.state() == PipelineState::Manual;
@@ -123,12 +107,12 @@ pub fn follow(
         }
     }
     let report = coordinator.show_pipeline(id, Timestamp::now())?;
-    let facts = Facts::of(coordinator, &report, options.show != Show::Json)?;
+    let facts = Facts::of(coordinator, &report, !options.json)?;
     let mut out = follower.out;
-    match options.show {
-        Show::Json => out.print(&print::json_line(&PipelineDocument::new(&report, &facts))?),
-        Show::Table | Show::Lines => out.print(&summary::text(&report, &facts)),
-    }
+    out.print(&match options.json {
+        true => print::json_line(&PipelineDocument::new(&report, &facts))?,
+        false => summary::text(&report, &facts),
+    });
     out.end();
     Ok(End::of(report.state()))
 }
@@ -138,6 +122,7 @@ struct Follower<'a> {
     coordinator: &'a Coordinator,
     watched: Watched,
     display: Display,
+    wake: Wake,
     fails_fast: bool,
     out: Out,
 }
@@ -167,7 +152,8 @@ impl Follower<'_> {
                 self.say(&words);
             }
             check()?;
-            thread::sleep(POLL);
+            thread::sleep(PAUSE_MIN);
+            self.wake.wait(POLL.saturating_sub(PAUSE_MIN));
         }
     }
 
@@ -196,11 +182,13 @@ enum Display {
 }
 
 impl Display {
-    fn of(show: Show) -> Display {
-        match show {
-            Show::Table => Display::Table(Table::new()),
-            Show::Lines => Display::Lines(Lines::default()),
-            Show::Json => Display::Nothing,
+    fn of(options: &Options) -> Display {
+        if options.json {
+            Display::Nothing
+        } else if !options.plain && print::is_drawable(&io::stdout()) {
+            Display::Table(Table::new())
+        } else {
+            Display::Lines(Lines::default())
         }
     }
 }
@@ -232,14 +220,14 @@ mod tests {
 
     #[test]
     fn an_exit_status_says_how_it_ended() {
-        for (state, status) in [
+        for (state, code) in [
             (PipelineState::Success, 0),
             (PipelineState::Failed, 1),
             (PipelineState::Canceled, 1),
             (PipelineState::Skipped, 3),
             (PipelineState::Manual, 4),
         ] {
-            assert_eq!(End::of(state).status, status, "{state:?}");
+            assert_eq!(End::of(state).code, code, "{state:?}");
         }
     }
 }

@@ -16,6 +16,10 @@ use crate::domain::time::Timestamp;
 use crate::store::job_rows::JobRow;
 use std::collections::VecDeque;
 use std::io;
+use std::time::{Duration, Instant};
+
+/// Between two drawings.
+const FRAME: Duration = Duration::from_millis(100);
 
 /// So much of the end of a log is read when it is shown first.
 const END_BYTES: u64 = 64 << 10;
@@ -28,6 +32,7 @@ pub struct Table {
     colours: bool,
     drawn: Vec<String>,
     size: Option<Size>,
+    drawn_at: Option<Instant>,
     log: Option<ShownLog>,
 }
 
@@ -36,6 +41,8 @@ struct ShownLog {
     id: BuildId,
     number: i64,
     offset: u64,
+    /// Whether what comes next is the middle of a line, which is left out.
+    is_cut: bool,
     reader: LineReader,
     lines: VecDeque<String>,
 }
@@ -44,14 +51,20 @@ impl Table {
     /// Nothing is drawn yet.
     pub fn new() -> Table {
         let colours = print::is_drawable(&io::stdout()) && logger::wants_colours(std::env::var_os("NO_COLOR"));
-        Table { colours, drawn: Vec::new(), size: None, log: None }
+        Table { colours, drawn: Vec::new(), size: None, drawn_at: None, log: None }
     }
 
-    /// Draws the pipeline as it is.
+    /// Draws the pipeline as it is, unless that was just done.
     pub fn show(&mut self, coordinator: &Coordinator, watched: &Watched, out: &mut Out) -> Done {
+        if self.drawn_at.is_some_and(|at| at.elapsed() < FRAME) {
+            return Ok(());
+        }
+        self.drawn_at = Some(Instant::now());
         let row = shown_job(watched);
         self.read_log(coordinator, row)?;
-        let lines: Vec<&str> = self.log.iter().flat_map(|log| log.lines.iter()).map(String::as_str).collect();
+        let begun = self.log.as_ref().and_then(|log| log.reader.begun());
+        let lines = self.log.iter().flat_map(|log| log.lines.iter()).chain(&begun);
+        let lines: Vec<&str> = lines.map(String::as_str).collect();
         let log = row.map(|row| LogView { row, lines: &lines });
         let size = cells::size();
         let view = View { id: watched.id, state: watched.state(), stages: &watched.stages, rows: &watched.rows, log };
@@ -96,20 +109,22 @@ impl Table {
         let (number, size) = coordinator.trace_sizes(&[row.id])?.first().copied().unwrap_or_default();
         let is_other = self.log.as_ref().is_none_or(|log| log.id != row.id || log.number != number);
         if is_other {
-            let offset = size.saturating_sub(END_BYTES);
             let (reader, lines) = (LineReader::default(), VecDeque::new());
-            self.log = Some(ShownLog { id: row.id, number, offset, reader, lines });
+            self.log = Some(ShownLog { id: row.id, number, offset: 0, is_cut: false, reader, lines });
         }
         let Some(log) = self.log.as_mut().filter(|log| log.offset < size) else { return Ok(()) };
         if size - log.offset > END_BYTES {
             // Nobody reads that fast.
-            (log.offset, log.reader) = (size - END_BYTES, LineReader::default());
+            (log.offset, log.is_cut, log.reader) = (size - END_BYTES, true, LineReader::default());
             log.lines.clear();
         }
         let piece = coordinator.read_numbered_trace(row.id, log.offset, END_BYTES)?;
         if piece.number == log.number {
             log.offset += piece.bytes.len() as u64;
-            log.lines.extend(log.reader.push(&piece.bytes));
+            let end = if log.is_cut { piece.bytes.iter().position(|&byte| byte == b'\n') } else { None };
+            log.is_cut &= end.is_none();
+            let begin = if log.is_cut { piece.bytes.len() } else { end.map_or(0, |end| end + 1) };
+            log.lines.extend(log.reader.push(piece.bytes.get(begin..).unwrap_or_default()));
             let too_many = log.lines.len().saturating_sub(LINES_MAX);
             log.lines.drain(..too_many);
         }

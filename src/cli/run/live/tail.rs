@@ -5,6 +5,7 @@
 
 use crate::cli::show::cells::clean;
 use crate::cli::show::plain::Plain;
+use crate::domain::line_times::Untimed;
 
 /// A line that is longer is cut into several.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -12,20 +13,25 @@ const LINE_BYTES_MAX: usize = 16 << 10;
 /// See the module.
 #[derive(Default)]
 pub struct LineReader {
+    untimed: Untimed,
     plain: Plain,
     held: Vec<u8>,
 }
 
 impl LineReader {
-    /// The lines that end with these bytes.
+    /// The lines that end with these bytes. The first ones begin a line: whoever has read no more than the end of a log
+    /// begins there.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
-        let bytes = self.plain.push(bytes);
+        let bytes = self.untimed.push(bytes);
+        let bytes = self.plain.push(&bytes);
         self.lines(&bytes)
     }
 
     /// What is left at the log's end.
     pub fn finish(mut self) -> Vec<String> {
-        let rest = std::mem::take(&mut self.plain).finish();
+        let rest = std::mem::take(&mut self.untimed).finish();
+        let mut rest = self.plain.push(&rest);
+        rest.extend(std::mem::take(&mut self.plain).finish());
         let mut lines = self.lines(&rest);
         if !self.held.is_empty() {
             lines.push(line(&self.held));
@@ -82,8 +88,14 @@ mod tests {
     fn lines_come_clean_wherever_the_log_is_cut() {
         let log = "section_start:1:x\r\x1b[0K\x1b[32m$ make\x1b[0m\n1 %\r2 %\r\n\u{202e}evil\u{9b}2J\n\nend";
         let expected = ["$ make", "1 %", "2 %", "?evil?2J", "", "end"];
-        for at in 0..=log.len() {
-            let (begin, end) = log.as_bytes().split_at(at);
+        let timed: String = ["$ make", "1 %\r2 %\r", "\u{202e}evil\u{9b}2J", ""]
+            .iter()
+            .map(|line| format!("2026-11-28T07:45:02.123456Z 01O {line}\n"))
+            .collect();
+        let timed = timed + "2026-11-28T07:45:02.123456Z 01O end";
+        let cuts = (0..=log.len()).map(|at| log.as_bytes().split_at(at));
+        for (begin, end) in cuts.chain((0..=timed.len()).map(|at| timed.as_bytes().split_at(at))) {
+            let at = begin.len();
             let mut reader = LineReader::default();
             let mut lines = reader.push(begin);
             lines.extend(reader.push(end));
