@@ -48,7 +48,7 @@ const STEPS: [Step; 11] = [
 
 struct Life<'a> {
     baton: &'a Baton,
-    runner: TestRunner,
+    speech: Speech,
     build: Claimed,
     connection: Connection,
     model: Model,
@@ -65,8 +65,8 @@ fn more(random: &mut Random, log: &mut Vec<u8>) {
 
 impl Life<'_> {
     fn range(&mut self, range: &str, start: usize, end: usize) -> Response {
-        let request = Request::patch(&format!("builds/{}/trace.txt", self.build.id))
-            .build_token(&self.build.token)
+        let request = Request::patch(&self.speech.path(self.build.id, "trace"))
+            .header(self.speech.header(), &self.build.token)
             .header("Content-Range", range)
             .body("text/plain", &self.model.log[start..end]);
         self.connection.send(&request)
@@ -80,7 +80,8 @@ impl Life<'_> {
         assert_eq!(response.status, expected, "{start}-{end} at {}", self.model.stored);
         if expected == 202 {
             self.model.stored = end;
-            assert_eq!(response.header("Build-Status"), Some("running"));
+            let told = if self.speech == Speech::Old { "Build-Status" } else { "Job-Status" };
+            assert_eq!(response.header(told), Some("running"));
         }
         assert_eq!(response.header("Range"), Some(format!("0-{}", self.model.stored).as_str()));
         response
@@ -99,12 +100,15 @@ impl Life<'_> {
     }
 
     fn put(&mut self, state: &str, with_trace: bool) -> u16 {
-        let mut body = object(json!({"token": self.runner.token, "state": state}));
+        let mut body = object(json!({"state": state}));
         if with_trace {
             body.insert("trace".to_owned(), json!(String::from_utf8(self.model.log.clone()).unwrap()));
             self.model.stored = self.model.log.len();
         }
-        let request = Request::put(&format!("builds/{}.json", self.build.id)).json(&serde_json::Value::Object(body));
+        // Of what is stored, whether the runner knows how much that is or not.
+        let sum = format!("crc32:{:08x}", crc32fast::hash(&self.model.log[..self.model.stored]));
+        body.insert("output".to_owned(), json!({"checksum": sum, "bytesize": self.model.stored}));
+        let request = self.speech.report(&self.build, serde_json::Value::Object(body));
         self.connection.send(&request).status
     }
 
@@ -166,10 +170,11 @@ impl Life<'_> {
 fn a_trace_is_what_was_acknowledged_in_order_and_once() {
     let baton = Baton::with_project();
     let mut random = Random::new();
-    for _ in 0..12 {
-        let (runner, build) = baton.running();
+    for round in 0..12 {
+        let (_, build) = baton.running();
         let model = Model { log: vec![], stored: 0, believed: 0 };
-        let mut life = Life { baton: &baton, runner, build, connection: Connection::open(baton.address()), model };
+        let (speech, connection) = (Speech::of(round), Connection::open(baton.address()));
+        let mut life = Life { baton: &baton, speech, build, connection, model };
         let mut done = Vec::new();
         for _ in 0..25 {
             if random.below(3) > 0 {
@@ -188,6 +193,12 @@ fn a_trace_is_what_was_acknowledged_in_order_and_once() {
         assert_eq!(baton.show(life.build.id).trace_size, expected.len() as u64);
         assert_eq!(baton.status(life.build.id), Status::Success);
     }
+    let seen = metrics::Metrics::parse(&baton.send(Request::get("/-/metrics")).expect(200).text());
+    let verdicts = ["same", "different", "unknown"];
+    assert_eq!(
+        verdicts.map(|verdict| seen.value("baton_trace_checks_total", &[("verdict", verdict)])),
+        [6.0, 0.0, 0.0]
+    );
 }
 
 /// The connection dies before the answer, so that nobody knows whether the server has seen the patch when the runner
