@@ -128,9 +128,18 @@ impl RunnerInfo {
 
     /// Keeps whether it has a feature. Who names one has said of all of them whether it has them.
     pub fn set_feature(&mut self, feature: &str, has: bool) {
+        self.set_features([(feature, has)]);
+    }
+
+    /// The same of several at once: a runner of today says it of two dozen, each time it asks for work.
+    pub fn set_features<'a>(&mut self, said: impl IntoIterator<Item = (&'a str, bool)>) {
         let known = self.0.entry(Cow::Borrowed(FEATURES)).or_default();
-        let is_in = |word: &str| if word == feature { has } else { known.split(',').any(|own| own == word) };
-        let words: Vec<&str> = Feature::ALL.map(Feature::as_str).into_iter().filter(|word| is_in(word)).collect();
+        let mut all =
+            Feature::ALL.map(|feature| (feature.as_str(), known.split(',').any(|own| own == feature.as_str())));
+        for (feature, has) in said {
+            all.iter_mut().filter(|(word, _)| *word == feature).for_each(|(_, own)| *own = has);
+        }
+        let words: Vec<&str> = all.into_iter().filter(|(_, has)| *has).map(|(word, _)| word).collect();
         *known = words.join(",");
     }
 
