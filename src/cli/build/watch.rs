@@ -2,7 +2,7 @@
 
 use crate::cli::Done;
 use crate::cli::show::cells::{self, Size, fitting};
-use crate::cli::show::print;
+use crate::cli::show::{print, terminal};
 use crate::coordinator::BuildReport;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::time::Timestamp;
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Shows the builds that `look` finds, newest first, again and again.
 pub fn run(look: impl Fn() -> Done<Vec<BuildReport>>, json: bool) -> Done {
-    let is_drawn = !json && print::is_drawable(&io::stdout());
+    let is_drawn = !json && terminal::is_drawable(&io::stdout());
     let mut known = HashMap::new();
     let mut is_first = true;
     loop {

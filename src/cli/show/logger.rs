@@ -3,7 +3,7 @@
 //! What must stay true: a log that nobody reads holds nobody up. A pipe that is full, or a terminal that was stopped,
 //! gets no more until it takes some; what was left out meanwhile is counted, and said then.
 
-use super::{log_line, print};
+use super::{log_line, terminal};
 use crate::domain::time::Timestamp;
 use log::{Level, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -83,7 +83,7 @@ fn is_silent(target: &str) -> bool {
 /// Starts the log of this process, at level `info` unless `RUST_LOG` says otherwise; coloured on a terminal, unless
 /// `NO_COLOR` is set or `TERM` says that the terminal knows none.
 pub fn start() {
-    let colours = print::is_drawable(&io::stderr()) && wants_colours(std::env::var_os("NO_COLOR"));
+    let colours = terminal::is_drawable(&io::stderr()) && wants_colours(std::env::var_os("NO_COLOR"));
     let filter = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
     let level = filter.filter();
     // It can only fail when there is a logger already.

@@ -8,3 +8,4 @@ pub(super) mod plain;
 pub(super) mod print;
 pub(super) mod progress;
 pub(super) mod shell;
+pub(super) mod terminal;

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
 use crate::store::artifacts::Stored;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 /// Writes to standard output, at once.
@@ -42,16 +42,6 @@ pub fn note(text: &str) {
 pub fn lines(text: &str) {
     let clean = |line: &str| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>() + "\n";
     let _ = io::stderr().lock().write_all(text.lines().map(clean).collect::<String>().as_bytes());
-}
-
-/// Whether what is written there can be drawn over: by a terminal, unless `TERM` says that it knows no such thing.
-pub fn is_drawable(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && !is_dumb()
-}
-
-/// Whether `TERM` says that the terminal knows no more than text.
-pub fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// One JSON document, in one line.

@@ -1,6 +1,6 @@
 //! How far something has come that takes a while: one line on standard error, if that is a terminal; else nothing.
 
-use super::print;
+use super::terminal;
 use crate::domain::text::size::format_size;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ impl Progress {
     /// Of `what`, `total` bytes are to come.
     pub fn new(what: &'static str, total: u64) -> Progress {
         let started = Instant::now();
-        let is_terminal = print::is_drawable(&io::stderr());
+        let is_terminal = terminal::is_drawable(&io::stderr());
         Progress { what, done: 0, total, started, next: started + PATIENCE, is_drawn: false, is_terminal }
     }
 

@@ -23,7 +23,7 @@ use super::wake::Wake;
 use crate::cli::build::log::POLL;
 use crate::cli::pipeline::document::PipelineDocument;
 use crate::cli::pipeline::facts::Facts;
-use crate::cli::show::print;
+use crate::cli::show::{print, terminal};
 use crate::cli::{Done, Stop};
 use crate::coordinator::Coordinator;
 use crate::domain::pipeline::PipelineId;
@@ -185,7 +185,7 @@ impl Display {
     fn of(options: &Options) -> Display {
         if options.json {
             Display::Nothing
-        } else if !options.plain && print::is_drawable(&io::stdout()) {
+        } else if !options.plain && terminal::is_drawable(&io::stdout()) {
             Display::Table(Table::new())
         } else {
             Display::Lines(Lines::default())

@@ -9,7 +9,7 @@ use super::tail::LineReader;
 use super::watched::Watched;
 use crate::cli::Done;
 use crate::cli::show::cells::{self, Size};
-use crate::cli::show::{logger, print};
+use crate::cli::show::{logger, print, terminal};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::time::Timestamp;
@@ -50,7 +50,7 @@ struct ShownLog {
 impl Table {
     /// Nothing is drawn yet.
     pub fn new() -> Table {
-        let colours = print::is_drawable(&io::stdout()) && logger::wants_colours(std::env::var_os("NO_COLOR"));
+        let colours = terminal::is_drawable(&io::stdout()) && logger::wants_colours(std::env::var_os("NO_COLOR"));
         Table { colours, drawn: Vec::new(), size: None, drawn_at: None, log: None }
     }
 
