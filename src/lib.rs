@@ -22,7 +22,7 @@
 //! | [`git`] | the `git` program: what a checkout holds, a commit of its present state, and how a runner fetches that |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `blocking` | lets a pool of threads know when one of them only waits |
-//! | `gzip` | what runners pack with gzip, unpacked within bounds |
+//! | `gzip`, `unzip` | what runners pack with gzip, and archives of artifacts and caches, unpacked within bounds |
 //! | `sync` | locks that outlive a panic |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
@@ -63,5 +63,6 @@ pub mod server;
 pub mod store;
 mod sync;
 pub mod tls;
+mod unzip;
 
 pub use server::{Config, Server};

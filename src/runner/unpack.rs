@@ -7,27 +7,17 @@
 //! the archive says beforehand. Permissions are those of the archive, without setuid and its like.
 
 use super::directories::remove_tree;
-use crate::domain::token::{hex, random};
-use nix::sys::stat::{UtimensatFlags, utimensat};
-use nix::sys::time::TimeSpec;
+use crate::unzip::{Archive, Entry, Fault, Kind, Part, set};
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
-use std::io::{self, BufReader, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use zip::ZipArchive;
-use zip::extra_fields::ExtraField;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Most files and folders.
 const ENTRIES_MAX: usize = 1_000_000;
-/// Longest target of a link.
-const TARGET_BYTES_MAX: u64 = 4096;
-/// Bytes that are copied at a time.
-const PIECE_BYTES: usize = 256 << 10;
-
 /// How an archive is unpacked.
 pub struct Unpacking<'a> {
     /// Where to.
@@ -38,23 +28,6 @@ pub struct Unpacking<'a> {
     pub is_wanted: &'a dyn Fn() -> bool,
 }
 
-/// One entry, of which the name is known to be harmless.
-struct Entry {
-    index: usize,
-    path: PathBuf,
-    size: u64,
-    kind: Kind,
-    mode: Option<u32>,
-    time: Option<SystemTime>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    File,
-    Folder,
-    Link,
-}
-
 impl Unpacking<'_> {
     /// Unpacks `archive`. Returns what was left out.
     ///
@@ -62,8 +35,9 @@ impl Unpacking<'_> {
     /// Before anything was written: for what is no archive, could do harm, or is too much. Afterwards: damage, the file
     /// system's, or when nobody wants it any more.
     pub fn unpack(&self, archive: File) -> io::Result<Vec<PathBuf>> {
-        let mut archive = ZipArchive::new(BufReader::with_capacity(PIECE_BYTES, archive))?;
-        let (mut entries, mut left_out) = (self.entries(&mut archive)?, Vec::new());
+        let mut archive = Archive::open(archive).map_err(|fault| error_of(fault, self.folder))?;
+        let entries = archive.entries(ENTRIES_MAX, self.bytes_max);
+        let (mut entries, mut left_out) = (entries.map_err(|fault| error_of(fault, self.folder))?, Vec::new());
         entries.retain(|entry| {
             let is_kept = !runs_by_itself(&entry.path);
             if !is_kept {
@@ -81,56 +55,20 @@ impl Unpacking<'_> {
                 }
                 Kind::File => {
                     self.make_folder(parent(&entry.path))?;
-                    let mut from = archive.by_index(entry.index)?;
-                    self.write(&mut from, &entry)?;
+                    self.write(&mut archive, &entry)?;
                 }
                 Kind::Link => {
-                    let mut target = Vec::new();
-                    archive.by_index(entry.index)?.take(TARGET_BYTES_MAX).read_to_end(&mut target)?;
+                    let target = archive.target(&entry).map_err(|fault| error_of(fault, self.folder))?;
                     links.push((target, entry));
                 }
             }
         }
         for (target, entry) in links {
             self.make_folder(parent(&entry.path))?;
-            self.link(OsStr::from_bytes(&target), &entry)?;
+            self.link(&target, &entry)?;
         }
         self.finish(folders)?;
         Ok(left_out)
-    }
-
-    fn entries(&self, archive: &mut ZipArchive<BufReader<File>>) -> io::Result<Vec<Entry>> {
-        if archive.len() > ENTRIES_MAX {
-            return Err(refused("it has too many files"));
-        }
-        let mut entries = Vec::with_capacity(archive.len());
-        let mut left = self.bytes_max;
-        for index in 0..archive.len() {
-            let entry = archive.by_index_raw(index)?;
-            let name = Path::new(OsStr::from_bytes(entry.name_raw()));
-            let is_inside = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-            if !is_inside || entry.name_raw().contains(&0) {
-                return Err(refused("a file of it would lie outside of the folder"));
-            }
-            let path: PathBuf = name.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-            let kind = match (entry.is_symlink(), entry.is_dir() || path.as_os_str().is_empty()) {
-                (true, _) => Kind::Link,
-                (false, true) => Kind::Folder,
-                (false, false) => Kind::File,
-            };
-            let size = if kind == Kind::File { entry.size() } else { 0 };
-            left = left.checked_sub(size).ok_or_else(|| refused("its files are too large"))?;
-            let said = entry.extra_data_fields().find_map(|field| {
-                if let ExtraField::ExtendedTimestamp(times) = field { times.mod_time() } else { None }
-            });
-            let seconds = said.map(|seconds| UNIX_EPOCH + Duration::from_secs(u64::from(seconds)));
-            let time = seconds.or_else(|| {
-                let time = entry.last_modified()?;
-                humantime::parse_rfc3339_weak(&time.to_string()).ok()
-            });
-            entries.push(Entry { index, path, size, kind, mode: entry.unix_mode().map(|mode| mode & 0o777), time });
-        }
-        Ok(entries)
     }
 
     /// Makes a folder and those above it, and goes through no link.
@@ -149,52 +87,15 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// Writes a file under another name, and gives it its own when it is whole.
-    fn write(&self, from: &mut dyn Read, entry: &Entry) -> io::Result<()> {
+    fn write(&self, archive: &mut Archive, entry: &Entry) -> io::Result<()> {
         let place = self.folder.join(&entry.path);
-        let part = beside(&place)?;
-        let mut write = || {
-            let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-            self.copy(from, entry.size, &mut to)?;
-            // Without a mode, as new files are here.
-            let mode = entry.mode.unwrap_or(0o644);
-            set(&to, Some(mode), entry.time)?;
-            put(&part, &place)
-        };
-        let result = write();
-        if result.is_err() {
-            // It may not be there at all.
-            let _ = fs::remove_file(&part);
-        }
-        result.map_err(|error| at(&place, &error))
+        let part = archive.write(entry, &place, Some(0o644), &mut |_| (self.is_wanted)());
+        part.and_then(|part| put(part, &place).map_err(Fault::Unwritable)).map_err(|fault| error_of(fault, &place))
     }
 
-    fn copy(&self, from: &mut dyn Read, size: u64, to: &mut File) -> io::Result<()> {
-        let mut left = size;
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            if !(self.is_wanted)() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let read = from.read(&mut piece)?;
-            if read == 0 {
-                return Ok(());
-            }
-            left = left.checked_sub(read as u64).ok_or_else(|| refused("a file of it is larger than it says"))?;
-            to.write_all(piece.get(..read).unwrap_or_default())?;
-        }
-    }
-
-    fn link(&self, target: &OsStr, entry: &Entry) -> io::Result<()> {
+    fn link(&self, target: &Path, entry: &Entry) -> io::Result<()> {
         let place = self.folder.join(&entry.path);
-        let part = beside(&place)?;
-        symlink(target, &part).map_err(|error| at(&place, &error))?;
-        if let Some(time) = entry.time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()) {
-            let time = TimeSpec::from(time);
-            // Not every file system has times of links.
-            let _ = utimensat(None, &part, &time, &time, UtimensatFlags::NoFollowSymlink);
-        }
-        put(&part, &place).map_err(|error| at(&place, &error))
+        Part::link(target, &place, entry.time).and_then(|part| put(part, &place)).map_err(|error| at(&place, &error))
     }
 
     /// Gives the folders their permissions and times, the deepest first.
@@ -233,30 +134,22 @@ fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-/// Sets permissions and time, where they are said.
-fn set(file: &File, mode: Option<u32>, time: Option<SystemTime>) -> io::Result<()> {
-    if let Some(time) = time {
-        file.set_times(FileTimes::new().set_modified(time))?;
-    }
-    mode.map_or(Ok(()), |mode| file.set_permissions(Permissions::from_mode(mode)))
-}
-
-/// A name beside another that nobody else has.
-fn beside(place: &Path) -> io::Result<PathBuf> {
-    let name = random::<8>().map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(place.with_file_name(format!(".baton-{}", hex(&name))))
-}
-
-/// Gives a file its own name; a folder in the way goes.
-fn put(part: &Path, place: &Path) -> io::Result<()> {
+/// Gives what was written its name; a folder in the way goes.
+fn put(part: Part<'_>, place: &Path) -> io::Result<()> {
     if fs::symlink_metadata(place).is_ok_and(|found| found.is_dir()) {
         remove_tree(place)?;
     }
-    fs::rename(part, place)
+    part.put()
 }
 
-fn refused(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the archive is not unpacked: {why}"))
+fn error_of(fault: Fault, place: &Path) -> io::Error {
+    let refused = |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the archive is not unpacked: {why}"));
+    match fault {
+        Fault::Refused(why) => refused(&why),
+        Fault::Damaged(why) => refused(&format!("it cannot be read: {why}")),
+        Fault::Unwritable(error) => at(place, &error),
+        Fault::Unwanted => io::ErrorKind::Interrupted.into(),
+    }
 }
 
 fn at(place: &Path, error: &io::Error) -> io::Error {
@@ -266,7 +159,9 @@ fn at(place: &Path, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Seek, SeekFrom};
+    use std::fs::Permissions;
+    use std::io::{Seek, SeekFrom, Write};
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
 

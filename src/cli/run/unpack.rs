@@ -11,35 +11,22 @@ use super::guard::Guard;
 use crate::cli::show::progress::Progress;
 use crate::cli::{Done, Stop};
 use crate::domain::text::size::format_size;
-use crate::domain::token::{hex, random};
+use crate::unzip::{Archive, Entry, Fault, Kind, Part, set};
 use nix::fcntl::OFlag;
-use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::statvfs::statvfs;
-use nix::sys::time::TimeSpec;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
-use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
-use std::io::{self, BufReader, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use zip::extra_fields::ExtraField;
-use zip::{DateTime, ZipArchive};
+use std::time::SystemTime;
 
 /// Most bytes of all files.
 const BYTES_MAX: u64 = 16 << 30;
 
 /// Most files and folders.
 const ENTRIES_MAX: usize = 200_000;
-
-/// Longest target of a link.
-const TARGET_BYTES_MAX: u64 = 4096;
-
-/// Bytes that are copied at a time.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// What was unpacked.
 #[derive(Debug, Default)]
@@ -54,18 +41,6 @@ pub struct Unpacked {
     pub kept: BTreeSet<PathBuf>,
 }
 
-/// One entry of an archive, of which the name is known to be harmless.
-struct Entry {
-    /// Its place in the archive.
-    index: usize,
-    path: PathBuf,
-    size: u64,
-    kind: Kind,
-    /// Permissions, if the archive says them.
-    mode: Option<u32>,
-    time: Option<SystemTime>,
-}
-
 /// The folders that are made, and what becomes of them.
 #[derive(Default)]
 struct Folders {
@@ -75,13 +50,6 @@ struct Folders {
     made: HashSet<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    File,
-    Folder,
-    Link,
-}
-
 /// Unpacks `archive` into the folder `dir`, which is made if there is none, over what is there. Names that begin with
 /// `below` are without it. Goes on until `stop` is set.
 ///
@@ -89,8 +57,14 @@ enum Kind {
 /// Before anything was written: for what is no archive, could do harm, or has no room. Afterwards: damage, the file
 /// system's.
 pub fn unpack(archive: File, dir: &Path, below: &Path, stop: &AtomicBool) -> Done<Unpacked> {
-    let mut archive = ZipArchive::new(BufReader::with_capacity(PIECE_BYTES, archive)).map_err(damaged)?;
-    let mut entries = entries(&mut archive, below)?;
+    let wrong = |fault| stopped_by(fault, dir);
+    let mut archive = Archive::open(archive).map_err(wrong)?;
+    let mut entries = archive.entries(ENTRIES_MAX, BYTES_MAX).map_err(wrong)?;
+    for entry in &mut entries {
+        if let Ok(path) = entry.path.strip_prefix(below) {
+            entry.path = path.to_owned();
+        }
+    }
     let mut guard = Guard::new(dir, entries.iter().map(|entry| entry.path.as_path()))?;
     let mut unpacked = Unpacked::default();
     entries.retain(|entry| match guard.kept(&entry.path, entry.kind == Kind::Folder) {
@@ -111,15 +85,18 @@ pub fn unpack(archive: File, dir: &Path, below: &Path, stop: &AtomicBool) -> Don
             Kind::Folder => folders.make(dir, &entry.path)?,
             Kind::File => {
                 folders.make(dir, parent(&entry.path))?;
-                let mut from = archive.by_index(entry.index).map_err(damaged)?;
-                write_file(&mut from, &entry, &dir.join(&entry.path), stop, &mut progress)?;
+                let place = dir.join(&entry.path);
+                let mut goes_on = |bytes| {
+                    progress.add(bytes);
+                    !stop.load(Ordering::Relaxed)
+                };
+                let part = archive.write(&entry, &place, None, &mut goes_on);
+                part.and_then(|part| part.put().map_err(Fault::Unwritable))
+                    .map_err(|fault| stopped_by(fault, &place))?;
                 unpacked.files.push(entry.path);
             }
             Kind::Link => {
-                let mut target = Vec::new();
-                let from = archive.by_index(entry.index).map_err(damaged)?;
-                from.take(TARGET_BYTES_MAX).read_to_end(&mut target).map_err(damaged)?;
-                links.push((PathBuf::from(OsStr::from_bytes(&target)), entry));
+                links.push((archive.target(&entry).map_err(wrong)?, entry));
             }
         }
     }
@@ -130,7 +107,8 @@ pub fn unpack(archive: File, dir: &Path, below: &Path, stop: &AtomicBool) -> Don
             unpacked.kept.insert(entry.path);
         } else {
             folders.make(dir, parent(&entry.path))?;
-            make_link(&target, &dir.join(&entry.path), entry.time)?;
+            let place = dir.join(&entry.path);
+            Part::link(&target, &place, entry.time).and_then(Part::put).map_err(|error| failed(&place, &error))?;
             unpacked.files.push(entry.path);
         }
     }
@@ -140,48 +118,6 @@ pub fn unpack(archive: File, dir: &Path, below: &Path, stop: &AtomicBool) -> Don
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
-}
-
-/// What is in the archive, all of it harmless.
-fn entries(archive: &mut ZipArchive<BufReader<File>>, below: &Path) -> Done<Vec<Entry>> {
-    if archive.len() > ENTRIES_MAX {
-        return Err(refused(&format!("it has {} files, at most {ENTRIES_MAX} are unpacked", archive.len())));
-    }
-    let mut entries = Vec::with_capacity(archive.len());
-    let mut left = BYTES_MAX;
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(damaged)?;
-        let name = Path::new(OsStr::from_bytes(entry.name_raw()));
-        let is_inside = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !is_inside || entry.name_raw().contains(&0) {
-            return Err(refused(&format!("{name:?} would lie outside of the folder")));
-        }
-        let path: PathBuf = name.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-        let kind = match (entry.is_symlink(), entry.is_dir() || path.as_os_str().is_empty()) {
-            (true, _) => Kind::Link,
-            (false, true) => Kind::Folder,
-            (false, false) => Kind::File,
-        };
-        let size = if kind == Kind::File { entry.size() } else { 0 };
-        left = left.checked_sub(size).ok_or_else(|| {
-            refused(&format!("its files are larger than {}, which are unpacked at most", format_size(BYTES_MAX)))
-        })?;
-        let said = entry
-            .extra_data_fields()
-            .find_map(|field| if let ExtraField::ExtendedTimestamp(times) = field { times.mod_time() } else { None });
-        let seconds = said.map(|seconds| UNIX_EPOCH + Duration::from_secs(u64::from(seconds)));
-        let time = seconds.or_else(|| entry.last_modified().and_then(as_utc));
-        let path = path.strip_prefix(below).map(Path::to_owned).unwrap_or(path);
-        entries.push(Entry { index, path, size, kind, mode: entry.unix_mode().map(|mode| mode & 0o777), time });
-    }
-    Ok(entries)
-}
-
-/// The time that archives have when they do not say a time zone: runners write UTC.
-fn as_utc(time: DateTime) -> Option<SystemTime> {
-    let (year, month, day) = (time.year(), time.month(), time.day());
-    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    humantime::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")).ok()
 }
 
 fn check_room(dir: &Path, bytes: u64) -> Done {
@@ -248,95 +184,6 @@ impl Folders {
     }
 }
 
-/// Sets permissions and time, where they are said.
-fn set(file: &File, mode: Option<u32>, time: Option<SystemTime>) -> io::Result<()> {
-    if let Some(time) = time {
-        match file.set_times(FileTimes::new().set_modified(time)) {
-            // Somebody else's folder.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && mode.is_none() => {}
-            result => result?,
-        }
-    }
-    mode.map_or(Ok(()), |mode| file.set_permissions(Permissions::from_mode(mode)))
-}
-
-fn make_link(target: &Path, place: &Path, time: Option<SystemTime>) -> Done {
-    let part = part(place)?;
-    symlink(target, &part).map_err(|error| failed(place, &error))?;
-    if let Some(time) = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()) {
-        let time = TimeSpec::from(time);
-        // Not every file system has times of links.
-        let _ = utimensat(None, &part, &time, &time, UtimensatFlags::NoFollowSymlink);
-    }
-    put(&part, place).map_err(|error| failed(place, &error))
-}
-
-/// Writes a file under another name and gives it its own when it is whole.
-fn write_file(from: &mut dyn Read, entry: &Entry, place: &Path, stop: &AtomicBool, progress: &mut Progress) -> Done {
-    let part = part(place)?;
-    let mut write = || {
-        let mode = entry.mode.unwrap_or(0o666);
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part);
-        let to = to.as_mut().map_err(|error| failed(place, error))?;
-        copy(from, entry.size, to, place, stop, progress)?;
-        set(to, entry.mode, entry.time).map_err(|error| failed(place, &error))?;
-        put(&part, place).map_err(|error| failed(place, &error))
-    };
-    let result = write();
-    if result.is_err() {
-        // It may not be there at all.
-        let _ = fs::remove_file(&part);
-    }
-    result
-}
-
-fn copy(
-    from: &mut dyn Read,
-    size: u64,
-    to: &mut File,
-    place: &Path,
-    stop: &AtomicBool,
-    progress: &mut Progress,
-) -> Done {
-    let mut piece = vec![0; PIECE_BYTES];
-    let mut left = size;
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Stop::Failed("stopped by a signal; not all of the artifacts are unpacked".to_owned()));
-        }
-        // Its end is looked for, too: then the checksum is compared.
-        let count = match from.read(&mut piece) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read.map_err(|error| damaged(format!("{}: {error}", place.display())))?,
-        };
-        let bytes = piece.get(..count).unwrap_or_default();
-        left = left
-            .checked_sub(count as u64)
-            .ok_or_else(|| refused(&format!("{} is larger than it says", place.display())))?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        to.write_all(bytes).map_err(|error| failed(place, &error))?;
-        progress.add(count as u64);
-    }
-}
-
-/// A name beside `place` that nothing has.
-fn part(place: &Path) -> Done<PathBuf> {
-    let mut name = OsString::from(".");
-    name.push(hex(&random::<8>().map_err(crate::error::Error::from)?));
-    name.push(".part");
-    Ok(place.with_file_name(name))
-}
-
-/// Gives what is whole its name, in the place of what has it.
-fn put(part: &Path, place: &Path) -> io::Result<()> {
-    fs::rename(part, place).inspect_err(|_| {
-        // It is of no use.
-        let _ = fs::remove_file(part);
-    })
-}
-
 /// Whether a link at `path` to `target` stays within the folder: up no further than its top, and then down only, since
 /// what is up from a link's target is not known here.
 fn leads_inside(target: &Path, path: &Path) -> bool {
@@ -358,8 +205,13 @@ fn refused(why: &str) -> Stop {
     Stop::Failed(format!("the artifacts are not unpacked: {why}; `baton build artifacts` saves them as they are"))
 }
 
-fn damaged(error: impl Display) -> Stop {
-    refused(&format!("the archive cannot be read: {error}"))
+fn stopped_by(fault: Fault, place: &Path) -> Stop {
+    match fault {
+        Fault::Refused(why) => refused(&why),
+        Fault::Damaged(why) => refused(&format!("the archive cannot be read: {why}")),
+        Fault::Unwritable(error) => failed(place, &error),
+        Fault::Unwanted => Stop::Failed("stopped by a signal; not all of the artifacts are unpacked".to_owned()),
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> Stop {
