@@ -100,9 +100,6 @@ pub struct Received {
 
 impl Artifacts {
     /// Opens the folder, and makes it, for its owner only, if there is none.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn open(dir: PathBuf) -> Result<Artifacts> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         Ok(Artifacts { dir, receiving: Arc::default() })
@@ -115,17 +112,11 @@ impl Artifacts {
     }
 
     /// Bytes that the file system has left for us.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn free_bytes(&self) -> Result<u64> {
         Ok(self.room()?.free_bytes)
     }
 
     /// The file system's room.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn room(&self) -> Result<Room> {
         let stat = statvfs(&self.dir).map_err(|errno| Error::from(io::Error::from(errno)))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
@@ -204,9 +195,6 @@ impl Artifacts {
     }
 
     /// Removes every file that is not `named`; for the start, before anything is received. Returns how many.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn sweep(&self, named: &HashSet<String>) -> Result<usize> {
         let mut orphans = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -316,18 +304,12 @@ pub fn is_ours(name: &str) -> bool {
 
 impl Received {
     /// Opens the file, to read what was received.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn open(&self) -> Result<File> {
         Ok(File::open(self.dir.join(&self.name))?)
     }
 
     /// Gives the file its final name, durably, and returns that name. Until [`Received::keep`] says that a
     /// row names it, dropping it still removes it.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn settle(&mut self) -> Result<String> {
         let name = self.name.strip_prefix(INCOMING).unwrap_or(&self.name).to_owned();
         fs::rename(self.dir.join(&self.name), self.dir.join(&name))?;

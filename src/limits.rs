@@ -15,7 +15,7 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// Bytes of a JSON or form body, except of a trace.
     pub form_bytes_max: u64,
-    /// Bytes of the body of a `PUT`, which repeats a whole trace with up to six bytes for one (protocol 5).
+    /// Bytes of the body of a `PUT`, which repeats a whole trace with up to six bytes for one.
     pub put_bytes_max: u64,
     /// Bytes of one trace patch. Runners before 11.11 send all that is new in one.
     pub trace_patch_bytes_max: u64,

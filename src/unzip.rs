@@ -200,9 +200,6 @@ impl<'a> Part<'a> {
     }
 
     /// Makes a link to `target`.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn link(target: &Path, place: &'a Path, time: Option<SystemTime>) -> io::Result<Part<'a>> {
         let part = Part::beside(place)?;
         symlink(target, &part.path)?;
@@ -215,9 +212,6 @@ impl<'a> Part<'a> {
     }
 
     /// Gives it its name, in the place of what has it.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn put(mut self) -> io::Result<()> {
         fs::rename(&self.path, self.place)?;
         self.is_put = true;
@@ -235,9 +229,6 @@ impl Drop for Part<'_> {
 }
 
 /// Sets permissions and time, where they are said.
-///
-/// # Errors
-/// The file system's.
 pub fn set(file: &File, mode: Option<u32>, time: Option<SystemTime>) -> io::Result<()> {
     if let Some(time) = time {
         match file.set_times(FileTimes::new().set_modified(time)) {

@@ -46,8 +46,7 @@ pub struct Download {
 }
 
 impl Coordinator {
-    /// Says whether this build may upload artifacts now, `filesize` bytes if the client says so
-    /// (protocol 1.4).
+    /// Says whether this build may upload artifacts now, `filesize` bytes if the client says so.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`], [`Kind::TooLarge`], [`Kind::DiskFull`].
@@ -87,9 +86,6 @@ impl Coordinator {
     }
 
     /// Notes that a running build's runner lives. Any authenticated call for the build says so.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn note_life(&self, build: &BuildState, now: Timestamp) -> Result<()> {
         let (build, step) = (build.clone(), self.limits().seen_step());
         if is_due(&build, step, now) {
@@ -99,9 +95,6 @@ impl Coordinator {
     }
 
     /// The same in the middle of an upload that was authorized when it began.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn note_upload(&self, id: BuildId, now: Timestamp) -> Result<()> {
         match self.store.read(|c| builds::state(c, id))? {
             Some(build) => self.note_life(&build, now),
@@ -109,8 +102,8 @@ impl Coordinator {
         }
     }
 
-    /// Makes a received upload the build's artifacts of its kind, in the place of earlier ones, in one step
-    /// (protocol 1.5). The same bytes once more leave the earlier ones in place: an answer was lost.
+    /// Makes a received upload the build's artifacts of its kind, in the place of earlier ones, in one step.
+    /// The same bytes once more leave the earlier ones in place: an answer was lost.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`]; [`Kind::Invalid`] for an `expire_in` that is no duration, a format that is
@@ -148,7 +141,7 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// A build's archive, for whoever may read it (protocol 1.6), whatever the build's state.
+    /// A build's archive, for whoever may read it, whatever the build's state.
     ///
     /// # Errors
     /// [`Kind::NotFound`] for an unknown build and for artifacts that are none or expired;
@@ -193,7 +186,7 @@ impl Coordinator {
         }
     }
 
-    /// Removes all that a build has uploaded, whatever its state; there need not be any (protocol 1.7).
+    /// Removes all that a build has uploaded, whatever its state; there need not be any.
     ///
     /// # Errors
     /// [`Kind::NotFound`], [`Kind::Forbidden`].
@@ -240,7 +233,7 @@ fn running_build(c: &Connection, id: BuildId, shown: &Shown) -> Result<BuildStat
 }
 
 /// When artifacts expire: as the upload says, else as the build's specification says of their kind (runners before 1.3 do
-/// not repeat that), else after `keep`. Who says something empty or zero has said "never" (protocol 6).
+/// not repeat that), else after `keep`. Who says something empty or zero has said "never".
 fn expire_at(
     c: &Connection,
     new: &Stored,

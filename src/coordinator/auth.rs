@@ -1,4 +1,4 @@
-//! Who may do what with a build (`design.md`, Tokens).
+//! Who may do what with a build (`docs/http.md`, Tokens).
 
 use crate::domain::build::{BuildId, Status};
 use crate::domain::token::{Shown, Takes, Token};
@@ -17,7 +17,7 @@ pub enum Purpose {
 }
 
 /// The build, if there is one and who shows this may do this with it. Where any token of the build counts, 404 comes
-/// before 403 (protocol 1.3); where only its own does, what is unknown is forbidden, and reading ends with the build.
+/// before 403; where only its own does, what is unknown is forbidden, and reading ends with the build.
 ///
 /// # Errors
 /// [`Kind::NotFound`], then [`Kind::Forbidden`], also for a build that was erased.
@@ -54,7 +54,7 @@ fn holds(c: &Connection, build: &BuildState, token: &Token) -> Result<bool> {
 }
 
 /// The build for a `PUT`: where any token counts, it is judged before the id is looked at, since runners verify themselves
-/// with `PUT builds/-1`, where 404 means "alive" and 403 "removed" (protocol 1.8).
+/// with `PUT builds/-1`, where 404 means "alive" and 403 "removed".
 ///
 /// # Errors
 /// [`Kind::Forbidden`] for a token that nobody holds, then [`Kind::NotFound`] for a build that is not its

@@ -9,9 +9,6 @@ use rusqlite::Connection;
 use std::time::Duration;
 
 /// Notes that a running build's runner lives, at most once a step.
-///
-/// # Errors
-/// The database's.
 pub fn touch(c: &Connection, build: &BuildState, step: Duration, now: Timestamp) -> Result<()> {
     if is_due(build, step, now) { builds::touch(c, build.id, now) } else { Ok(()) }
 }

@@ -62,9 +62,6 @@ pub fn named(c: &Connection, name: &str) -> Result<Project> {
 
 impl Coordinator {
     /// The names of all projects.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn project_names(&self) -> Result<Vec<String>> {
         self.store.read(|c| Ok(projects::all(c)?.into_iter().map(|project| project.name).collect()))
     }
@@ -187,9 +184,6 @@ impl Coordinator {
     }
 
     /// All projects, oldest first.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn list_projects(&self) -> Result<Vec<Project>> {
         self.store.read(projects::all)
     }
@@ -211,17 +205,11 @@ impl Coordinator {
     }
 
     /// Makes `token` the registration token; the old one is void.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn set_registration_token(&self, token: Token) -> Result<()> {
         self.store.write(move |c| settings::set_registration_token(c, token.reveal()))
     }
 
     /// The registration token; a new one, and the old one void, with `reset`.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn registration_token(&self, reset: bool) -> Result<String> {
         if !reset {
             return self.store.read(settings::registration_token);

@@ -46,7 +46,7 @@ const NOTE_BYTES_MAX: usize = 1024;
 
 impl Coordinator {
     /// Makes a runner for the holder of a registration token: a shared one for the installation's token, one of
-    /// a project for the project's CI token (protocol 1.8).
+    /// a project for the project's CI token.
     ///
     /// # Errors
     /// [`crate::error::Kind::Forbidden`] for another token; [`crate::error::Kind::Invalid`] for a runner that could take
@@ -151,9 +151,6 @@ impl Coordinator {
     }
 
     /// Whether a runner holds this token.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn is_runners(&self, token: &Token) -> Result<bool> {
         let hash = token.hash();
         self.store.read(|c| Ok(runners::by_token(c, hash)?.is_some()))

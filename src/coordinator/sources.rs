@@ -71,9 +71,6 @@ impl Coordinator {
     }
 
     /// Removes the repositories that no row names any more; how many that were.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn sweep_sources(&self) -> Result<usize> {
         let dir = self.sources_dir();
         let entries = match fs::read_dir(&dir) {

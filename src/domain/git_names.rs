@@ -1,7 +1,7 @@
 //! Names of commits and of branches and tags, as git takes them. What git would not take is refused when it is queued:
 //! later it could only fail at the runner.
 
-/// Fewest digits of a commit: with less, runners 1.x panic, which log the first 8 characters (protocol 1.9).
+/// Fewest digits of a commit: with less, runners 1.x panic, which log the first 8 characters.
 const SHA_DIGITS_MIN: usize = 8;
 
 /// Most digits of a commit: those of SHA-256.

@@ -1,4 +1,4 @@
-//! `options`: what a build asks for beside its script, in the spelling in which runners 1.x get it (protocol 1.9). Later
+//! `options`: what a build asks for beside its script, in the spelling in which runners 1.x get it. Later
 //! spellings of `image`, `services`, `artifacts` and `cache` are understood, too.
 //!
 //! Runners decode them strictly: one value of a wrong type and the whole answer is unusable, with the build

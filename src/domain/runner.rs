@@ -285,13 +285,13 @@ impl Runner {
         self.maximum_timeout_s.map_or(timeout_s, |maximum| maximum.min(timeout_s))
     }
 
-    /// Whether the runner's tags and `run_untagged` allow a build with `tags` (protocol 3, rule 4).
+    /// Whether the runner's tags and `run_untagged` allow a build with `tags`, as GitLab decides that.
     #[must_use]
     pub fn takes_tags(&self, tags: &Tags) -> bool {
         if tags.is_empty() { self.run_untagged } else { tags.are_among(&self.tags) }
     }
 
-    /// Whether the runner may take builds of `project` (protocol 3, rules 3 and 4). A locked runner without
+    /// Whether the runner may take builds of `project`, as GitLab decides that. A locked runner without
     /// a project gets nothing.
     #[must_use]
     pub fn takes_project(&self, project: ProjectId) -> bool {

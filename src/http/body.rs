@@ -24,15 +24,9 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// What bodies are read from: a connection, which can also be looked at without taking anything.
 pub trait Source: Read {
     /// Waits for bytes, and copies what has arrived without taking it. 0: there will be no more.
-    ///
-    /// # Errors
-    /// The connection's.
     fn peek(&mut self, into: &mut [u8]) -> io::Result<usize>;
 
     /// Sends a few bytes to whoever sends the body.
-    ///
-    /// # Errors
-    /// The connection's.
     fn say(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 

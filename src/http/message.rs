@@ -321,8 +321,7 @@ impl Response {
         Response::new(status, Body::Bytes(Vec::new()))
     }
 
-    /// A JSON response. The type is exactly `application/json`: runners up to 1.10 take no `; charset` with it
-    /// (protocol 1.0).
+    /// A JSON response. The type is exactly `application/json`: runners up to 1.10 take no `; charset` with it.
     #[must_use]
     pub fn json(status: u16, value: &impl Serialize) -> Response {
         // Only a map whose keys are no texts cannot be written.

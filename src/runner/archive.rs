@@ -169,9 +169,6 @@ impl Packing<'_> {
 }
 
 /// The bytes of a packed file, which is then read from its beginning.
-///
-/// # Errors
-/// The file system's.
 pub fn rewound(file: &mut File) -> io::Result<u64> {
     let bytes = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;

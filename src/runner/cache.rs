@@ -237,9 +237,6 @@ fn note_use(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes the archives that were not used for long, and the oldest as long as all of them have more than `bytes_max`.
-///
-/// # Errors
-/// The file system's.
 pub fn clean(root: &Path, now: SystemTime, bytes_max: u64) -> io::Result<()> {
     let mut archives = BTreeSet::new();
     let mut open = vec![root.to_owned()];

@@ -117,9 +117,6 @@ pub fn project_path(repo_url: &str, project_id: i64, is_empty: bool) -> PathBuf 
 
 /// Makes the folder `below` in `root`, each part of it a folder of its own and no link: what is in the way goes. Returns
 /// where it is.
-///
-/// # Errors
-/// The file system's.
 pub fn real_folder(root: &Path, below: &Path) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(root)?;
     let mut place = root.to_owned();
@@ -180,9 +177,6 @@ fn open_folders(place: &Path) {
 
 impl Slot {
     /// Makes the folders ready for a job: that of the checkout is there, and of the one before nothing is in the other.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn prepare(&self, builds: &Path) -> io::Result<()> {
         let outside = |_| io::Error::new(io::ErrorKind::InvalidInput, "the folder lies outside");
         real_folder(builds, self.project.strip_prefix(builds).map_err(outside)?)?;
@@ -192,9 +186,6 @@ impl Slot {
     }
 
     /// Removes the checkout, and makes an empty folder in its place.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn empty(&self) -> io::Result<()> {
         remove_tree(&self.project)?;
         DirBuilder::new().mode(0o700).create(&self.project)
@@ -202,9 +193,6 @@ impl Slot {
 
     /// Takes away whatever a job has left in a checkout that git would run or follow by itself. A checkout that leads
     /// elsewhere is removed. Returns whether there is one that was used before.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn clear_git(&self) -> io::Result<bool> {
         let git = self.project.join(".git");
         if fs::symlink_metadata(&git).is_err() {
@@ -230,9 +218,6 @@ impl Slot {
     }
 
     /// Writes a file for one job, which nobody else can read.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn write(&self, name: &str, content: &str) -> io::Result<()> {
         let place = self.temporary.join(name);
         // A job may have removed the folder, or put something in the place.
@@ -246,9 +231,6 @@ impl Slot {
     }
 
     /// Removes all that is only for one job, but its folder.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn clear_temporary(&self) -> io::Result<()> {
         remove_tree(&self.temporary)?;
         DirBuilder::new().mode(0o700).create(&self.temporary)
@@ -287,9 +269,6 @@ fn remove_below(folder: &Path, is_one: &dyn Fn(&str, bool) -> bool) -> io::Resul
 }
 
 /// Removes the checkouts that no job has used for [`UNUSED_TIME_MAX`]; those with a job in them stay.
-///
-/// # Errors
-/// The file system's.
 pub fn clean(builds: &Path, now: SystemTime) -> io::Result<()> {
     let locks = real_folder(builds, Path::new(".locks"))?;
     for entry in fs::read_dir(&locks)?.flatten() {

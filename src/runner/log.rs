@@ -63,9 +63,6 @@ struct Writing {
 
 impl Log {
     /// A log, in a file in `folder` that has no name. `bytes_max` bounds what shells write.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn new(
         folder: &Path,
         bytes_max: u64,
@@ -205,9 +202,6 @@ impl Log {
     }
 
     /// What stands from `from` on, at most `bytes_max` of it.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn read(&self, from: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
         let inner = self.lock();
         if let Some(broken) = &inner.broken {
@@ -355,9 +349,6 @@ impl Stamping {
 }
 
 /// A file in `folder` that has no name, so that it goes with its last reader.
-///
-/// # Errors
-/// The file system's.
 pub fn nameless(folder: &Path) -> io::Result<File> {
     let name = random::<8>().map_err(|error| io::Error::other(error.to_string()))?;
     let path = folder.join(format!(".{}", hex(&name)));

@@ -81,9 +81,6 @@ pub(super) fn still_uri(path: &Path) -> String {
 /// One step, in one snapshot: smaller steps begin anew whenever somebody commits (measured: they never finish
 /// beside a busy server, while one step does 1 GB in 1.3 to 4.1 s and hinders no writer). So long the
 /// write-ahead log of `from` cannot begin anew.
-///
-/// # Errors
-/// The database's, or the file system's.
 pub fn copy(from: &Connection, to: &Path) -> Result<()> {
     let mut copy =
         Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -105,9 +102,6 @@ pub fn open_copy(path: &Path) -> Result<Connection> {
 }
 
 /// Closes a copy: what was written is in the one file, synced, and nothing is left beside it.
-///
-/// # Errors
-/// The database's, or the file system's.
 pub fn close_copy(copy: Connection, path: &Path) -> Result<()> {
     copy.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     copy.close().map_err(|(_, error)| Error::from(error))?;

@@ -145,9 +145,6 @@ impl Store {
     }
 
     /// Bytes of the database's file, and of its write-ahead log.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn file_bytes(&self) -> Result<(u64, u64)> {
         let log = match fs::metadata(&self.log) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,

@@ -11,7 +11,7 @@ pub fn generation(c: &Connection) -> Result<u64> {
     Ok(c.prepare_cached("SELECT generation FROM queue_state")?.query_row([], |row| row.get(0))?)
 }
 
-/// Makes the opaque values of `last_update` and `X-GitLab-Last-Update` (protocol 2).
+/// Makes the opaque values of `last_update` and `X-GitLab-Last-Update`.
 ///
 /// GitLab compares them per runner, since runners 1.9 to 1.11.1 may present one that another runner got; so
 /// the runner is part of the value. It says "nothing for you as of this generation".

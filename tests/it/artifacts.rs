@@ -1,5 +1,5 @@
-//! `builds/:id/artifacts` and `builds/:id/artifacts/authorize`: rows 50 to 77 without those of `main`'s table,
-//! protocol 1.4 to 1.7 and 6. What arrives to the byte is in `bytes` and `big`.
+//! `builds/:id/artifacts` and `builds/:id/artifacts/authorize`: rows 50 to 77 without those of `main`'s table. What arrives to
+//! the byte is in `bytes` and `big`.
 
 mod download;
 mod expiry;

@@ -115,7 +115,7 @@ fn authorize_takes_every_encoding() {
 }
 
 /// An upload is multipart; its parameters may be fields or come in the query. The token must come before the file,
-/// since nothing is stored for a stranger (protocol 11, trap 13).
+/// since nothing is stored for a stranger.
 #[test]
 fn an_upload_takes_its_parameters_in_the_query_and_in_fields() {
     let baton = Baton::with_project();

@@ -1,4 +1,4 @@
-//! Long polling: a runner that says that it knows that there is nothing (protocol 2) is answered when there is
+//! Long polling: a runner that says that it knows that there is nothing is answered when there is
 //! something, or its time is over. What is long or by chance of it is in `siege`.
 
 mod carried;

@@ -1,4 +1,4 @@
-//! `last_update` and `X-GitLab-Last-Update` (protocol 2, rows 1 to 3): a value that says "nothing for you as of then",
+//! `last_update` and `X-GitLab-Last-Update` (rows 1 to 3): a value that says "nothing for you as of then",
 //! so that it must change with every event that may make a build claimable.
 
 use crate::harness::http::RUNNER_1_11;

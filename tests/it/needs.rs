@@ -90,7 +90,7 @@ fn dependencies(build: &Claimed) -> &Vec<Value> {
     build.json["depends_on_builds"].as_array().unwrap()
 }
 
-/// What runners do (protocol 6): GET with the dependency's id and the token that its entry carries.
+/// What runners do: GET with the dependency's id and the token that its entry carries.
 #[test]
 fn a_runner_downloads_what_a_needed_build_made() {
     let baton = Baton::with_project();

@@ -240,7 +240,7 @@ fn odd_info_is_no_reason_to_give_no_build() {
     }
 }
 
-/// Rows 28 and 29, and the rule about tags (protocol 3).
+/// Rows 28 and 29, and the rule about tags.
 #[test]
 fn the_tags_of_a_build_must_be_among_those_of_the_runner() {
     let baton = Baton::with_project();

@@ -38,7 +38,7 @@ fn a_description_is_kept() {
     }
 }
 
-/// Row 80; real runners send one text, the server takes an array too (protocol 1.8).
+/// Row 80; real runners send one text, the server takes an array too.
 #[test]
 fn tags_come_as_a_text_or_an_array() {
     let baton = Baton::start();

@@ -1,4 +1,4 @@
-//! `PATCH builds/:id/trace.txt`: rows 35, 37, 39, 41, 43 and 45 to 49, protocol 1.3, and what Baton decides
+//! `PATCH builds/:id/trace.txt`: rows 35, 37, 39, 41, 43 and 45 to 49 of GitLab's own tests, and what Baton decides
 //! otherwise: a build that does not run is 403, and the range must agree with the body.
 
 use crate::harness::*;

@@ -1,4 +1,4 @@
-//! `PUT builds/:id`: rows 32 to 34, protocol 1.2 and 4.2, and what Baton does beyond GitLab: a repeated last report is
+//! `PUT builds/:id`: rows 32 to 34, and what Baton does beyond GitLab: a repeated last report is
 //! 200, and a canceled build's last trace is kept.
 
 use crate::harness::*;
@@ -105,7 +105,7 @@ fn what_is_not_the_runners_to_report_on_is_404() {
     assert_eq!(baton.status(pending), Status::Pending);
 }
 
-/// How runners verify themselves (protocol 1.8): the token is judged before the id.
+/// How runners verify themselves: the token is judged before the id.
 #[test]
 fn a_runner_learns_from_build_minus_one_whether_it_is_known() {
     let baton = Baton::start();
@@ -176,7 +176,7 @@ fn a_build_canceled_before_it_ran_takes_no_trace() {
     assert_eq!(baton.trace(id), b"");
 }
 
-/// In the place of row 34 (protocol 4.2: 403 while it runs, which cannot be, else 404).
+/// In the place of row 34 (GitLab: 403 while it runs, which cannot be, else 404).
 #[test]
 fn an_erased_build_is_404() {
     let baton = Baton::with_project();

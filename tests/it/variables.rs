@@ -1,4 +1,4 @@
-//! The variables that a build gets (protocol 1.9): GitLab's, by the names of 8.x and 9.0, then the operator's, of which
+//! The variables that a build gets: GitLab's, by the names of 8.x and 9.0, then the operator's, of which
 //! later ones win in the runner. With them row 21, as far as it applies.
 
 use crate::harness::*;

@@ -12,9 +12,6 @@ use crate::metrics::{Kind, Text, quotient};
 use std::time::Duration;
 
 /// All metrics.
-///
-/// # Errors
-/// The database's or the file system's.
 pub fn text(api: &Api, now: Timestamp) -> Result<Text> {
     let counts = api.coordinator.counts(now)?;
     let mut text = Text::default();

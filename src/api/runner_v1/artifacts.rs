@@ -1,4 +1,4 @@
-//! A build's artifacts (protocol 1.4 to 1.7).
+//! A build's artifacts (`docs/http.md`, Artifacts).
 
 use super::payload::Job;
 use super::{KEYS, TOKEN, TOKEN_ONLY, params, shown};
@@ -17,7 +17,7 @@ use serde_json::Value;
 const AUTHORIZE_FIELDS: &[Field] = &[TOKEN, text("filesize")];
 const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("expire_in")] };
 
-/// Answers `POST builds/:id/artifacts/authorize` (protocol 1.4).
+/// Answers `POST builds/:id/artifacts/authorize`.
 ///
 /// # Errors
 /// As [`crate::coordinator::Coordinator::authorize_upload`]; those of the parameters.
@@ -26,7 +26,7 @@ pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timesta
     upload::authorize(api, id, &shown(&params, request), &params, now)
 }
 
-/// Answers `POST builds/:id/artifacts` (protocol 1.5).
+/// Answers `POST builds/:id/artifacts`.
 ///
 /// # Errors
 /// As [`upload::receive`] and [`crate::coordinator::Coordinator::put_artifacts`].
@@ -45,7 +45,7 @@ pub fn upload(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestamp)
     Ok(to_runner(Response::json(201, &job), assigned.runner.as_ref().map(|runner| runner.id)))
 }
 
-/// Answers `GET builds/:id/artifacts` (protocol 1.6).
+/// Answers `GET builds/:id/artifacts`.
 ///
 /// # Errors
 /// As [`crate::coordinator::Coordinator::get_artifacts`] and [`download::send`].
@@ -55,7 +55,7 @@ pub fn download(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timestam
     download::send(api, request, found)
 }
 
-/// Answers `DELETE builds/:id/artifacts` (protocol 1.7).
+/// Answers `DELETE builds/:id/artifacts`.
 ///
 /// # Errors
 /// As [`crate::coordinator::Coordinator::delete_artifacts`].

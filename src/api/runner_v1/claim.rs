@@ -1,4 +1,4 @@
-//! A runner asks for work (protocol 1.1).
+//! A runner asks for work (`docs/http.md`, POST builds/register).
 
 use super::payload::Job;
 use super::user_agent::understands_no_content;

@@ -27,7 +27,7 @@ use std::borrow::Cow;
 
 /// The old protocol of runners.
 pub const PROTOCOL: Protocol = Protocol {
-    // Runners before 1.6 that are given a bare host leave out `/ci` (protocol 1.0).
+    // Runners before 1.6 that are given a bare host leave out `/ci`.
     prefixes: &["/ci/api/v1/", "/api/v1/"],
     table: &ENDPOINTS,
     in_table,
@@ -79,7 +79,7 @@ fn params(api: &Api, request: &mut Request<'_>, fields: &'static [Field]) -> Res
     Params::of_request(request, fields, api.coordinator.limits().form_bytes_max)
 }
 
-/// What a request shows whose parameters these are (protocol 7).
+/// What a request shows whose parameters these are.
 fn shown(params: &Params, request: &Request<'_>) -> Shown {
     KEYS.of_request(params, request)
 }

@@ -1,4 +1,4 @@
-//! What a build asks for, made so poor that runners 1.x understand it: the `options` of protocol 1.9.
+//! What a build asks for, made so poor that runners 1.x understand it: the `options` of `docs/http.md`, POST builds/register.
 //!
 //! What must stay true: a build that was queued with options in this spelling is handed out with the same options, value
 //! for value; absent, `null`, `false` and `[]` stay what they were.

@@ -1,4 +1,4 @@
-//! A build as runners 1.x read it: the body of the 201 of `builds/register` and of uploads (protocol 1.9).
+//! A build as runners 1.x read it: the body of the 201 of `builds/register` and of uploads.
 //!
 //! Types matter: one that the runner's decoder does not expect makes it drop the whole answer, with the build
 //! already its own.
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// All fields of protocol 1.9.
+/// All fields that runners 1.x know (`docs/http.md`, POST builds/register).
 #[derive(Serialize)]
 pub struct Job<'a> {
     id: BuildId,
@@ -52,7 +52,7 @@ struct Sent {
     file: bool,
 }
 
-/// A build whose artifacts this one may read: with its own token, while it runs (`design.md`, Tokens).
+/// A build whose artifacts this one may read: with its own token, while it runs (`docs/http.md`, Tokens).
 #[derive(Serialize)]
 struct Needed<'a> {
     id: BuildId,

@@ -1,4 +1,4 @@
-//! A runner reports on a build that it has (protocol 1.2).
+//! A runner reports on a build that it has (`docs/http.md`, PUT builds/:id).
 
 use super::{KEYS, TOKEN};
 use crate::api::shared::long_body::{self, ReportWords};

@@ -1,4 +1,4 @@
-//! Runners come and go (protocol 1.8).
+//! Runners come and go (`docs/http.md`, Runners).
 
 use super::{TOKEN, TOKEN_ONLY, params, shown};
 use crate::api::Api;

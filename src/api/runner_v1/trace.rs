@@ -1,4 +1,4 @@
-//! A runner appends to a build's log (protocol 1.3).
+//! A runner appends to a build's log (`docs/http.md`, PATCH builds/:id/trace.txt).
 
 use super::{TOKEN_ONLY, shown};
 use crate::api::Api;
@@ -31,7 +31,7 @@ fn response(patched: Patched) -> Result<Response> {
                 .with("Range", format!("0-{size}"));
             to_runner(response, runner)
         }
-        // The header must be there and have a `-`: without it runners crash (protocol 4.3).
+        // The header must be there and have a `-`: without it runners crash.
         Patched::Elsewhere { size } => Response::error(416, "").with("Range", format!("0-{size}")),
         Patched::Refused(error) => return Err(error),
         Patched::NotRunning { status, runner } => {

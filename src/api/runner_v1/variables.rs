@@ -1,4 +1,4 @@
-//! The variables that runners 1.x get (protocol 1.9): GitLab's, by the names of 8.x and 9.0, in its order; then the
+//! The variables that runners 1.x get: GitLab's, by the names of 8.x and 9.0, in its order; then the
 //! operator's, since later ones win.
 
 use crate::coordinator::Assigned;

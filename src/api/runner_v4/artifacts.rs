@@ -26,7 +26,7 @@ pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timesta
     upload::authorize(api, id, &shown(&params, request), &params, now)
 }
 
-/// A fault of ours is 503 here: runners from 12.9 try such an upload twice as often (protocol-v4 6).
+/// A fault of ours is 503 here: runners from 12.9 try such an upload twice as often.
 ///
 /// # Errors
 /// As [`upload::answer`].

@@ -39,9 +39,6 @@ type Ended = (BuildId, BuildId);
 impl Coordinator {
     /// Decides about builds whose needs have ended, as far as that was left for later; of much, a part. To be called every
     /// second. Returns whether there is more.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn decide(&self, now: Timestamp) -> Result<bool> {
         // An idle server does not write.
         if self.store.read(statistics::load)?.stored(Status::Created) == 0 {
@@ -59,9 +56,6 @@ impl Coordinator {
 
     /// Finds builds that wait although their needs have ended, as a process leaves them that was killed in the middle. To
     /// be called every few seconds: each call goes on where the one before it stopped, and begins anew at the end.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn find_undecided(&self, now: Timestamp) -> Result<usize> {
         let mut walk = lock(&self.cascade.0);
         let after = BuildId(*walk);

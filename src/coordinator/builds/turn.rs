@@ -17,9 +17,6 @@ const DUE_PER_COMMIT_MAX: usize = 200;
 
 impl Coordinator {
     /// Makes builds pending whose time has come. To be called each second. Returns how many there were.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn start_due(&self, now: Timestamp) -> Result<usize> {
         let due = self.store.read(|c| jobs::due(c, now, DUE_PER_COMMIT_MAX))?;
         if due.is_empty() {

@@ -131,7 +131,7 @@ impl Profiles {
 }
 
 impl Coordinator {
-    /// Hands the oldest pending build that `asker` may take to it (protocol 1.1 and 3).
+    /// Hands the oldest pending build that `asker` may take to it (`docs/http.md`, POST builds/register).
     ///
     /// # Errors
     /// [`crate::error::Kind::Forbidden`] for anything but a runner's token.
@@ -207,9 +207,6 @@ impl Coordinator {
 
     /// Takes a build back whose runner has left before it could hear of it: else nobody would run it until the runner
     /// counts as lost. Returns whether nothing had been heard of the build, so that it waits again.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn give_back(&self, id: BuildId, token: &Token) -> Result<bool> {
         let hash = token.hash();
         self.store.write(move |c| builds::give_back(c, id, hash))

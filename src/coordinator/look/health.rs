@@ -151,9 +151,6 @@ impl Coordinator {
     }
 
     /// Bytes that the file system of the data directory has left for us.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn free_disk_bytes(&self) -> Result<u64> {
         self.artifacts.free_bytes()
     }
@@ -174,9 +171,6 @@ impl Coordinator {
     }
 
     /// What the data directory holds. It costs the same, however many builds there are; each runner costs a little.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn counts(&self, now: Timestamp) -> Result<Counts> {
         let read = |c: &rusqlite::Connection| {
             Ok((statistics::load(c)?, builds::longest_pending(c)?, runners::count_states(c, now)?))

@@ -33,9 +33,6 @@ pub struct Running {
 
 impl Coordinator {
     /// How things stand.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn standing(&self, now: Timestamp) -> Result<Standing> {
         let is_served = is_served(&self.data)?;
         let counts = self.counts(now)?;

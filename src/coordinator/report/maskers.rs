@@ -38,9 +38,6 @@ struct One {
 
 impl Maskers {
     /// What masks this build's trace.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn of_build(&self, c: &Connection, id: BuildId) -> Result<Arc<Masker>> {
         let tokens = builds::tokens(c, id)?;
         if let Some(one) = self.kept().builds.get(&id).filter(|one| one.tokens == tokens) {

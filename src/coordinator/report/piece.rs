@@ -116,9 +116,6 @@ impl Continuation {
     }
 
     /// Writes it to the end of the build's trace.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn write(&self, c: &Connection, id: BuildId, trace: &TraceRow) -> Result<()> {
         let carry = self.carry.to_bytes();
         traces::write(c, id, trace, self.offset, &self.bytes, Tail { carry: &carry, crc32: self.crc32 })
@@ -231,9 +228,6 @@ impl LastWords {
 impl Cut {
     /// Ends the trace with a line on its cut. What may be the begin of a secret there is masked: nobody will see whether
     /// it was one.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn say(&self, c: &Connection, id: BuildId) -> Result<()> {
         let trace = traces::of_build(c, id)?;
         let begin = carry(&trace)?.len();

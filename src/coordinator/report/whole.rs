@@ -2,7 +2,7 @@
 //! short, however long the trace.
 //!
 //! What must stay true: what is stored already is not written again (runners repeat the whole log with their last
-//! report, protocol 5), and stays what it was if the repetition differs by replacement characters only. What must be written and is long is written a piece at a time: a continuation like the patches
+//! report), and stays what it was if the repetition differs by replacement characters only. What must be written and is long is written a piece at a time: a continuation like the patches
 //! that it could have come in, anything else under a detached number, so that readers see all of it or nothing. Whoever
 //! takes a trace decides anew whether it may be; what was made ready and is not taken goes.
 
@@ -45,9 +45,6 @@ pub enum Ready {
 
 impl Ready {
     /// Makes it the build's trace. False: what was found before does not hold any more.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn take(self, c: &Connection, id: BuildId) -> Result<bool> {
         match self {
             Ready::Nothing => return Ok(false),

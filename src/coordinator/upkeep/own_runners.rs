@@ -36,9 +36,6 @@ pub struct OwnRunner {
 
 impl Coordinator {
     /// Makes a runner that takes builds which are added for it, see [`Coordinator::add_builds_for`].
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn add_own_runner(&self, description: &str, now: Timestamp) -> Result<OwnRunner> {
         let folder = self.data.join(FOLDER);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| Error::file(&folder, &error))?;
@@ -61,9 +58,6 @@ impl Coordinator {
     }
 
     /// Removes such a runner; what is kept for it and has not ended ends.
-    ///
-    /// # Errors
-    /// The database's.
     pub fn remove_own_runner(&self, runner: OwnRunner, now: Timestamp) -> Result<()> {
         let id = runner.id;
         self.store.write(move |c| match runners::by_id(c, id)? {
@@ -74,9 +68,6 @@ impl Coordinator {
     }
 
     /// Ends the runners of processes that have died. Returns how many there were.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn end_lost_runners(&self, now: Timestamp) -> Result<usize> {
         let folder = self.data.join(FOLDER);
         let mut all = listed(&folder)?;

@@ -44,9 +44,6 @@ impl Coordinator {
 
     /// Gives back the room of what was removed, all of it, unless a server runs, which does so by itself. For a
     /// command that has removed something.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn reclaim_unserved(&self) -> Result<()> {
         while let Some(serving) = Serving::begin_if_unserved(&self.data)? {
             let is_more = self.reclaim()?;

@@ -75,9 +75,6 @@ impl Serving {
 
     /// The same without patience, for a command that holds it for much less than a server's patience. `None`:
     /// another process serves.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn begin_if_unserved(data: &Path) -> Result<Option<Serving>> {
         let folder = match lock_folder(data, FlockArg::LockExclusiveNonblock)? {
             Folder::Taken => return Ok(None),
@@ -99,9 +96,6 @@ impl Serving {
     }
 
     /// Says where the server is reached, to commands that look for it with [`reached`].
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn say_where(&self, place: &Reached) -> Result<()> {
         let text = format!("{}{}\n", place.url, if place.is_brief { BRIEFLY } else { "" });
         Ok(self.lock.write_all_at(text.as_bytes(), ALIVE_BYTES)?)
@@ -115,9 +109,6 @@ impl Serving {
     }
 
     /// Says that it serves, so that the next server knows until when. To be called each second.
-    ///
-    /// # Errors
-    /// The file system's.
     pub fn say_alive(&self, now: Timestamp) -> Result<()> {
         Ok(self.lock.write_all_at(format!("{:020}\n", now.0).as_bytes(), 0)?)
     }
@@ -134,9 +125,6 @@ impl Drop for Serving {
 impl Coordinator {
     /// Readies the data for serving: removes files that a crash left behind, and forgives runners the time in
     /// which no server ran. Only before anything is received. Returns how many files it removed.
-    ///
-    /// # Errors
-    /// The database's or the file system's.
     pub fn begin_serving(&self, now: Timestamp) -> Result<usize> {
         let orphans = self.artifacts.sweep(&self.store.read(artifacts::all_files)?)?;
         let grace = self.limits().timeout_grace;
@@ -195,9 +183,6 @@ fn lock_text(data: &Path) -> Option<String> {
 }
 
 /// Whether some process serves this data directory. Makes no file.
-///
-/// # Errors
-/// The file system's.
 pub fn is_served(data: &Path) -> Result<bool> {
     if matches!(lock_folder(data, FlockArg::LockSharedNonblock)?, Folder::Taken) {
         return Ok(true);

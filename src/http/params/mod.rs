@@ -1,4 +1,4 @@
-//! Parameters of a request, whichever way they come: query string, form, multipart or JSON (protocol 1.0).
+//! Parameters of a request, whichever way they come: query string, form, multipart or JSON.
 //!
 //! What must stay true: whoever sends parameters may have shown no token, so that what is held of them is bounded in
 //! memory, not only in bytes. An endpoint says which parameters it takes, and of which type ([`Field`]). The body is read

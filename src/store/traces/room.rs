@@ -22,9 +22,6 @@ pub fn give_back(c: &Connection, pages: u64) -> Result<u64> {
 
 /// The file's path, if it is longer than the database in it: it is cut by a checkpoint that brings in the whole
 /// write-ahead log.
-///
-/// # Errors
-/// The database's or the file system's.
 pub fn longer_file(c: &Connection) -> Result<Option<String>> {
     let path = c.path().ok_or_else(|| Error::internal("the database has no file"))?;
     let pragma = |name| c.pragma_query_value(None, name, |row| row.get::<_, u64>(0));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Row 65, and the words of protocol 6.
+/// Row 65, and the words for durations.
 #[test]
 fn artifacts_expire_when_the_client_says() {
     let baton = Baton::with_project();

@@ -16,7 +16,7 @@ fn an_upload_at_the_limit_is_refused_before_it_is_sent() {
     }
 }
 
-/// Row 56, and protocol 1.4.
+/// Row 56, and what `authorize` answers.
 #[test]
 fn who_may_not_upload_is_told_before() {
     let baton = Baton::with_project();

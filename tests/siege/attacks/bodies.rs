@@ -371,7 +371,7 @@ fn tokens_of_any_kind_open_nothing_in(speech: Speech) {
     scene.victim.withstands("tokens of any kind", KEPT_MIB, |_| scene.expect_refused(&cases));
 }
 
-/// A report whose state is none is a sign of life (protocol 5), and no more than that.
+/// A report whose state is none is a sign of life, and no more than that.
 #[test]
 fn states_that_are_none_change_nothing() {
     Speech::BOTH.into_iter().for_each(states_that_are_none_change_nothing_in);
