@@ -10,7 +10,7 @@
 //! | `console` | commands that need another machine (systemd, Docker, root): not run, but what they call of `baton` must exist |
 //! | others | no commands |
 //!
-//! `baton serve` and `gitlab-runner run` go on while the page does; a line `^C` ends the server. Ports are others than
+//! `baton serve`, `baton runner start` and `gitlab-runner run` go on while the page does; a line `^C` ends the server. Ports are others than
 //! those on the page. `gitlab-runner` is the machine's, if it is of version 16 or later, else [`runner`] plays it.
 
 mod page;

@@ -7,6 +7,7 @@ mod holds;
 mod logs;
 mod polls;
 mod queue;
+mod run;
 mod v4;
 
 use crate::Scale;
@@ -15,7 +16,7 @@ use crate::report::Row;
 type Measure = fn(&Scale) -> Vec<Row>;
 
 /// Name and measurement, in the order of the table. Some share a set-up and make several rows.
-pub const ALL: [(&str, Measure); 22] = [
+pub const ALL: [(&str, Measure); 23] = [
     ("empty poll, keep-alive", polls::keep_alive),
     ("empty poll, connection per request", polls::connection_per_request),
     ("empty poll, database accesses", polls::database_accesses),
@@ -30,6 +31,7 @@ pub const ALL: [(&str, Measure); 22] = [
     ("log download", logs::download),
     ("held poll, wake", holds::wake),
     ("held polls, cost", holds::crowd),
+    ("run", run::command),
     ("memory, idle", footprint::idle_memory),
     ("memory, uploads", artifacts::uploads_memory),
     ("release binary", footprint::binary_size),

@@ -4,7 +4,7 @@
 //! works in no checkout and in no data directory.
 
 use super::installed::{Installed, Telling};
-use crate::cli::runner::start::{host_name, place_of, places};
+use crate::cli::runner::start::{hide_memory, host_name, place_of, places};
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
 use crate::coordinator::{Coordinator, OwnRunner, reached};
@@ -84,9 +84,7 @@ impl Started {
         let Some(shell) = work.shell.or_else(available_shell) else {
             return Err(Stop::Failed("neither bash nor sh is in PATH, so that nothing can run here".to_owned()));
         };
-        // Else a build could read the token from this process's memory.
-        #[cfg(target_os = "linux")]
-        nix::sys::prctl::set_dumpable(false).map_err(|errno| Stop::from(Error::from(std::io::Error::from(errno))))?;
+        hide_memory()?;
         let own = coordinator.add_own_runner(&format!("{}, for a run", host_name()), Timestamp::now())?;
         let started = match &work.choice {
             Choice::Installed(program) => start_installed(coordinator, program, work, url, &own.token, shell),

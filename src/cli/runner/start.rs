@@ -5,7 +5,7 @@
 
 use crate::cli::show::print;
 use crate::cli::{Done, Stop, signals, tags};
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, reached};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
@@ -19,6 +19,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a server is, unless it says otherwise.
+const URL: &str = "http://127.0.0.1:8080";
 
 /// Longest token that is read, in bytes.
 const TOKEN_BYTES_MAX: u64 = 1024;
@@ -42,9 +46,10 @@ const TOKEN_FILE: &str = "runner-token";
     error_code(0, "It was told to end, or has run as many builds as it was to.")
 )]
 pub struct Start {
-    /// where the server is; default: http://127.0.0.1:8080
-    #[argh(option, arg_name = "URL", default = "String::from(\"http://127.0.0.1:8080\")")]
-    url: String,
+    /// where the server is; default: that of the data directory, wherever it is; with --token-file
+    /// http://127.0.0.1:8080
+    #[argh(option, arg_name = "URL")]
+    url: Option<String>,
 
     /// a file with the runner's token, as from `baton runner add --token-only`; - is standard input
     #[argh(option, arg_name = "FILE")]
@@ -88,16 +93,23 @@ pub fn shell(name: &str) -> Result<Shell, String> {
 impl Start {
     /// Does what the command line says, on what `open` opens.
     pub fn run(self, open: impl FnOnce() -> Done<Coordinator>) -> Done {
-        let (token, place) = match &self.token_file {
-            Some(file) => (read_token(file)?, self.url.clone()),
+        let (token, place, data) = match &self.token_file {
+            Some(file) => (read_token(file)?, self.url.clone().unwrap_or_else(|| URL.to_owned()), None),
             None => {
                 let coordinator = open()?;
                 let token = own_token(&coordinator, &self.tags)?;
-                (token, place_of(&coordinator))
+                (token, place_of(&coordinator), Some(coordinator.data().to_owned()))
             }
         };
+        hide_memory()?;
+        let now = data.as_deref().and_then(reached).map_or_else(|| URL.to_owned(), |place| place.url);
+        let url = self.url.clone().unwrap_or(now);
         let (builds, cache) = places(&place, self.builds_dir.as_deref(), self.cache_dir.as_deref())?;
-        let mut options = Options::new(&self.url, token, &builds, &cache)?;
+        let mut options = Options::new(&url, token, &builds, &cache)?;
+        if let (None, Some(data)) = (&self.url, data) {
+            // It may come later, or come back elsewhere.
+            options.place = Some(Arc::new(move || reached(&data).map(|place| place.url)));
+        }
         options.name = host_name();
         options.pass_env = self.pass_env;
         options.jobs_max = self.max_builds;
@@ -114,7 +126,7 @@ impl Start {
                 (_, Ending::Interrupt | Ending::Kill) => Ending::Kill,
             });
         })?;
-        print::note(&format!("running builds of {} on this machine, in {}", self.url, builds.display()));
+        print::note(&format!("running builds of {} on this machine, in {}", url, builds.display()));
         runner::serve(options, &stop)?;
         Ok(())
     }
@@ -129,6 +141,13 @@ pub fn places(name: &str, builds_dir: Option<&Path>, cache_dir: Option<&Path>) -
     };
     let (builds, cache) = usual_places(&id).map_or((None, None), |(builds, cache)| (Some(builds), Some(cache)));
     Ok((place(builds_dir, builds, "--builds-dir")?, place(cache_dir, cache, "--cache-dir")?))
+}
+
+/// From now on, builds of the same user find no token in this process's memory, environment or descriptors.
+pub fn hide_memory() -> Done {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false).map_err(|errno| Stop::from(Error::from(io::Error::from(errno))))?;
+    Ok(())
 }
 
 /// What names a data directory: the places of the builds that its runners on this machine run.

@@ -174,6 +174,9 @@ impl Shell {
         if is_server && command.status == 0 {
             return self.start_server(command);
         }
+        if words.starts_with(&["baton", "runner", "start"]) && command.status == 0 {
+            return self.start_runner(&command.text);
+        }
         if words.starts_with(&["gitlab-runner", "run"]) && self.player.is_none() {
             return self.leave_running(&command.text).map(|_| ());
         }
@@ -207,6 +210,19 @@ impl Shell {
         let line = format!("{assignments}exec {}\n}} >{} 2>{} & {{ :", program(line), out.display(), errors.display());
         self.run(&line)?;
         Ok((self.run("echo $!")?.1.trim().to_owned(), out))
+    }
+
+    /// Starts a runner, and waits until the server has heard of it.
+    fn start_runner(&mut self, line: &str) -> Result<(), String> {
+        let (pid, _) = self.leave_running(&self.here(line))?;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.run("baton runner list")?.1.contains("online") {
+            if Instant::now() > deadline || self.run(&format!("kill -0 {pid} 2>/dev/null"))?.0 != 0 {
+                return Err(format!("{line}: does not start"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     fn start_server(&mut self, command: &Command) -> Result<(), String> {
