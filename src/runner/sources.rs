@@ -229,8 +229,9 @@ impl Sources<'_> {
 
     fn checkout(&self, script: &mut Script, has_lfs: bool) -> Result<(), Failure> {
         let GitInfo { sha, reference, .. } = &self.job.git_info;
-        if !(8..=64).contains(&sha.len()) || !sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Failure::Configuration("the commit is not named by its hash".to_owned()));
+        if !is_hash(sha) && !is_ref(sha) {
+            let text = "the commit is named neither by its hash nor by a whole ref";
+            return Err(Failure::Configuration(text.to_owned()));
         }
         let short = sha.get(..8).unwrap_or(sha);
         script.notice(&format!("Checking out {short} as detached HEAD (ref is {reference})..."));
@@ -332,6 +333,16 @@ fn path_text(path: &Path) -> String {
     path.display().to_string()
 }
 
+fn is_hash(sha: &str) -> bool {
+    (8..=64).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether this names what a fetch has brought: so Baton says it of a build that was queued without a commit.
+fn is_ref(name: &str) -> bool {
+    let is_plain = |c: char| !c.is_control() && !" ~^:?*[\\@".contains(c);
+    name.starts_with("refs/") && name.chars().all(is_plain) && !name.contains("..")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +383,21 @@ mod tests {
             let mut info = git();
             info[name] = value;
             assert!(matches!(script(&[], info), Err(Failure::Configuration(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_queued_without_a_commit_is_what_its_ref_names() {
+        let named = |sha: &str| {
+            let mut info = git();
+            info["sha"] = json!(sha);
+            script(&[], info)
+        };
+        let text = named("refs/remotes/origin/HEAD").unwrap();
+        assert!(text.contains("'checkout' '-f' '-q' 'refs/remotes/origin/HEAD'"), "{text}");
+        assert!(named("refs/tags/v1.0").is_ok());
+        for sha in ["HEAD", "refs/heads/a..b", "refs/heads/a^{/x}", "refs/a:b", "main"] {
+            assert!(named(sha).is_err(), "{sha}");
         }
     }
 
