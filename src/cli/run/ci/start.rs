@@ -97,7 +97,7 @@ pub fn run(
     let brought = live.output.map_or(Ok(()), |dir| bring_all(&coordinator, id, &dir, stop));
     house.close();
     brought?;
-    match ended.status {
+    match ended.code {
         0 => Ok(()),
         // It was said in the display.
         code => Err(Stop::Ended { code, message: String::new() }),

@@ -40,7 +40,6 @@ impl LineReader {
     }
 
     /// The begin of the line that has not ended.
-    #[cfg(test)]
     pub fn begun(&self) -> Option<String> {
         (!self.held.is_empty()).then(|| line(&self.held))
     }
