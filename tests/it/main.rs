@@ -29,6 +29,7 @@
 mod artifacts;
 mod backup;
 mod changes;
+mod ci;
 mod curl;
 mod encodings;
 mod ephemeral;
