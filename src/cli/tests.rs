@@ -127,7 +127,7 @@ fn the_data_directory_may_stand_anywhere() {
 }
 
 /// A line for each command that does something.
-const LINES: [&[&str]; 34] = [
+const LINES: [&[&str]; 41] = [
     &["serve"],
     &["project", "add", "p"],
     &["project", "list"],
@@ -152,7 +152,14 @@ const LINES: [&[&str]; 34] = [
     &["build", "artifacts", "1"],
     &["build", "cancel", "1"],
     &["build", "retry", "1"],
+    &["build", "play", "1"],
     &["build", "erase", "1"],
+    &["pipeline", "list"],
+    &["pipeline", "show", "1"],
+    &["pipeline", "follow", "1"],
+    &["pipeline", "cancel", "1"],
+    &["pipeline", "retry", "1"],
+    &["pipeline", "play", "1", "deploy"],
     &["run", "--", "true"],
     &["backup", "d"],
     &["check"],

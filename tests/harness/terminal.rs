@@ -4,7 +4,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,7 @@ pub struct Terminal {
 /// A program that runs. It is killed with the test.
 pub struct Running {
     process: Child,
+    keyboard: File,
     shown: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -56,6 +57,7 @@ impl Terminal {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let Terminal { mut outside, inside } = self;
         drop(inside);
+        let keyboard = outside.try_clone().unwrap();
         let shown = Arc::new(Mutex::new(Vec::new()));
         let copy = Arc::clone(&shown);
         let reader = thread::spawn(move || {
@@ -64,7 +66,7 @@ impl Terminal {
                 copy.lock().unwrap().extend_from_slice(&piece[..count]);
             }
         });
-        Running { process, shown, reader: Some(reader) }
+        Running { process, keyboard, shown, reader: Some(reader) }
     }
 }
 
@@ -86,6 +88,11 @@ impl Running {
             assert!(Instant::now() < deadline, "{text:?} was not shown: {shown:?}");
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Types this.
+    pub fn type_in(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -46,6 +46,7 @@ mod masking;
 mod needs;
 mod packaging;
 mod parameters;
+mod pipelines;
 mod recovery;
 mod register;
 mod retention;

@@ -78,7 +78,7 @@ mod tests {
             (r"^TOTAL.+?(\d+\%)$", "TOTAL 5 10%\nTOTAL 120 4 87%\nbye\n", Some("87")),
             (r"Coverage: \d+\.\d+", "Coverage: 12.25 of 100\r\n", Some("12.25")),
             (r"coverage", "coverage 50\n", None),
-            (r"\d+", "one 1 two 2.5 three\nnone", Some("2")),
+            (r"\d+", "one 1 two 2 three\nnone", Some("2")),
             (r"(\d+) of (\d+)", "3 of 4, 5 of 6", Some("6")),
             (r"lines: .*", "lines: .. 1.\n", Some("1")),
             (r"lines: .*", "lines: none\nlines: 7 %\nlines: none\n", Some("7")),
