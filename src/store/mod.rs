@@ -25,7 +25,6 @@ pub mod runner_builds;
 pub mod runners;
 pub mod settings;
 pub mod silence;
-pub mod snapshots;
 pub mod statistics;
 mod steps;
 pub mod traces;
