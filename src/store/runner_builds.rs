@@ -46,11 +46,17 @@ pub fn count_pending(c: &Connection, runner: RunnerId) -> Result<usize> {
     Ok(statement.query_row([runner.0], |row| row.get(0))?)
 }
 
-/// The runner's builds that have not ended.
+/// The runner's builds that have not ended, but for those that nobody has started, and those that only wait for such.
 pub fn open(c: &Connection, runner: RunnerId) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached(
         "SELECT b.id FROM runner_builds r JOIN builds b ON b.id = r.build_id
-         WHERE r.runner_id = ?1 AND b.finished_at IS NULL ORDER BY b.id",
+         WHERE r.runner_id = ?1 AND b.finished_at IS NULL AND b.status <> 'manual'
+             AND NOT (b.status = 'created' AND EXISTS
+                 (SELECT 1 FROM builds m WHERE m.pipeline_id = b.pipeline_id AND m.status = 'manual')
+             AND NOT EXISTS
+                 (SELECT 1 FROM builds m WHERE m.pipeline_id = b.pipeline_id
+                  AND m.status IN ('pending', 'running', 'scheduled', 'waiting_for_resource')))
+         ORDER BY b.id",
     )?;
     let rows = statement.query_map([runner.0], |row| row.get(0).map(BuildId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -1,7 +1,7 @@
 //! Promise: `baton run` in a checkout makes the pipeline of its `.gitlab-ci.yml` on what lies there, by GitLab's rules, and
 //! changes nothing of the checkout; it says what a file means and what is wrong with it; and its exit status is the result.
 
-use crate::harness::*;
+use crate::harness::command::{done, refused, text};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -54,7 +54,11 @@ impl Place {
 
     fn baton(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_baton"));
-        command.env_remove("BATON_DATA").env_remove("RUST_LOG").env_remove("XDG_CACHE_HOME").env("HOME", self.path("home"));
+        command
+            .env_remove("BATON_DATA")
+            .env_remove("RUST_LOG")
+            .env_remove("XDG_CACHE_HOME")
+            .env("HOME", self.path("home"));
         command.current_dir(self.path("work")).arg("--data").arg(self.path("data")).args(words).output().unwrap()
     }
 
@@ -72,8 +76,7 @@ impl Place {
 
     /// States of the jobs of a pipeline, by name.
     fn states(&self, pipeline: &str) -> Vec<(String, String)> {
-        let value: Value =
-            serde_json::from_str(&done(&self.baton(&["pipeline", "show", pipeline, "--json"]))).unwrap();
+        let value: Value = serde_json::from_str(&done(&self.baton(&["pipeline", "show", pipeline, "--json"]))).unwrap();
         let word = |job: &Value, key: &str| job[key].as_str().unwrap_or_default().to_owned();
         value["jobs"].as_array().unwrap().iter().map(|job| (word(job, "name"), word(job, "status"))).collect()
     }
@@ -152,7 +155,7 @@ fn a_pipeline_of_the_present_state_is_green_and_leaves_the_checkout_as_it_was() 
     assert_eq!((of("lint"), of("approve"), of("release")), (Some("failed"), Some("manual"), None), "{states:?}");
     let shown = done(&place.baton(&["pipeline", "show", "1"]));
     assert!(shown.contains("release") && shown.contains("First words"), "{shown}");
-    assert!(done(&place.baton(&["check"])).contains("no problems") || all(&place.baton(&["check"])).contains("ok"));
+    done(&place.baton(&["check"]));
 }
 
 #[test]
@@ -224,7 +227,7 @@ fn what_a_file_means_is_shown_without_anything_being_made() {
     let expanded = done(&place.run(&["--file", "other.yml", "--expand"]));
     assert!(expanded.contains("# more.yml:1\nb:") && expanded.contains("- echo b"), "{expanded}");
     let lint = done(&place.run(&["--lint"]));
-    assert!(lint.contains("is valid") && lint.contains("tag v1.0.0: 6 jobs"), "{lint}");
+    assert!(lint.contains("is valid") && lint.contains("tag v1.0.0: 7 jobs"), "{lint}");
     assert!(!place.path("data").exists(), "no data directory is made");
     assert!(!place.git(&["for-each-ref"]).contains("baton"));
 }
@@ -265,7 +268,10 @@ fn variables_come_from_files_and_the_command_line_the_latter_wins_and_secrets_ar
 
 #[test]
 fn files_of_other_projects_come_from_the_checkouts_that_are_named() {
-    let other = Place::new(&[("ci/base.yml", ".base: {script: [echo old]}\n"), ("templates/lint.yml", "lint: {script: echo lint}\n")]);
+    let other = Place::new(&[
+        ("ci/base.yml", ".base: {script: [echo old]}\n"),
+        ("templates/lint.yml", "lint: {script: echo lint}\n"),
+    ]);
     other.git(&["tag", "1.0.0"]);
     other.write("ci/base.yml", ".base: {script: [echo new]}\n");
     other.write("templates/lint.yml", "lint: {script: echo newer lint}\n");
@@ -286,7 +292,7 @@ fn files_of_other_projects_come_from_the_checkouts_that_are_named() {
 #[test]
 fn jobs_make_pipelines_of_their_own_from_files_and_from_what_others_made() {
     let file = "stages: [make, child, after]\n\
-        generate:\n  stage: make\n  script: ['echo \"made: {script: echo made by $CI_PIPELINE_SOURCE with $LEVEL}\" > child.yml']\n\
+        generate:\n  stage: make\n  script: ['echo \"made: {script: echo made by \\$CI_PIPELINE_SOURCE with \\$LEVEL}\" > child.yml']\n\
         \x20 artifacts: {paths: [child.yml]}\n\
         static:\n  stage: child\n  trigger: {include: sub.yml, strategy: depend}\n  variables: {LEVEL: deep}\n\
         dynamic:\n  stage: child\n  trigger: {include: [{artifact: child.yml, job: generate}], strategy: depend}\n\
@@ -304,7 +310,7 @@ fn jobs_make_pipelines_of_their_own_from_files_and_from_what_others_made() {
     assert_eq!(red.status.code(), Some(1), "{}", all(&red));
     place.write("sub.yml", "sub: {skript: exit 1}\n");
     let wrong = all(&place.run(&["static"]));
-    assert!(wrong.contains("unknown keys: skript"), "{wrong}");
+    assert!(wrong.contains("sub.yml:1: jobs sub config should implement the script:"), "{wrong}");
 }
 
 #[test]

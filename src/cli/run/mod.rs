@@ -249,8 +249,8 @@ build_options! {
 impl Run {
     /// Does what the command line says, on what `open` opens.
     pub fn run(mut self, open: impl FnOnce() -> Done<Coordinator>, typed: &Typed) -> Done {
-        let is_pipeline = self.is_pipeline(typed);
-        self.check_mode(is_pipeline, typed)?;
+        let is_pipeline = !typed.has_dashes;
+        Run::check_mode(is_pipeline, typed)?;
         if is_pipeline {
             return self.run_pipeline(open);
         }

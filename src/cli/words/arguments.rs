@@ -180,11 +180,7 @@ impl Words {
     }
 
     fn positional(&mut self, word: &str, command: &CommandInfoWithArgs) -> Done {
-        if is_greedy(command) {
-            let message = format!("unexpected {:?}: `--` must stand before the command to run", self.shown(word));
-            return Err(self.usage(&message));
-        }
-        if !self.has_room(command) {
+        if !is_greedy(command) && !self.has_room(command) {
             return Err(self.unexpected(word));
         }
         self.positionals.push(word.to_owned());
@@ -275,6 +271,7 @@ mod tests {
             ("go --text --json -- x", "go --text --json -- x"),
             ("go --text=", "go --text "),
             ("go --", "go"),
+            ("go make --json", "go --json -- make"),
             ("go --data=d -- x", "--data d go -- x"),
             ("name x --json", "name --json -- x"),
             ("name --json -- -x", "name --json -- -x"),
@@ -290,7 +287,6 @@ mod tests {
     #[test]
     fn what_has_no_place_is_refused() {
         for (line, part) in [
-            ("go make", "`--` must stand before"),
             ("go --text -- make", "--text needs a value"),
             ("name a b", "unexpected argument \"b\""),
             ("name a -- b", "unexpected argument \"b\""),

@@ -129,12 +129,6 @@ pub fn find(file: &str) -> Done<Place> {
     Ok(Place { checkout, head, settings })
 }
 
-/// Whether `baton run` without a command means a pipeline here.
-pub fn is_here() -> bool {
-    let Ok(here) = std::env::current_dir() else { return false };
-    here.ancestors().any(|dir| dir.join(FILE).is_file())
-}
-
 impl Reading {
     /// Takes the present state of the checkout, into a folder of `sources`, and reads its file. `data` is left out of it.
     ///

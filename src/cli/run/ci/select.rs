@@ -138,7 +138,7 @@ fn found(pipeline: &Pipeline, name: &str) -> Done<Vec<usize>> {
 fn unknown<'a>(what: &str, name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let hint = match nearest(name, names) {
         Some(near) => format!("did you mean {near:?}?"),
-        None => "`baton run --list` shows what there is".to_owned(),
+        None => "`baton run --list` shows what there is; a command stands behind `--`".to_owned(),
     };
     format!("the pipeline has no {what} {name:?}; {hint}")
 }

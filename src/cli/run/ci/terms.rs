@@ -3,7 +3,7 @@
 use super::outside::Named;
 use super::select::Selection;
 use super::start::{self, Live};
-use super::{FILE, Show, Terms, is_here, show};
+use super::{FILE, Show, Terms, show};
 use crate::cli::build::add::{seconds, variables};
 use crate::cli::run::Run;
 use crate::cli::run::interrupt::Interrupt;
@@ -92,14 +92,8 @@ pub fn parallel(text: &str) -> Result<usize, String> {
 }
 
 impl Run {
-    /// Whether it is about a pipeline: nothing stands behind `--`, and there is a file or an option that is about one.
-    pub(in crate::cli::run) fn is_pipeline(&self, typed: &Typed) -> bool {
-        let is_told = typed.options.iter().any(|option| OF_PIPELINES.contains(option));
-        !typed.has_dashes && (self.command.is_empty() || is_told || is_here())
-    }
-
     /// Refuses options of the other kind.
-    pub(in crate::cli::run) fn check_mode(&self, is_pipeline: bool, typed: &Typed) -> Done {
+    pub(in crate::cli::run) fn check_mode(is_pipeline: bool, typed: &Typed) -> Done {
         let others: &[&str] = if is_pipeline { &OF_COMMANDS } else { &OF_PIPELINES };
         let Some(option) = typed.options.iter().find(|option| others.contains(option)) else { return Ok(()) };
         let said = if is_pipeline {

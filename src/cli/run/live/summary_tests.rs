@@ -32,6 +32,8 @@ fn report(builds: Vec<(BuildReport, About)>) -> PipelineReport {
         actor: None,
         sources_key: None,
         parent: None,
+        context: None,
+        before_sha: None,
         created_at: Timestamp(0),
     };
     PipelineReport { pipeline, standing, builds }
