@@ -32,3 +32,4 @@ pub mod time;
 pub mod token;
 pub mod uploads;
 pub mod variables;
+pub mod wants;

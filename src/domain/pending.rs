@@ -7,6 +7,7 @@ use super::build::{BuildId, ProjectId, Status};
 use super::runner::{RunnerAtWork, RunnerState};
 use super::tags::Tags;
 use super::time::Timestamp;
+use super::wants::Want;
 
 /// Most tags or builds that a reason lists.
 const LISTED_MAX: usize = 5;
@@ -75,6 +76,20 @@ pub fn pending_reason(asked: &Asked, runners: &[RunnerAtWork], now: Timestamp) -
         }
         _ => unavailable(&able, now),
     }
+}
+
+/// What a build would run without, whichever runner takes it of those that may: in the words of the one that knows most of
+/// it. `None`: somebody knows all that it wants, or nobody may take it.
+#[must_use]
+pub fn run_without(asked: &Asked, wants: &[Want], runners: &[RunnerAtWork]) -> Option<String> {
+    let unknown = |it: &RunnerAtWork| -> Vec<&str> {
+        wants.iter().filter(|want| !want.is_known_by(&it.runner.info)).map(|want| want.as_str()).collect()
+    };
+    let may_take = runners.iter().filter(|it| it.may_take(asked));
+    let (unknown, it) =
+        may_take.map(|it| (unknown(it), it)).min_by_key(|(unknown, it)| (unknown.len(), it.runner.id.0))?;
+    (!unknown.is_empty())
+        .then(|| format!("{} would run it without what it does not know: {}", name(it), some_of(&unknown)))
 }
 
 /// None of `runners` takes builds with `tags`; `elsewhere`, which is kept to another project, does.
@@ -305,6 +320,25 @@ mod tests {
         assert!(pending_reason(&asked(""), &old, NOW).starts_with("could be taken any moment by runner 1"));
         let mixed = [old[0].clone(), at_work("#3 version-1.7.0")];
         assert_eq!(reason(&mixed), "runner 3, the only one that could take it, has never asked for work");
+    }
+
+    #[test]
+    fn what_no_runner_knows_is_named_with_the_one_that_knows_most() {
+        let mut runners = [at_work("#1"), at_work("#2 named-old"), at_work("#3 of-2"), at_work("#4 a tagged-only")];
+        for (it, version) in runners.iter_mut().zip(["1.11.5", "9.5.1", "19.3.0", "19.3.0"]) {
+            it.runner.info.set("name", "gitlab-runner");
+            it.runner.info.set("version", version);
+            it.runner.info.set_features([("upload_multiple_artifacts", version == "19.3.0")]);
+        }
+        let without = |wants: &[Want], runners: &[RunnerAtWork]| run_without(&asked(""), wants, runners);
+        let wants = [Want::Reports, Want::CachePolicy];
+        let said = "runner 2 (old) would run it without what it does not know: artifacts:reports";
+        assert_eq!(without(&wants, &runners).as_deref(), Some(said));
+        let said = "runner 1 would run it without what it does not know: artifacts:reports, cache:policy";
+        assert_eq!(without(&wants, &runners[..1]).as_deref(), Some(said));
+        assert_eq!(without(&[Want::CachePolicy], &runners), None, "runner 2 knows it");
+        assert_eq!(without(&[], &runners), None);
+        assert_eq!(without(&wants, &runners[2..]), None, "they may not take it at all");
     }
 
     #[test]

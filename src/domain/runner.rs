@@ -167,11 +167,30 @@ impl RunnerInfo {
         if self.get("name") == Some(BUILT_IN) || self.features().next().is_some() {
             return false;
         }
-        let mut numbers = self.get("version").unwrap_or_default().split(['.', '~', '-']).map(str::parse::<u32>);
+        self.version().is_some_and(|version| version < (1, 7))
+    }
+
+    /// The first two numbers of its version, if it has some.
+    fn version(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.get("version")?.split(['.', '~', '-']).map(str::parse::<u32>);
         match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (1, 7),
-            _ => false,
+            (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
+            _ => None,
         }
+    }
+
+    /// The same of a runner of GitLab's, by its name: whoever makes another one numbers it as he likes.
+    #[must_use]
+    pub fn version_of_gitlabs(&self) -> Option<(u32, u32)> {
+        let is_gitlabs =
+            self.get("name").is_some_and(|name| ["gitlab-runner", "gitlab-ci-multi-runner"].contains(&name));
+        self.version().filter(|_| is_gitlabs)
+    }
+
+    /// Whether it has said which features it has.
+    #[must_use]
+    pub fn names_features(&self) -> bool {
+        self.0.contains_key(FEATURES)
     }
 
     /// Whether the runner has sent nothing of itself.

@@ -3,6 +3,7 @@
 use crate::harness::*;
 use baton::coordinator::Coordinator;
 use baton::domain::build::{BuildId, NewBuild};
+use baton::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec};
 use baton::domain::time::Timestamp;
 use baton::limits::Limits;
 use baton::store::runners::NewRunner;
@@ -65,6 +66,40 @@ fn a_build_says_at_each_moment_why_it_waits() {
     let reasons: Vec<&Value> = list.iter().map(|build| &build["pending_reason"]).collect();
     let expected = [third, second].map(|id| why(baton.operator(), id, NOW));
     assert_eq!(json!(reasons), json!([expected[0], expected[1], null]));
+}
+
+/// An old runner gets every build; what it does not know is named before, and in the server's log.
+#[test]
+fn a_build_says_what_the_runners_do_not_know_that_may_take_it() {
+    let baton = Baton::with_project();
+    let reports = ArtifactsSpec {
+        kind: ArtifactKind("junit".to_owned()),
+        format: ArtifactFormat::Gzip,
+        paths: vec!["j.xml".to_owned()],
+        ..ArtifactsSpec::default()
+    };
+    let spec = BuildSpec { artifacts: vec![reports], ..BuildSpec::of_script("x") };
+    let old = baton.runner();
+    // It says what it is with its first question.
+    baton.send(Speech::Old.ask(&old.token)).expect(204);
+    let id = baton.queue(NewBuild { spec, ..new_build("demo") });
+    let without = "; runner 1 (laptop) would run it without what it does not know: artifacts:reports";
+    assert_eq!(
+        why(baton.operator(), id, NOW),
+        format!("could be taken any moment by runner 1 (laptop), which is online{without}")
+    );
+    let list = lines(&command(baton.data(), &["build", "list", "--json"]));
+    assert!(list[0]["pending_reason"].as_str().unwrap().ends_with(without));
+    let today = baton.runner();
+    let info = json!({"name": "gitlab-runner", "version": "19.3.0", "features": {"upload_multiple_artifacts": true}});
+    let verify = Request::post("/api/v4/runners/verify").json(&json!({"token": today.token, "info": info}));
+    baton.send(verify).expect(200);
+    assert!(!why(baton.operator(), id, NOW).contains("without"), "{}", why(baton.operator(), id, NOW));
+    assert_eq!(
+        claimed(&baton.send(Speech::Old.ask(&old.token)).expect(201)).id,
+        id,
+        "it is nobody's but who asks first"
+    );
 }
 
 #[test]

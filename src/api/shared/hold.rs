@@ -13,6 +13,7 @@ use crate::domain::build::BuildId;
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
+use crate::domain::wants::Want;
 use crate::error::Result;
 use crate::http::{Answer, Held, Response, Wake};
 use std::sync::Arc;
@@ -94,6 +95,7 @@ impl<W: Fn(&Got<'_>) -> Response + Send + 'static> Poll<W> {
     fn response(&self, claim: Result<Claim>) -> Response {
         match claim {
             Ok(Claim::Build(assigned)) => {
+                say_without(&assigned);
                 let response = (self.words)(&Got::Build(&assigned)).with_id("build", assigned.build.id.0);
                 let response = to_runner(response, assigned.runner.as_ref().map(|runner| runner.id));
                 let (coordinator, id, token) = (Arc::clone(&self.coordinator), assigned.build.id, assigned.token);
@@ -105,6 +107,17 @@ impl<W: Fn(&Got<'_>) -> Response + Send + 'static> Poll<W> {
             Ok(Claim::Paused(runner)) => to_runner((self.words)(&Got::Paused).as_routine(), Some(runner)),
             Err(error) => error_response(&error),
         }
+    }
+}
+
+/// Says what a build runs without, since its runner does not know it.
+fn say_without(assigned: &Assigned) {
+    let Some(runner) = &assigned.runner else { return };
+    let wants = Want::all_of(&assigned.spec.asked).into_iter();
+    let unknown: Vec<&str> = wants.filter(|want| !want.is_known_by(&runner.info)).map(Want::as_str).collect();
+    if !unknown.is_empty() {
+        let (id, runner) = (assigned.build.id, runner.id);
+        log::info!("build {id} runs without what runner {runner} does not know: {}", unknown.join(", "));
     }
 }
 

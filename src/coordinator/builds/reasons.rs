@@ -3,11 +3,12 @@
 use super::cascade::decision;
 use crate::coordinator::runners::at_work;
 use crate::domain::build::{Build, BuildId, Status};
-use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason};
+use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason, run_without};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::Waits;
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
+use crate::domain::wants::Want;
 use crate::error::Result;
 use crate::store::jobs;
 use crate::store::{builds, runner_builds};
@@ -20,7 +21,7 @@ pub struct Reasons {
     is_served: bool,
     now: Timestamp,
     runners: Option<Vec<RunnerAtWork>>,
-    known: HashMap<Asked, String>,
+    known: HashMap<(Asked, Vec<Want>), String>,
     /// Of each pipeline the jobs that have not ended, by their stage.
     open: HashMap<PipelineId, Vec<Open>>,
 }
@@ -56,15 +57,20 @@ impl Reasons {
         }
         let has_sources = builds::has_sources(c, build.id)?;
         let asked = Asked { project: build.project_id, tags: build.tags.clone(), has_sources };
-        if let Some(reason) = self.known.get(&asked) {
+        let key = (asked, Want::all_of(&builds::spec(c, build.id)?.asked));
+        if let Some(reason) = self.known.get(&key) {
             return Ok(reason.clone());
         }
         let runners = match self.runners.take() {
             Some(runners) => runners,
             None => at_work(c)?,
         };
-        let reason = pending_reason(&asked, self.runners.insert(runners), self.now);
-        self.known.insert(asked, reason.clone());
+        let ((asked, wants), runners) = (&key, self.runners.insert(runners));
+        let mut reason = pending_reason(asked, runners, self.now);
+        if let Some(without) = run_without(asked, wants, runners) {
+            reason = format!("{reason}; {without}");
+        }
+        self.known.insert(key, reason.clone());
         Ok(reason)
     }
 
