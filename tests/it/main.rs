@@ -63,6 +63,7 @@ mod update;
 mod v4_artifacts;
 mod v4_fixtures;
 mod v4_jobs;
+mod v4_payload;
 mod v4_runners;
 mod v4_tokens;
 mod variables;
