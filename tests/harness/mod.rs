@@ -72,6 +72,25 @@ pub fn endpoints(id: BuildId) -> [(&'static str, String); 9] {
     ]
 }
 
+/// The same of API v4, but for those that nobody's token opens.
+pub fn v4_endpoints(id: BuildId) -> [(&'static str, String); 11] {
+    let job = |rest: &str| format!("/api/v4/jobs/{id}{rest}");
+    let runners = |rest: &str| format!("/api/v4/runners{rest}");
+    [
+        ("POST", "/api/v4/jobs/request".to_owned()),
+        ("PUT", job("")),
+        ("PATCH", job("/trace")),
+        ("POST", job("/artifacts")),
+        ("GET", job("/artifacts")),
+        ("POST", job("/artifacts/authorize")),
+        ("POST", runners("")),
+        ("DELETE", runners("")),
+        ("DELETE", runners("/managers")),
+        ("POST", runners("/verify")),
+        ("POST", runners("/reset_authentication_token")),
+    ]
+}
+
 /// The runner that most tests want: shared, without tags.
 pub fn new_runner() -> NewRunner {
     NewRunner { description: "laptop".to_owned(), ..NewRunner::default() }

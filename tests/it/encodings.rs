@@ -317,8 +317,9 @@ fn errors_have_one_shape_on_every_endpoint() {
     let baton = Baton::with_project();
     let (_, build) = baton.running();
     let id = build.id;
-    for (method, path) in endpoints(id) {
-        let json = baton.send(Request::new(method, &path).query("token", "wrong")).expect_error(403).json();
+    for (method, path) in endpoints(id).into_iter().chain(v4_endpoints(id)) {
+        let request = Request::new(method, &path).query("token", "wrong").query("system_id", "s_1");
+        let json = baton.send(request).expect_error(403).json();
         assert_eq!(json, json!({"message": "403 Forbidden"}), "{method} {path}");
     }
     for range in ["7-7", "x"] {

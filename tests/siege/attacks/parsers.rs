@@ -316,7 +316,14 @@ fn requests_neither_panic_nor_hang_nor_are_let_in() {
         baton::api::Reached::default(),
         0,
     );
-    let seeds: [&[u8]; 8] = [
+    let seeds: [&[u8]; 15] = [
+        b"/api/v4/jobs/request?token=x&last_update=y&system_id=s_1&info[features][refspecs]=true",
+        b"/api/v4/jobs/1?state=success&output[checksum]=crc32:1a2b3c4d&output[bytesize]=7&exit_code=3",
+        b"/api/v4/jobs/1/trace?debug_trace=true",
+        b"/api/v4/jobs/1/artifacts?artifact_type=junit&artifact_format=gzip&expire_in=7d",
+        b"/api/v4/runners?token=x&tag_list[]=a&maximum_timeout=9000&paused=1",
+        b"/api/v4/runners/managers?token=x&system_id=s_1",
+        b"/api/v4/runners/1/reset_authentication_token",
         b"/ci/api/v1/builds/register.json",
         b"/ci/api/v1/builds/1",
         b"/ci/api/v1/builds/1/trace.txt",
@@ -326,8 +333,20 @@ fn requests_neither_panic_nor_hang_nor_are_let_in() {
         b"/ci/api/v1/runners/delete",
         b"/-/nothing",
     ];
-    let words: [&[u8]; 11] =
-        [b"/", b"..", b"%00", b"%2f", b"?", b"token=", b"&", b".json", b"artifacts", b"/ci/api/v1/", b"\xff"];
+    let words: [&[u8]; 12] = [
+        b"/",
+        b"..",
+        b"%00",
+        b"%2f",
+        b"?",
+        b"token=",
+        b"&",
+        b".json",
+        b"artifacts",
+        b"/ci/api/v1/",
+        b"/api/v4/",
+        b"\xff",
+    ];
     let methods = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Other];
     try_parser("requests", &seeds, &words, |input, random| {
         let target = text(input);
@@ -338,7 +357,14 @@ fn requests_neither_panic_nor_hang_nor_are_let_in() {
             method: random.pick(&methods),
             path: path.to_owned(),
             query: query.to_owned(),
-            headers: Headers(vec![header(random.pick(&["BUILD-TOKEN", "Content-Range", "Content-Type", "Range"]))]),
+            headers: Headers(vec![header(random.pick(&[
+                "BUILD-TOKEN",
+                "JOB-TOKEN",
+                "RUNNER-TOKEN",
+                "Content-Range",
+                "Content-Type",
+                "Range",
+            ]))]),
             body: &mut body,
             body_bytes: None,
             peer: None,

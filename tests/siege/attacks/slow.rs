@@ -71,14 +71,16 @@ fn a_head_of_one_byte_each_half_second_is_cut() {
 fn a_body_of_one_byte_each_half_second_is_cut() {
     with_healthy("trickled bodies", |baton| {
         let framings = ["Content-Length: 5000", "Content-Length: 100000", "Transfer-Encoding: chunked"];
-        let trickles = framings.map(|framing| {
-            let mut raw = Raw::open(baton.address()).unwrap();
-            let line = "POST /ci/api/v1/builds/register HTTP/1.1\r\nHost: baton.test";
-            raw.send(format!("{line}\r\n{framing}\r\n\r\n").as_bytes());
-            let piece: &[u8] = if framing.contains("chunked") { b"1\r\na\r\n" } else { b"a" };
-            (framing, thread::spawn(move || trickle(&mut raw, piece)))
+        let paths = ["/ci/api/v1/builds/register", "/api/v4/jobs/request"];
+        let trickles = paths.map(|path| {
+            framings.map(|framing| {
+                let mut raw = Raw::open(baton.address()).unwrap();
+                raw.send(format!("POST {path} HTTP/1.1\r\nHost: baton.test\r\n{framing}\r\n\r\n").as_bytes());
+                let piece: &[u8] = if framing.contains("chunked") { b"1\r\na\r\n" } else { b"a" };
+                (framing, thread::spawn(move || trickle(&mut raw, piece)))
+            })
         });
-        for (framing, thread) in trickles {
+        for (framing, thread) in trickles.into_iter().flatten() {
             let (status, time) = thread.join().unwrap();
             assert_eq!(status, Some(408), "{framing}, after {time:?}");
         }

@@ -14,6 +14,7 @@ const MARKER: &[u8] = b"BREW /the/marker HTTP/1.1\r\nHost: baton.test\r\n\r\n";
 /// Endpoints that read their body, that refuse it, and that never look at it, with tokens and without.
 fn lines(build: &Claimed) -> Vec<String> {
     let token = format!("\r\nBUILD-TOKEN: {}", build.token);
+    let job_token = format!("\r\nJOB-TOKEN: {}", build.token);
     let id = build.id;
     [
         ("GET /-/health", ""),
@@ -33,6 +34,14 @@ fn lines(build: &Claimed) -> Vec<String> {
         (&format!("POST /ci/api/v1/builds/{id}/artifacts/authorize"), "\r\nBUILD-TOKEN: wrong"),
         (&format!("GET /ci/api/v1/builds/{id}/artifacts"), &token),
         (&format!("DELETE /ci/api/v1/builds/{id}/artifacts"), "\r\nBUILD-TOKEN: wrong"),
+        ("POST /api/v4/jobs/request", ""),
+        ("DELETE /api/v4/runners/managers", "\r\nRUNNER-TOKEN: wrong"),
+        ("GET /api/v4/runners/router/discovery", ""),
+        (&format!("PATCH /api/v4/jobs/{id}/trace"), "\r\nContent-Range: x"),
+        (&format!("PATCH /api/v4/jobs/{id}/trace"), &job_token),
+        (&format!("PUT /api/v4/jobs/{id}"), "\r\nJOB-TOKEN: wrong"),
+        (&format!("POST /api/v4/jobs/{id}/artifacts"), &job_token),
+        (&format!("GET /api/v4/jobs/{id}/artifacts"), "\r\nJOB-TOKEN: wrong"),
     ]
     .map(|(line, headers)| format!("{line} HTTP/1.1\r\nHost: baton.test{headers}"))
     .to_vec()
