@@ -147,11 +147,19 @@ impl Json<'_> {
     /// A number or a word, as serde_json writes it.
     fn scalar(&mut self) -> Result<String> {
         let mut bytes = Vec::new();
-        while let Some(byte) = self.peek()?.filter(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) {
-            self.consume(1);
-            bytes.push(byte);
+        loop {
+            let held = self.body.fill_buf().map_err(body_error)?;
+            let held = held.get(..=SCALAR_BYTES_MAX).unwrap_or(held);
+            let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+            let count = held.iter().take_while(|byte| is_part(byte)).count();
+            let is_end = count < held.len() || held.is_empty();
+            bytes.extend(held.iter().take(count));
+            self.consume(count);
             if bytes.len() > SCALAR_BYTES_MAX {
                 return Err(self.malformed());
+            }
+            if is_end {
+                break;
             }
         }
         // Most of what runners say of themselves.
