@@ -4,11 +4,15 @@
 //! What must stay true: it is stored as JSON, so that a field that is added later has a default, and no field changes its
 //! meaning. A protocol whose runners understand less makes it poorer when it hands the build out.
 
-use super::keywords::{CACHES_MAX, RETRIES_MAX};
 use super::text::duration::parse_keeping;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+
+/// Most caches of a build, as in GitLab.
+pub const CACHES_MAX: usize = 4;
+/// Most times that a build is made again by itself, as in GitLab.
+pub const RETRIES_MAX: u32 = 2;
 
 /// What a build is asked to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! What is found out about the jobs of a pipeline when somebody looks at them: in their logs and reports.
 
 use crate::cli::Done;
-use crate::cli::run::live::last_lines;
+use crate::cli::show::tail::last_lines;
 use crate::coordinator::{BuildReport, Coordinator, PipelineReport};
 use crate::domain::build::{BuildId, Status};
 use crate::domain::junit::Summary;

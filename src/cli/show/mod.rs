@@ -8,4 +8,5 @@ pub(super) mod plain;
 pub(super) mod print;
 pub(super) mod progress;
 pub(super) mod shell;
+pub(super) mod tail;
 pub(super) mod terminal;

@@ -11,15 +11,11 @@ pub mod reports;
 pub use fields::{Place, plain};
 
 use self::fields::{Fields, all_texts, one_or_all_texts};
-use super::spec::{AllowFailure, CacheSpec, Hooks, Image, Retry, Service};
+use super::spec::{AllowFailure, CACHES_MAX, CacheSpec, Hooks, Image, RETRIES_MAX, Retry, Service};
 use serde_json::{Map, Value};
 
 /// When an upload or a cache is made.
 const WHEN: [&str; 3] = ["on_success", "on_failure", "always"];
-/// Most caches of a build, as in GitLab.
-pub const CACHES_MAX: usize = 4;
-/// Most times that a build is made again by itself, as in GitLab.
-pub const RETRIES_MAX: u32 = 2;
 
 /// `image`: a name, or an object with `name`, `entrypoint`, `pull_policy`, `docker` and `kubernetes`.
 ///

@@ -1,7 +1,7 @@
 //! `cache`: one or several.
 
 use super::Reader;
-use crate::domain::keywords::CACHES_MAX;
+use crate::domain::spec::CACHES_MAX;
 use crate::gitlab_ci::yaml::{Map, Node};
 
 const FALLBACK_KEYS_MAX: usize = 5;

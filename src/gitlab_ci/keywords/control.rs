@@ -2,7 +2,7 @@
 
 use super::Reader;
 use super::tables::RETRY_WHEN;
-use crate::domain::keywords::RETRIES_MAX;
+use crate::domain::spec::RETRIES_MAX;
 use crate::domain::spec::{AllowFailure, Retry};
 use crate::gitlab_ci::expression::Pattern;
 use crate::gitlab_ci::messages::{Finding, did_you_mean};

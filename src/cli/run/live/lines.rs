@@ -3,12 +3,12 @@
 //! What must stay true: each line of a job's log comes once, before the line that says that the job has ended.
 
 use super::Out;
-use super::tail::LineReader;
 use super::watched::Watched;
 use super::words::moved;
 use crate::cli::Done;
 use crate::cli::build::log::Growing;
 use crate::cli::show::cells::{clean, padded};
+use crate::cli::show::tail::LineReader;
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
 use crate::store::job_rows::JobRow;

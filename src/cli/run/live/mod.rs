@@ -10,11 +10,8 @@ mod frame;
 mod lines;
 mod summary;
 mod table;
-mod tail;
 mod watched;
 pub(in crate::cli) mod words;
-
-pub(in crate::cli) use tail::last_lines;
 
 use self::lines::Lines;
 use self::table::Table;

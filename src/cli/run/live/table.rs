@@ -5,10 +5,10 @@
 
 use super::Out;
 use super::frame::{Line, LogView, View, frame};
-use super::tail::LineReader;
 use super::watched::Watched;
 use crate::cli::Done;
 use crate::cli::show::cells::{self, Size};
+use crate::cli::show::tail::LineReader;
 use crate::cli::show::{logger, print, terminal};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
