@@ -8,8 +8,8 @@
 use crate::coordinator::{Coordinator, runners as deeds};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
-use crate::error::{Error, Kind, Result};
+use crate::domain::token::{Token, hex, random};
+use crate::error::{Error, Result};
 use crate::store::runner_builds;
 use crate::store::runners::{self, NewRunner};
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The folder in the data directory that has a file for each such runner.
@@ -44,10 +44,7 @@ impl Coordinator {
             let token = Token::new_telling()?;
             let id = runners::insert(c, &new, token.hash(), now)?;
             let file = folder.join(id.to_string());
-            // The file of one whose row was never committed may be there, and be removed in this moment.
-            let lock = lock(&file)?.filter(|_| file.exists());
-            let lock = lock.ok_or_else(|| Error::new(Kind::Busy, format!("{} is in use", file.display())))?;
-            Ok(OwnRunner { id, token, file, _lock: lock })
+            Ok(OwnRunner { id, token, _lock: locked(&folder, &file)?, file })
         })
     }
 
@@ -95,7 +92,9 @@ impl Coordinator {
                 log::info!("runner {id} has gone, since its process has died; its builds have ended");
                 lost += 1;
             }
-            remove_file(&file)?;
+            if held.is_none_or(|held| is_at(&held, &file)) {
+                remove_file(&file)?;
+            }
         }
         Ok(lost)
     }
@@ -112,6 +111,14 @@ fn listed(folder: &Path) -> Result<BTreeSet<i64>> {
     Ok(entries.flatten().filter_map(|entry| number(entry.file_name())).collect())
 }
 
+/// A new file, whose lock is held from the moment on at which others can see it.
+fn locked(folder: &Path, file: &Path) -> Result<Flock<File>> {
+    let new = folder.join(format!("new-{}", hex(&random::<8>().map_err(Error::internal)?)));
+    let lock = lock(&new)?.ok_or_else(|| Error::internal(format!("{} is in use", new.display())))?;
+    fs::rename(&new, file).map_err(|error| Error::file(file, &error))?;
+    Ok(lock)
+}
+
 /// Takes the lock on this file; `None`: somebody holds it.
 fn lock(path: &Path) -> Result<Option<Flock<File>>> {
     let failed = |error: &std::io::Error| Error::file(path, error);
@@ -122,6 +129,12 @@ fn lock(path: &Path) -> Result<Option<Flock<File>>> {
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(Error::internal(format!("cannot lock {}: {errno}", path.display()))),
     }
+}
+
+/// Whether this is the file of that name: one of the same number may have come in its place.
+fn is_at(file: &File, path: &Path) -> bool {
+    let of = |found: std::io::Result<fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+    of(file.metadata()) == of(fs::metadata(path))
 }
 
 fn remove_file(path: &Path) -> Result<()> {
@@ -216,6 +229,33 @@ mod tests {
         assert_eq!(coordinator.end_lost_runners(NOW).unwrap(), 1);
         assert_eq!(state(&coordinator, of_alive), (Status::Canceled, None));
         assert_eq!(coordinator.list_runners().unwrap().len(), 0);
+    }
+
+    /// A server looks for lost ones while others begin.
+    #[test]
+    fn who_looks_while_one_is_made_neither_hinders_nor_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinator = coordinator(&dir);
+        let looks = || Coordinator::open(dir.path(), Limits::default()).unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let lost = scope.spawn(|| {
+                let mut lost = 0;
+                let elsewhere = looks();
+                while !is_over.load(std::sync::atomic::Ordering::Acquire) {
+                    lost += elsewhere.end_lost_runners(NOW).unwrap();
+                }
+                lost
+            });
+            for _ in 0..200 {
+                let own = coordinator.add_own_runner("a run", NOW).unwrap();
+                assert!(coordinator.is_runners(&own.token).unwrap());
+                coordinator.remove_own_runner(own, NOW).unwrap();
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Release);
+            assert_eq!(lost.join().unwrap(), 0);
+        });
+        assert_eq!(fs::read_dir(dir.path().join(FOLDER)).unwrap().count(), 0);
     }
 
     #[test]

@@ -266,3 +266,91 @@ fn when_its_keeper_is_killed_the_build_fails_and_nothing_of_it_is_left() {
     assert_eq!(machine.end_of(1).0, Status::Failed);
     assert!(processes("86444").is_empty());
 }
+
+/// What tests/shell shows of the runner alone, once through the whole program.
+#[test]
+fn builds_that_mean_harm_end_and_the_next_one_finds_what_the_first_did() {
+    let machine = Machine::new();
+    let (_dir, top) = repository();
+    let run = |script: &str| machine.command(&["--", "sh", "-c", script]).current_dir(&top).output().unwrap();
+    let plant = "printf '#!/bin/sh\\necho PLANTED\\n' > .git/hooks/post-checkout; chmod +x .git/hooks/post-checkout; \
+                 git config core.fsmonitor 'echo PLANTED; false'; git config alias.checkout '!echo PLANTED'; \
+                 rm a; ln -s /etc/passwd a; touch .git/index.lock";
+    for (what, script, says) in [
+        ("removes its folder", "rm -rf \"$CI_PROJECT_DIR\"; echo gone", "gone"),
+        ("closes its outputs", "echo before; exec >&- 2>&-; sleep 0.1", "before"),
+        ("asks at the terminal", "read x 2>/dev/null </dev/tty || echo nobody answers", "nobody answers"),
+        ("plants for the next", plant, ""),
+        ("prints much", "yes 0123456789abcdef | head -c 3000000; echo; echo printed", "printed"),
+        ("leaves a daemon", "setsid sleep 86455 >/dev/null 2>&1 & echo left", "left"),
+    ] {
+        let output = run(script);
+        let shown = text(&output);
+        let end = &shown[shown.len().saturating_sub(2000)..];
+        assert!(output.status.success() && shown.contains(says), "{what}: {end}");
+        let next = run("cat a; git status --porcelain; git rev-parse HEAD");
+        let shown = text(&next);
+        assert!(next.status.success() && shown.contains(&git(&top, &["rev-parse", "HEAD"])), "after {what}: {shown}");
+        assert!(
+            shown.contains("one") && !shown.contains("PLANTED") && !shown.contains("root:"),
+            "after {what}: {shown}"
+        );
+    }
+    wait_until("the daemon ends", || processes("86455").is_empty());
+    assert_eq!(
+        (fs::read(top.join("a")).unwrap(), git(&top, &["status", "--porcelain"])),
+        (b"one".to_vec(), String::new())
+    );
+}
+
+/// As far as one run needs it, it does what a `gitlab-runner` does that is given a configuration.
+const STAND_IN: &str = r#"#!/bin/sh
+if [ "$1" = --version ]; then echo 'Version:      19.3.0'; exit 0; fi
+[ "$1 $2" = 'run --config' ] || exit 2
+value() { sed -n "s/^ *$1 = \"\(.*\)\"\$/\1/p" "$config"; }
+config=$3
+url=$(value url) token=$(value token)
+[ "$(stat -c %a "$config")" = 600 ] || exit 3
+env | grep -q BATON && exit 4
+while :; do
+    answer=$(curl -s -X POST -H 'Content-Type: application/json' -d "{\"token\": \"$token\"}" "$url/api/v4/jobs/request")
+    id=$(printf %s "$answer" | sed -n 's/^{"id":\([0-9]*\),.*/\1/p')
+    [ -n "$id" ] && break
+    sleep 0.1
+done
+job=$(printf %s "$answer" | sed -n 's/^{"id":[0-9]*,"token":"\([^"]*\)".*/\1/p')
+curl -s -X PATCH -H "JOB-TOKEN: $job" -H 'Content-Range: 0-13' -d 'of a stand-in
+' "$url/api/v4/jobs/$id/trace" >&2
+curl -s -X PUT -H 'Content-Type: application/json' -d "{\"token\": \"$job\", \"state\": \"success\"}" "$url/api/v4/jobs/$id" >&2
+exec sleep 86466
+"#;
+
+#[test]
+fn an_installed_runner_is_started_for_the_run_and_ends_with_it() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return skipped("there is no curl on this machine");
+    }
+    let machine = Machine::new();
+    let place = machine.path("gitlab-runner");
+    fs::write(&place, STAND_IN).unwrap();
+    fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", place.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    for program in ["gitlab-runner", place.to_str().unwrap()] {
+        let output = machine.command(&["--runner", program, "--", "true"]).env("PATH", &path).output().unwrap();
+        let shown = text(&output);
+        assert!(output.status.success() && shown.contains("of a stand-in"), "{shown}");
+        assert!(processes("86466").is_empty(), "it ends with the run");
+    }
+    let cache = machine.path("home/.cache/baton");
+    let left = fs::read_dir(&cache).unwrap().flatten().flat_map(|entry| fs::read_dir(entry.path().join("builds")));
+    assert_eq!(left.flatten().count(), 0, "its folder goes with it");
+    for (program, says) in [("/none/there", "/none/there"), ("gitlab-runner", "no gitlab-runner is in PATH")] {
+        let output =
+            machine.command(&["--runner", program, "--", "true"]).env("PATH", "/usr/bin:/bin").output().unwrap();
+        if program.starts_with('/') || !Path::new("/usr/bin/gitlab-runner").exists() {
+            assert!(output.status.code() == Some(1) && text(&output).contains(says), "{}", text(&output));
+        }
+    }
+    let open = machine.operator().list_builds(None, None, None, Timestamp::now()).unwrap();
+    assert!(open.iter().all(|report| report.build.status == Status::Success), "nothing is queued that nobody runs");
+}
