@@ -115,6 +115,10 @@ fn failed(why: &str) -> Error {
     Error::internal(format!("git upload-pack: {why}"))
 }
 
+fn too_much() -> io::Error {
+    io::Error::new(ErrorKind::FileTooLarge, "git says more than it may")
+}
+
 /// What git says to a request. Dropping it ends git.
 #[derive(Debug)]
 pub struct Answering {
@@ -161,7 +165,7 @@ impl Answering {
             }
             if hears_out {
                 let count = take(&mut self.out, buffer).map_err(broken)?;
-                self.left = self.left.checked_sub(count as u64).ok_or_else(|| io::Error::other("git says too much"))?;
+                self.left = self.left.checked_sub(count as u64).ok_or_else(too_much)?;
                 if count > 0 {
                     return Ok(count);
                 }

@@ -141,8 +141,11 @@ fn pack(api: &Api, request: &mut Request<'_>, project: &str, now: Timestamp) -> 
     // Who has shown such a token is no stranger.
     request.stranger = None;
     let limits = api.coordinator.limits();
-    let _memory = api.bodies.reserve(limits.git_request_bytes_max)?;
+    let room = api.bodies.reserve(limits.git_request_bytes_max)?;
     let asked = body(request, limits.git_request_bytes_max)?;
+    // Usually it is short, and it may have to wait.
+    drop(room);
+    let _room = api.bodies.reserve(asked.len() as u64)?;
     let bounds = Bounds {
         time_max: limits.git_time_max,
         silence_max: limits.stall_time_max,

@@ -154,6 +154,35 @@ fn a_client_that_reads_nothing_keeps_no_git_for_ever() {
 }
 
 #[test]
+fn what_git_sends_has_an_end_in_bytes_and_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path().join("checkout");
+    fs::rename(checkout_with_changes().keep(), &top).unwrap();
+    fs::write(top.join("noise"), random::Random::new().bytes(2 << 20)).unwrap();
+    let answer = |limits: Limits| {
+        let baton = Baton::with_limits(limits);
+        baton.project("demo");
+        let snapshot = snapshot(baton.data(), &top, "main");
+        queue_with_sources(baton.operator(), "demo", &snapshot, 1);
+        let build = baton.claim(&baton.runner());
+        let mut connection = Connection::open(baton.address());
+        connection.send_raw(&pack_request("demo", &build.token, wants(&snapshot.sha)).bytes());
+        let head = connection.read_head();
+        let mut rest = Vec::new();
+        if head.status == 200 {
+            let _ = std::io::Read::read_to_end(connection.reader(), &mut rest);
+        }
+        baton.send(list_request("demo", &build.token)).expect(200);
+        (head.status, rest)
+    };
+    let (status, rest) = answer(Limits { git_response_bytes_max: 100_000, ..Limits::default() });
+    assert_eq!(status, 200);
+    assert!(rest.len() < 150_000 && !rest.ends_with(b"0\r\n\r\n"), "{} bytes", rest.len());
+    assert_eq!(answer(Limits { git_response_bytes_max: 1, ..Limits::default() }).0, 500);
+    assert_eq!(answer(Limits { git_time_max: Duration::ZERO, ..Limits::default() }).0, 500);
+}
+
+#[test]
 fn an_answer_that_breaks_off_does_not_look_whole() {
     let stand = Stand::new("echo 0005x; sleep 0.2; echo fatal: broken >&2; exit 1", 1);
     let mut connection = Connection::open(stand.served.address);
