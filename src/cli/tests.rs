@@ -83,7 +83,6 @@ fn wrong_usage_says_what_is_wrong_in_one_line_and_suggests_the_near_word() {
         (&["build", "add", "--tags", "a b"], &["--tags \"a b\": a tag has a blank"]),
         (&["runner", "add", "--tags", "a,,b"], &["a tag is empty"]),
         (&["build", "add", "--from", "-", "--ref", "x"], &["--ref", "--from"]),
-        (&["run", "make"], &["--", "before the command"]),
     ] {
         let message = usage(line);
         assert!(!message.contains('\n'), "{message}");

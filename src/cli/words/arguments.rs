@@ -271,7 +271,7 @@ mod tests {
             ("go --text --json -- x", "go --text --json -- x"),
             ("go --text=", "go --text "),
             ("go --", "go"),
-            ("go make --json", "go --json -- make"),
+            ("go make --text a", "go --text a -- make"),
             ("go --data=d -- x", "--data d go -- x"),
             ("name x --json", "name --json -- x"),
             ("name --json -- -x", "name --json -- -x"),
