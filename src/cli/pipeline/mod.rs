@@ -69,7 +69,7 @@ struct Show {
     #[argh(positional, from_str_fn(pipeline_id))]
     id: PipelineId,
 
-    /// print JSON: id, iid, project, name, ref, tag, sha, title, source, actor, status, has_warnings, created_at,
+    /// print JSON: id, iid, project, name, ref, tag, sha, before_sha, title, source, actor, status, has_warnings, created_at,
     /// started_at, finished_at, parent, stages, warnings, left_out (a list: name, stage, why, file, line), and jobs:
     /// builds as `build show --json` has them
     #[argh(switch)]
@@ -197,7 +197,9 @@ impl Show {
 
 impl Follow {
     fn run(self, coordinator: &Coordinator) -> Done {
-        let options = live::Options { plain: self.plain, json: self.json, fail_fast: self.fail_fast };
+        // A signal ends this process, and leaves the pipeline alone.
+        let is_interrupted = &|| false;
+        let options = live::Options { plain: self.plain, json: self.json, fail_fast: self.fail_fast, is_interrupted };
         match live::follow(coordinator, self.id, &options, &mut || Ok(()))?.code {
             0 => Ok(()),
             code => Err(Stop::Ended { code, message: String::new() }),

@@ -134,6 +134,11 @@ impl Interrupt {
         &self.stop
     }
 
+    /// Whether a signal has come.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::SeqCst)
+    }
+
     /// Waits until a signal that has come has had its effect. To be called before this process ends for another reason.
     pub fn wait_for_effect(&self) {
         while self.is_asked.load(Ordering::SeqCst) && self.settled.get().is_none() {

@@ -59,6 +59,7 @@ impl Logger {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        terminal::make_room();
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         if left_out > 0 {
             let said = format_args!("{left_out} lines of the log were left out, since nobody read them");
@@ -116,6 +117,7 @@ pub fn format() -> Format {
 
 /// Says why the program ends, whatever `RUST_LOG` says, as a record in JSON.
 pub fn say(text: &str) {
+    terminal::make_room();
     let line =
         log_line::json(Timestamp::now(), &Record::builder().level(Level::Error).args(format_args!("{text}")).build());
     let _ = io::stderr().write_all(line.as_bytes());

@@ -1,7 +1,7 @@
 //! What commands print: tables, JSON, and the shape of a build in both.
 
 use super::job::{self, JobDocument};
-use super::logger;
+use super::{logger, terminal};
 use crate::cli::{Done, Stop};
 use crate::coordinator::BuildReport;
 use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, Status};
@@ -35,13 +35,17 @@ pub fn note(text: &str) {
         return logger::say(text);
     }
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = writeln!(io::stderr().lock(), "baton: {line}");
+    terminal::beside(|| {
+        let _ = writeln!(io::stderr().lock(), "baton: {line}");
+    });
 }
 
 /// Writes lines to standard error as they are, without a name before them: what people search for, or copy.
 pub fn lines(text: &str) {
     let clean = |line: &str| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>() + "\n";
-    let _ = io::stderr().lock().write_all(text.lines().map(clean).collect::<String>().as_bytes());
+    terminal::beside(|| {
+        let _ = io::stderr().lock().write_all(text.lines().map(clean).collect::<String>().as_bytes());
+    });
 }
 
 /// One JSON document, in one line.

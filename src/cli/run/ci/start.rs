@@ -82,7 +82,8 @@ pub fn run(
     let changes = if reading.snapshot.is_head { "" } else { " with what is not committed" };
     let (jobs, ref_name) = (print::count(added.builds.len() as u64, "job"), reading.context.ref_name());
     print::note(&format!("pipeline {id} is queued: {jobs}, commit {sha} of {ref_name}{changes}"));
-    let options = live::Options { plain: live.plain, json: live.json, fail_fast: live.fail_fast };
+    let is_interrupted = &|| interrupt.is_asked();
+    let options = live::Options { plain: live.plain, json: live.json, fail_fast: live.fail_fast, is_interrupted };
     let mut follow = |id| live::follow(&coordinator, id, &options, &mut || house.check());
     let mut ended = follow(id).inspect_err(|_| interrupt.wait_for_effect());
     // Pipelines that its jobs have made go on, maybe.

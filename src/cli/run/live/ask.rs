@@ -26,22 +26,23 @@ pub fn is_possible() -> bool {
 }
 
 /// Asks for each job that blocks the pipeline, and that was not asked for before, whether it starts. Says whether one did.
-/// While it waits for the answer, `check` is called.
+/// While it waits for the answer, `check` is called; it asks nothing more once it is interrupted.
 pub fn start_blocking(
     coordinator: &Coordinator,
     watched: &Watched,
     asked: &mut HashSet<BuildId>,
+    is_interrupted: &dyn Fn() -> bool,
     check: &mut dyn FnMut() -> Done,
 ) -> Done<bool> {
     let mut is_any_started = false;
     let blocking: Vec<&JobRow> = watched.counting().filter(|row| row.blocks()).collect();
     for row in blocking {
-        if !asked.insert(row.id) {
+        if is_interrupted() || !asked.insert(row.id) {
             continue;
         }
         let about = coordinator.about_job(row.id)?.unwrap_or_default();
         print::out(&question(&row.name, row.id, about.manual_confirmation.as_deref()))?;
-        if answer(check)? {
+        if answer(is_interrupted, check)? {
             match coordinator.play_build(row.id, Timestamp::now()) {
                 // Somebody else was faster.
                 Err(error) if error.kind == Kind::Conflict => print::note(&error.message),
@@ -58,13 +59,17 @@ fn question(name: &str, id: BuildId, confirmation: Option<&str>) -> String {
     format!("{words}start {} (build {id})? [y/N] ", clean(name))
 }
 
-/// Waits for a line; an end of the input is a no.
-fn answer(check: &mut dyn FnMut() -> Done) -> Done<bool> {
+/// Waits for a line; an end of the input, and an interrupt, is a no.
+fn answer(is_interrupted: &dyn Fn() -> bool, check: &mut dyn FnMut() -> Done) -> Done<bool> {
     let input = io::stdin();
     loop {
         let ready = poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PAUSE_MS));
         if ready.is_ok_and(|count| count > 0) {
             break;
+        }
+        if is_interrupted() {
+            print::out("\n")?;
+            return Ok(false);
         }
         check()?;
     }

@@ -4,7 +4,7 @@
 //! whatever the pipeline is like. What has ended is folded first, then what has not begun; what failed or runs goes last.
 
 use super::words::{Colour, run_time, sign, word};
-use crate::cli::show::cells::{Size, clean, fitting, padded};
+use crate::cli::show::cells::{Size, clean, fitting, padded, shortened};
 use crate::cli::show::print;
 use crate::domain::build::Status;
 use crate::domain::pipeline::PipelineId;
@@ -79,7 +79,10 @@ pub fn frame(view: &View<'_>, size: Size, now: Timestamp) -> Vec<Line> {
     if let Some(log) = log {
         let left = rows.saturating_sub(lines.len() + 1);
         let row = log.row;
-        let text = format!("--- log of {}, build {}, {} ", clean(&row.name), row.id, word(row.status));
+        let rest = format!(", build {}, {} ", row.id, word(row.status));
+        let begin = "--- log of ";
+        let name = clean(&row.name);
+        let text = format!("{begin}{}{rest}", shortened(&name, size.columns.saturating_sub(begin.len() + rest.len())));
         let dashes = "-".repeat(size.columns.saturating_sub(text.width()));
         lines.push(Line { text: text + &dashes, colour: Colour::Dim });
         let first = log.lines.len().saturating_sub(left);

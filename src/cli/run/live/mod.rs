@@ -35,14 +35,16 @@ use std::{io, thread};
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
 /// How a pipeline is followed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
     /// Whether logs are printed as they come also on a terminal: `JOB | line`, and a line for each job that moves.
     pub plain: bool,
     /// Whether nothing is shown but JSON at the end.
     pub json: bool,
     /// Whether the first failure that is not allowed cancels the rest.
     pub fail_fast: bool,
+    /// Whether whoever sits there wants this to end: then nothing is asked any more.
+    pub is_interrupted: &'a dyn Fn() -> bool,
 }
 
 /// How a pipeline stood when nothing of it moved any more.
@@ -83,7 +85,7 @@ impl End {
 pub fn follow(
     coordinator: &Coordinator,
     id: PipelineId,
-    options: &Options,
+    options: &Options<'_>,
     check: &mut dyn FnMut() -> Done,
 ) -> Done<End> {
     let stages = coordinator.pipeline(id)?.stages;
@@ -99,7 +101,10 @@ pub fn follow(
     loop {
         follower.follow_to_rest(check)?;
         let is_blocked = follower.watched.state() == PipelineState::Manual;
-        if !is_blocked || !asks || !ask::start_blocking(coordinator, &follower.watched, &mut asked, check)? {
+        if !is_blocked
+            || !asks
+            || !ask::start_blocking(coordinator, &follower.watched, &mut asked, options.is_interrupted, check)?
+        {
             break;
         }
     }
@@ -146,7 +151,7 @@ impl Follower<'_> {
                 continue;
             }
             if let Some(words) = self.watched.patience(coordinator)? {
-                self.say(&words);
+                print::note(&words);
             }
             check()?;
             thread::sleep(PAUSE_MIN);
@@ -155,18 +160,11 @@ impl Follower<'_> {
     }
 
     fn cancel_rest(&mut self) -> Done {
-        self.say("a job has failed: the rest is canceled, as --fail-fast says");
+        print::note("a job has failed: the rest is canceled, as --fail-fast says");
         match self.coordinator.cancel_pipeline(self.watched.id, Timestamp::now()) {
             // Nothing goes on.
             Err(error) if error.kind == Kind::Conflict => Ok(()),
             canceled => Ok(canceled.map(drop)?),
-        }
-    }
-
-    fn say(&mut self, words: &str) {
-        match &mut self.display {
-            Display::Table(table) => table.say(words, &mut self.out),
-            Display::Lines(_) | Display::Nothing => print::note(words),
         }
     }
 }
@@ -179,7 +177,7 @@ enum Display {
 }
 
 impl Display {
-    fn of(options: &Options) -> Display {
+    fn of(options: &Options<'_>) -> Display {
         if options.json {
             Display::Nothing
         } else if !options.plain && terminal::is_drawable(&io::stdout()) {
@@ -198,8 +196,14 @@ struct Out {
 
 impl Out {
     fn print(&mut self, text: &str) {
-        if self.failed.is_none() && !text.is_empty() {
-            self.failed = print::out(text).err();
+        if !text.is_empty() {
+            self.done(|| print::out(text));
+        }
+    }
+
+    fn done(&mut self, write: impl FnOnce() -> Done) {
+        if self.failed.is_none() {
+            self.failed = write().err();
         }
     }
 

@@ -1,7 +1,7 @@
 //! A pipeline on a terminal: a table of its stages with the log of one job below it, drawn over what was drawn before.
 //!
-//! What must stay true: what is drawn fits the terminal as it is at that moment, so that drawing again begins where the
-//! last drawing began; after another size nothing is known of what is where, and the terminal begins anew.
+//! What must stay true: what is drawn fits the terminal as it is at that moment, so that the next drawing goes over all of
+//! it; after another size nothing is known of what is where, and the terminal begins anew.
 
 use super::Out;
 use super::frame::{Line, LogView, View, frame};
@@ -9,7 +9,7 @@ use super::watched::Watched;
 use crate::cli::Done;
 use crate::cli::show::cells::{self, Size};
 use crate::cli::show::tail::LineReader;
-use crate::cli::show::{logger, print, terminal};
+use crate::cli::show::{logger, terminal};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::time::Timestamp;
@@ -80,24 +80,17 @@ impl Table {
             View { id: watched.id, state: watched.state(), stages: &watched.stages, rows: &watched.rows, log: None };
         let lines = frame(&view, size, Timestamp::now());
         self.draw(&lines, size, out);
-        self.drawn.clear();
-    }
-
-    /// Says something above the table, which is drawn anew by the next look.
-    pub fn say(&mut self, words: &str, out: &mut Out) {
-        out.print(&erasing(self.drawn.len()));
-        self.drawn.clear();
-        print::note(words);
+        terminal::leave();
     }
 
     fn draw(&mut self, lines: &[Line], size: Size, out: &mut Out) {
         let painted = |line: &Line| if self.colours { line.colour.paint(&line.text) } else { line.text.clone() };
         let lines: Vec<String> = lines.iter().map(painted).collect();
         let is_resized = self.size.is_some_and(|before| before != size);
-        if lines == self.drawn && !is_resized {
+        if lines == self.drawn && !is_resized && terminal::is_drawn() {
             return;
         }
-        out.print(&drawing(&lines, self.drawn.len(), is_resized));
+        out.done(|| terminal::draw(&lines, is_resized));
         (self.drawn, self.size) = (lines, Some(size));
     }
 
@@ -137,37 +130,4 @@ fn shown_job(watched: &Watched) -> Option<&JobRow> {
     let failed = watched.counting().filter(|row| row.is_bad()).min_by_key(|row| (row.finished_at, row.id));
     let running = watched.counting().filter(|row| row.status == Status::Running);
     failed.or_else(|| running.min_by_key(|row| (row.started_at, row.id)))
-}
-
-/// What takes the last lines away.
-fn erasing(lines: usize) -> String {
-    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\r\x1b[J") }
-}
-
-/// What draws lines over the last `before` ones, or on a terminal that begins anew.
-fn drawing(lines: &[String], before: usize, is_anew: bool) -> String {
-    let mut drawing = match (is_anew, before) {
-        (true, _) => "\x1b[2J\x1b[H".to_owned(),
-        (false, 0) => String::new(),
-        (false, before) => format!("\x1b[{before}A\r"),
-    };
-    for line in lines {
-        drawing.push_str(line);
-        drawing.push_str("\x1b[K\n");
-    }
-    drawing + "\x1b[J"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_drawing_goes_over_the_last_one_and_leaves_nothing_of_it() {
-        let lines = |all: &[&str]| all.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
-        assert_eq!(drawing(&lines(&["a", "b"]), 0, false), "a\x1b[K\nb\x1b[K\n\x1b[J");
-        assert_eq!(drawing(&lines(&["c"]), 2, false), "\x1b[2A\rc\x1b[K\n\x1b[J");
-        assert_eq!(drawing(&lines(&["c"]), 2, true), "\x1b[2J\x1b[Hc\x1b[K\n\x1b[J");
-        assert_eq!((erasing(0).as_str(), erasing(3).as_str()), ("", "\x1b[3A\r\x1b[J"));
-    }
 }
