@@ -22,8 +22,6 @@ fn report(builds: Vec<(BuildReport, About)>) -> PipelineReport {
         iid: 3,
         ref_: "main".into(),
         is_tag: false,
-        before_sha: None,
-        context: None,
         sha: None,
         source: Source::Push,
         name: None,
