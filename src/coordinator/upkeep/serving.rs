@@ -65,8 +65,14 @@ impl Serving {
                 return Ok(serving);
             }
             if Instant::now() >= until {
-                let advice = "stop it, or choose another directory with --data";
-                let message = format!("another `baton serve` uses {}; {advice}", data.display());
+                let (who, advice) = match reached(data) {
+                    Some(place) if place.is_brief => {
+                        ("a `baton run`, which serves by itself until it has ended,", "wait")
+                    }
+                    Some(_) | None => ("another `baton serve`", "stop it"),
+                };
+                let message =
+                    format!("{who} uses {}; {advice}, or choose another directory with --data", data.display());
                 return Err(Error::new(Kind::Conflict, message));
             }
             thread::sleep(Duration::from_millis(20));
