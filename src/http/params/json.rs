@@ -7,6 +7,7 @@
 use super::{Count, Given, Name, Sink, body_error, read_name};
 use crate::error::{Error, Kind, Result};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 /// Objects and lists within each other.
@@ -145,7 +146,7 @@ impl Json<'_> {
     }
 
     /// A number or a word, as serde_json writes it.
-    fn scalar(&mut self) -> Result<String> {
+    fn scalar(&mut self) -> Result<Cow<'static, str>> {
         let mut bytes = Vec::new();
         loop {
             let held = self.body.fill_buf().map_err(body_error)?;
@@ -163,11 +164,11 @@ impl Json<'_> {
             }
         }
         // Most of what runners say of themselves.
-        if let Some(word) = [&b"true"[..], b"false", b"null"].into_iter().find(|word| *word == bytes) {
-            return Ok(String::from_utf8_lossy(word).into_owned());
+        if let Some(word) = ["true", "false", "null"].into_iter().find(|word| word.as_bytes() == bytes) {
+            return Ok(Cow::Borrowed(word));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => Ok(scalar.to_string()),
+            Ok(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => Ok(Cow::Owned(scalar.to_string())),
             Ok(Value::String(_) | Value::Array(_) | Value::Object(_)) | Err(_) => Err(self.malformed()),
         }
     }
