@@ -8,6 +8,7 @@ mod auth;
 mod builds;
 mod copy;
 mod deed;
+mod disk_room;
 mod hand_out;
 mod life;
 mod look;
@@ -17,6 +18,7 @@ mod report;
 mod reports;
 mod runners;
 mod sources;
+mod tokens;
 mod upkeep;
 
 pub use crate::store::invariants::Problem;

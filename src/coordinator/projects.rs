@@ -8,10 +8,10 @@ use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
+use crate::store::builds;
 use crate::store::projects::{self, Belongings, Project};
 use crate::store::retention::Past;
 use crate::store::usage::Taken;
-use crate::store::{builds, settings};
 use rusqlite::Connection;
 use std::time::{Duration, Instant};
 
@@ -186,39 +186,6 @@ impl Coordinator {
     /// All projects, oldest first.
     pub fn list_projects(&self) -> Result<Vec<Project>> {
         self.store.read(projects::all)
-    }
-
-    /// A project's CI token; a new one, and the old one void, with `reset`.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`] for an unknown project.
-    pub fn project_token(&self, name: &str, reset: bool) -> Result<String> {
-        if !reset {
-            return self.store.read(|c| Ok(named(c, name)?.ci_token));
-        }
-        let name = name.to_owned();
-        self.store.write(move |c| {
-            let token = Token::new_secret()?;
-            projects::set_ci_token(c, named(c, &name)?.id, &token)?;
-            Ok(token.reveal().to_owned())
-        })
-    }
-
-    /// Makes `token` the registration token; the old one is void.
-    pub fn set_registration_token(&self, token: Token) -> Result<()> {
-        self.store.write(move |c| settings::set_registration_token(c, token.reveal()))
-    }
-
-    /// The registration token; a new one, and the old one void, with `reset`.
-    pub fn registration_token(&self, reset: bool) -> Result<String> {
-        if !reset {
-            return self.store.read(settings::registration_token);
-        }
-        self.store.write(|c| {
-            let token = Token::new_secret()?;
-            settings::set_registration_token(c, token.reveal())?;
-            Ok(token.reveal().to_owned())
-        })
     }
 }
 
