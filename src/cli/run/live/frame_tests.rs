@@ -227,7 +227,7 @@ fn whatever_the_pipeline_and_the_terminal_are_like_a_drawing_fits() {
             }
         }
         let lines = vec!["日本語 log line \u{301}"; below(50)];
-        let log = (!rows.is_empty() && below(2) == 0).then(|| (0, lines.as_slice()));
+        let log = (!rows.is_empty() && below(2) == 0).then_some((0, lines.as_slice()));
         let size = (below(60), below(150));
         let lines = drawn(&rows, &["日本", "test"], log, size);
         assert!(lines.len() < size.0.max(1), "round {round}: {} lines of {size:?}", lines.len());
