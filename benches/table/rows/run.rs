@@ -76,7 +76,7 @@ pub fn command(scale: &Scale) -> Vec<Row> {
 fn other(user: &User, scale: &Scale, alone: &Samples) -> Row {
     let work = "for information: `baton run -- true`, floor `gitlab-ci-local` with one job that does as much";
     let Some(program) = gitlab_ci_local() else {
-        return Row::skipped(work, "there is no gitlab-ci-local (`npm install --global gitlab-ci-local`)");
+        return Row::skipped(work, "no gitlab-ci-local runs here (`npm install --global gitlab-ci-local`)");
     };
     let place = user.0.path().join("work");
     std::fs::write(place.join(".gitlab-ci.yml"), CONFIGURATION).unwrap();
