@@ -213,6 +213,8 @@ fn what_a_file_means_is_shown_without_anything_being_made() {
         ("other.yml", "include: {local: /more.yml}\na: {script: echo, needs: [b]}\n"),
         ("more.yml", "b: {extends: .base}\n.base: {script: [echo b], tags: [x]}\n"),
     ]);
+    let plain = done(&place.run(&["--list", "--plain", "unit"]));
+    assert_eq!(plain, "compile\nunit: [pg]\nunit: [my]\n");
     let (names, value) = place.listed(&[]);
     assert_eq!(names, ["compile", "unit: [pg]", "unit: [my]", "lint", "deploy", "approve"]);
     assert_eq!(value["left_out"][0]["name"], "release");

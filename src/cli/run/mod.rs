@@ -103,7 +103,7 @@ build_options! {
         #[argh(switch)]
         no_sources: bool,
 
-        /// print the log without colours and what else is meant for a terminal
+        /// print the log without colours and what else is meant for a terminal; with --list, names alone
         #[argh(switch)]
         plain: bool,
 

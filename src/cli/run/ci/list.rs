@@ -1,6 +1,6 @@
 //! What a configuration means, shown: its jobs, those that rules leave out, or all of it written out.
 
-use super::{Reading, Terms};
+use super::{How, Reading, Terms};
 use crate::cli::Done;
 use crate::cli::show::print;
 use crate::domain::pipeline::{AboutVariable, Environment, Job, Need, Pipeline, Work};
@@ -76,11 +76,16 @@ impl<'a> From<&'a Job> for ListedJob<'a> {
 ///
 /// # Errors
 /// As [`Reading::pipeline`].
-pub fn list(reading: &Reading, terms: &Terms, json: bool) -> Done {
+pub fn list(reading: &Reading, terms: &Terms, how: How) -> Done {
     let (mut pipeline, compiled) = reading.pipeline()?;
     terms.selection.apply(&mut pipeline)?;
-    if json {
-        return print::json(&document(reading, &pipeline, &compiled));
+    match how {
+        How::Json => return print::json(&document(reading, &pipeline, &compiled)),
+        How::Names => {
+            let names = pipeline.jobs.iter().map(|job| clean(&job.name) + "\n");
+            return print::out(&names.collect::<String>());
+        }
+        How::Text => {}
     }
     let rows = pipeline.jobs.iter().map(row).collect();
     let header = ["JOB", "STAGE", "WHEN", "MAY FAIL", "NEEDS", "TAGS"];
@@ -128,7 +133,7 @@ fn row(job: &Job) -> [String; 6] {
         (Work::Build(_) | Work::Trigger(_), Some(span)) => format!("delayed, {}", span.text),
         (Work::Build(_) | Work::Trigger(_), None) => job.when.as_str().to_owned(),
     };
-    [job.name.clone(), job.stage.clone(), when, may_fail, needs, print::or_dash(&job.tags.join(", "))]
+    [clean(&job.name), clean(&job.stage), when, may_fail, clean(&needs), print::or_dash(&clean(&job.tags.join(", ")))]
 }
 
 fn rest(reading: &Reading, left_out: &[LeftOut]) -> String {
@@ -140,7 +145,12 @@ fn rest(reading: &Reading, left_out: &[LeftOut]) -> String {
         Some(sha) => format!("`changes` are those since {}\n", sha.get(..8).unwrap_or(sha)),
         None => "there is nothing to compare with: each `changes` holds\n".to_owned(),
     });
-    text.lines().map(|line| line.chars().filter(|letter| !letter.is_control()).collect::<String>() + "\n").collect()
+    text.lines().map(|line| clean(line) + "\n").collect()
+}
+
+/// Without what moves a cursor.
+fn clean(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 /// Prints the configuration with all that it includes, extends and refers to.

@@ -89,6 +89,17 @@ pub enum Show {
     Expand,
 }
 
+/// How it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// For people.
+    Text,
+    /// The names of the jobs alone, a line each: for shells.
+    Names,
+    /// For programs.
+    Json,
+}
+
 /// A checkout whose file was read.
 pub struct Reading {
     place: Place,
@@ -228,12 +239,12 @@ impl Reading {
 ///
 /// # Errors
 /// As [`find`] and [`Reading::of`]; a file that is wrong.
-pub fn show(show: Show, json: bool, terms: &Terms) -> Done {
+pub fn show(show: Show, how: How, terms: &Terms) -> Done {
     let place = find(&terms.file)?;
     let reading = Reading::of(place, terms, &std::env::temp_dir(), None)?;
     match show {
-        Show::List => list::list(&reading, terms, json),
-        Show::Lint => problems::lint(&reading, json),
+        Show::List => list::list(&reading, terms, how),
+        Show::Lint => problems::lint(&reading, how == How::Json),
         Show::Expand => list::expand(&reading),
     }
 }

@@ -3,7 +3,7 @@
 use super::outside::Named;
 use super::select::Selection;
 use super::start::{self, Live};
-use super::{FILE, Show, Terms, show};
+use super::{FILE, How, Show, Terms, show};
 use crate::cli::build::add::{seconds, variables};
 use crate::cli::run::Run;
 use crate::cli::run::interrupt::Interrupt;
@@ -116,7 +116,14 @@ impl Run {
         }
         let json = self.json;
         if let Some(what) = what {
-            return show(what, json, &self.terms()?);
+            let how = if json {
+                How::Json
+            } else if self.plain {
+                How::Names
+            } else {
+                How::Text
+            };
+            return show(what, how, &self.terms()?);
         }
         if let Some(dir) = &self.output {
             crate::cli::run::guard::check_place(Path::new(dir))?;

@@ -54,6 +54,15 @@ _baton_program() {
     return 0
 }
 
+# The jobs of the pipeline here, or -- before a command.
+_baton_jobs() {
+    local name
+    while IFS= read -r name; do
+        [[ $name == "$current"* ]] && COMPREPLY+=("$(printf '%q' "$name")")
+    done < <(baton run --list --plain 2>/dev/null; echo --)
+    [[ ${#COMPREPLY[@]} -gt 0 ]] || _baton_nothing
+}
+
 _baton_directories() {
     type compopt &>/dev/null && compopt +o default +o bashdefault -o dirnames
     return 0
@@ -83,7 +92,7 @@ pub fn script(nodes: &[Node]) -> String {
     text.push_str("_baton_words() {\n    case \"$1\" in\n");
     for node in nodes {
         let key = key(node);
-        let mut line = |after: &str, what: Values| {
+        let line = |text: &mut String, after: &str, what: Values| {
             let what = match what {
                 Values::Words(words) => format!("words={:?}", words.join(" ")),
                 // What bash does by itself.
@@ -97,22 +106,24 @@ pub fn script(nodes: &[Node]) -> String {
         let mut flags: Vec<String> = options(node, nodes).map(|flag| flag.long.to_owned()).collect();
         flags.sort();
         flags.dedup();
-        line("-", Values::Words(flags));
+        line(&mut text, "-", Values::Words(flags));
         for flag in options(node, nodes) {
             if let Some(name) = value_name(flag) {
-                line(flag.long, values(name, nodes));
+                line(&mut text, flag.long, values(name, nodes));
             }
         }
         let commands: Vec<String> = node.info.commands.iter().map(|child| child.name.to_owned()).collect();
         if !commands.is_empty() {
-            line("", Values::Words(commands));
+            line(&mut text, "", Values::Words(commands));
         } else if let Some(argument) = node.info.positionals.first() {
             match values(&argument.name.to_uppercase(), nodes) {
                 Values::Command => {
-                    line("", Values::Words(vec!["--".to_owned()]));
-                    line("--", Values::Command);
+                    let _ = writeln!(text, "        {:?}) _baton_jobs ;;", format!("{key}:"));
+                    line(&mut text, "--", Values::Command);
                 }
-                what @ (Values::Words(_) | Values::Files | Values::Directories | Values::Any) => line("", what),
+                what @ (Values::Words(_) | Values::Files | Values::Directories | Values::Any) => {
+                    line(&mut text, "", what)
+                }
             }
         }
     }

@@ -63,6 +63,8 @@ pub fn script(nodes: &[Node]) -> String {
             match values(&argument.name.to_uppercase(), nodes) {
                 Values::Any => {}
                 Values::Command => {
+                    let jobs = "(baton run --list --plain 2>/dev/null)";
+                    let _ = writeln!(text, "complete -c baton -n {at} -a '{jobs}'");
                     let at = quoted(&format!("__baton_is {:?}", format!("{} --", node.name())));
                     let _ = writeln!(text, "complete -c baton -n {at} -a '(__fish_complete_subcommand)'");
                 }

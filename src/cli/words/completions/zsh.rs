@@ -4,8 +4,17 @@ use super::{Values, options, values};
 use crate::cli::words::commands::{Node, is_repeating, one_line, value_name};
 use std::fmt::Write;
 
+/// The jobs of the pipeline here, and what zsh knows of a command.
+const JOBS: &str = r#"
+_baton_jobs() {
+    local -a jobs=("${(@f)$(baton run --list --plain 2>/dev/null)}")
+    (( $#jobs )) && compadd -a jobs
+    _normal
+}
+"#;
+
 pub fn script(nodes: &[Node]) -> String {
-    let mut text = "#compdef baton\n".to_owned();
+    let mut text = format!("#compdef baton\n{JOBS}");
     for node in nodes {
         let name = function(&node.path);
         // Writing to a String cannot fail.
@@ -18,7 +27,7 @@ pub fn script(nodes: &[Node]) -> String {
         if node.info.commands.is_empty() {
             for argument in node.info.positionals {
                 let place = match values(&argument.name.to_uppercase(), nodes) {
-                    Values::Command => "*:::command: _normal".to_owned(),
+                    Values::Command => "*:::job or command: _baton_jobs".to_owned(),
                     what @ (Values::Words(_) | Values::Files | Values::Directories | Values::Any) => {
                         format!("1:{}:{}", escaped(argument.name), action(&what))
                     }
