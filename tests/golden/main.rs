@@ -16,6 +16,7 @@
 mod beyond;
 mod cases;
 mod checkout;
+mod configuration;
 mod fields;
 mod hostile;
 mod kinds;

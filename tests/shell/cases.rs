@@ -1,17 +1,21 @@
 //! The cases of `tests/golden/shell-runner-cases.yml`: what the shell executor does with a job. Each is a repository and
 //! a pipeline, which the built-in runner runs to its end.
 //!
+//! `BATON_TEST_RUNNER` names a `gitlab-runner` that runs them in its place: what fails then is where the two differ, or where
+//! the cases are wrong. `docs/compatibility.md` lists that.
+//!
 //! What is not judged: `equal`, which compares two runners, and the upper bound of `seconds`, since a machine may be busy
 //! with anything.
 
 use super::fake::{Fake, Known};
 use super::pipeline::{Planned, Repository, plan};
 use super::stand::{Stand, shown};
-use baton::runner::Shell;
+use baton::runner::{Options, Shell};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use zip::ZipArchive;
 
@@ -92,21 +96,27 @@ fn run(name: &str) {
     for (file, text) in case.get("home").and_then(Value::as_object).into_iter().flatten() {
         std::fs::write(home.join(file), text.as_str().unwrap()).unwrap();
     }
-    let mut stand = Stand::in_dir(Fake::start(), dir, |options| {
+    let installed = std::env::var_os("BATON_TEST_RUNNER").map(PathBuf::from);
+    let change = |options: &mut Options| {
         for (name, value) in case.get("env").and_then(Value::as_object).into_iter().flatten() {
             options.environment.push((name.into(), value.as_str().unwrap().into()));
         }
         if case.get("shell") == Some(&json!("sh")) {
             options.shell = Shell::Sh;
         }
-    });
+    };
+    let mut stand = match &installed {
+        Some(program) => Stand::installed(program, Fake::start(), dir, change),
+        None => Stand::in_dir(Fake::start(), dir, change),
+    };
     let planned = plan(case["yaml"].as_str().unwrap());
     let mut ran = BTreeMap::new();
     for round in 0..case.get("runs").and_then(Value::as_u64).unwrap_or(1) {
         ran = pipeline(&stand, &case, &repository, &planned, round * 100 + 1);
     }
     let project = stand.dir.path().canonicalize().unwrap().join("builds/local/0/project-1");
-    for expectation in ["expect", "builtin"] {
+    let expectations: &[&str] = if installed.is_some() { &["expect"] } else { &["expect", "builtin"] };
+    for expectation in expectations.iter().copied() {
         let Some(expected) = case.get(expectation) else { continue };
         let of_jobs = planned.iter().any(|job| expected.get(&job.name).is_some());
         for job in &planned {
@@ -119,7 +129,7 @@ fn run(name: &str) {
         }
     }
     stand.end(baton::runner::Ending::Drain).unwrap();
-    if case.pointer("/builtin/left_after_run").is_some() {
+    if installed.is_none() && case.pointer("/builtin/left_after_run").is_some() {
         let alive = std::process::Command::new("pgrep").args(["-f", "sleep 4[7]"]).output().unwrap();
         assert_eq!(String::from_utf8(alive.stdout).unwrap(), "", "{name}: something is left");
     }

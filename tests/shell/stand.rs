@@ -3,9 +3,10 @@
 use super::fake::{Fake, TOKEN};
 use baton::domain::token::Token;
 use baton::error::Result;
-use baton::runner::{self, Ending, Options, Patience, Program, Stop};
+use baton::runner::{self, Ending, Options, Patience, Program, Shell, Stop};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -15,6 +16,8 @@ pub struct Stand {
     pub stop: Stop,
     pub dir: TempDir,
     runner: Option<JoinHandle<Result<u64>>>,
+    /// An installed runner in place of the built-in one.
+    installed: Option<Child>,
 }
 
 /// How a runner is in tests: it ends what it leaves, and does not wait for long.
@@ -59,7 +62,28 @@ impl Stand {
         let stop = Stop::default();
         let own = stop.clone();
         let runner = std::thread::spawn(move || runner::serve(options, &own));
-        Stand { fake, stop, dir, runner: Some(runner) }
+        Stand { fake, stop, dir, runner: Some(runner), installed: None }
+    }
+
+    /// The same with a `gitlab-runner` that this machine has.
+    pub fn installed(program: &Path, fake: Fake, dir: TempDir, change: impl FnOnce(&mut Options)) -> Stand {
+        let top = dir.path().canonicalize().unwrap();
+        let mut options = options(&fake, &top);
+        change(&mut options);
+        let shell = if options.shell == Shell::Sh { "sh" } else { "bash" };
+        let config = format!(
+            "concurrent = 1\ncheck_interval = 1\n[[runners]]\nname = \"tested\"\nurl = \"{}\"\ntoken = \"{TOKEN}\"\n\
+             executor = \"shell\"\nshell = \"{shell}\"\nbuilds_dir = \"{top}/builds\"\ncache_dir = \"{top}/cache\"\n",
+            fake.url(),
+            top = top.display()
+        );
+        let file = top.join("config.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(program);
+        command.arg("run").arg("--config").arg(&file).arg("--working-directory").arg(&top);
+        command.env_clear().envs(options.environment).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        Stand { fake, stop: Stop::default(), dir, runner: None, installed: Some(child) }
     }
 
     /// The checkout of the project of [`super::fake::job`].
@@ -76,6 +100,12 @@ impl Stand {
     }
 
     pub fn end(&mut self, ending: Ending) -> Result<u64> {
+        if let Some(mut child) = self.installed.take() {
+            // It has nothing to do any more.
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return Ok(0);
+        }
         self.stop.tell(ending);
         self.runner.take().unwrap().join().unwrap()
     }
@@ -88,6 +118,10 @@ impl Stand {
 
 impl Drop for Stand {
     fn drop(&mut self) {
+        if let Some(mut child) = self.installed.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         self.stop.tell(Ending::Kill);
         if let Some(runner) = self.runner.take() {
             let _ = runner.join();

@@ -55,7 +55,7 @@ fn add_build(data: &Data) -> Command {
 }
 
 /// Polls with what is known of the queue until there is a build: when it came, its id and token.
-fn claim_when_there_is(api: Api, address: SocketAddr, runner: &str, known: &str) -> (Instant, i64, String) {
+pub fn claim_when_there_is(api: Api, address: SocketAddr, runner: &str, known: &str) -> (Instant, i64, String) {
     let mut client = Client::new(address);
     loop {
         let answer = client.ask(&api.poll(runner, Some(known), Connections::Kept));

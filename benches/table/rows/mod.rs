@@ -5,6 +5,7 @@ mod builds;
 mod footprint;
 mod holds;
 mod logs;
+mod pipelines;
 mod polls;
 mod queue;
 mod run;
@@ -16,7 +17,7 @@ use crate::report::Row;
 type Measure = fn(&Scale) -> Vec<Row>;
 
 /// Name and measurement, in the order of the table. Some share a set-up and make several rows.
-pub const ALL: [(&str, Measure); 23] = [
+pub const ALL: [(&str, Measure); 27] = [
     ("empty poll, keep-alive", polls::keep_alive),
     ("empty poll, connection per request", polls::connection_per_request),
     ("empty poll, database accesses", polls::database_accesses),
@@ -40,6 +41,10 @@ pub const ALL: [(&str, Measure); 23] = [
     ("v4: trace patch, 64 clients", v4::patches),
     ("v4: artifacts, up and down", v4::transfers),
     ("v4: held poll, wake beyond the command", holds::wake_beyond),
+    ("pipeline: compile", pipelines::compile),
+    ("pipeline: queue", pipelines::queue),
+    ("pipeline: finish a job", pipelines::finish),
+    ("pipeline: run and list in a checkout", pipelines::checkout),
 ];
 
 /// Clients, wherever there are many.

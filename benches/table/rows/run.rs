@@ -92,7 +92,7 @@ fn other(user: &User, scale: &Scale, alone: &Samples) -> Row {
 }
 
 /// How it is called here; nothing is fetched for it.
-fn gitlab_ci_local() -> Option<Vec<String>> {
+pub fn gitlab_ci_local() -> Option<Vec<String>> {
     let ways = [&["gitlab-ci-local"][..], &["npx", "--no-install", "gitlab-ci-local"]];
     let works = |way: &&&[&str]| {
         let mut command = Command::new(way[0]);
