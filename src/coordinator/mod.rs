@@ -40,10 +40,10 @@ pub use report::piece::Patched;
 pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};
 pub use sources::Source;
+pub use upkeep::lost_builds::Swept;
 pub use upkeep::own_runners::OwnRunner;
 pub use upkeep::retention::Removal;
 pub use upkeep::serving::{Reached, Serving, is_served, reached};
-pub use upkeep::sweep::Swept;
 
 use crate::artifacts::Artifacts;
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ pub struct Coordinator {
     health: look::health::Health,
     walk: upkeep::retention::Walk,
     cascade: builds::cascade::Walk,
-    looked: upkeep::sweep::Looked,
+    looked: upkeep::lost_builds::Looked,
     limits: Limits,
 }
 
@@ -136,7 +136,7 @@ impl Coordinator {
             health: look::health::Health::default(),
             walk: upkeep::retention::Walk::default(),
             cascade: builds::cascade::Walk::default(),
-            looked: upkeep::sweep::Looked::default(),
+            looked: upkeep::lost_builds::Looked::default(),
             store: Arc::new(store),
             limits,
         })

@@ -5,7 +5,7 @@
 //! no line of the chunked framing makes memory grow.
 
 use super::gate::Framing;
-use super::pace::Pace;
+use super::slow_clients::Pace;
 use crate::limits::Limits;
 use httparse::Status;
 use std::io::{self, ErrorKind, Read};

@@ -2,7 +2,7 @@
 
 use super::gate::{AWAITED_BYTES_MAX, Verdict, judge};
 use super::message::Response;
-use super::pace::Pace;
+use super::slow_clients::Pace;
 use super::wire::write_response;
 use crate::limits::Limits;
 use nix::errno::Errno;

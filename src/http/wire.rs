@@ -1,7 +1,7 @@
 //! Responses that go out. This file alone knows tiny_http, whose headers cannot split a response.
 
 use super::message::{Body, Response, reason};
-use super::pace::Pace;
+use super::slow_clients::Pace;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Instant, SystemTime};
 

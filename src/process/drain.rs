@@ -5,7 +5,7 @@
 //! What must stay true: each client has little time, little room, and one of few places, so that a process that is
 //! about to end cannot be kept from it; nothing is promised to anybody.
 
-use crate::http::pace::Pace;
+use crate::http::slow_clients::Pace;
 use crate::http::wire::write_response;
 use crate::http::{Method, Response};
 use crate::limits::Limits;

@@ -7,12 +7,13 @@ use crate::domain::build::Variable;
 use crate::domain::variables::Fact;
 
 /// What this generation gets, by which names.
-const NAMES: [(&str, Fact); 31] = [
+const NAMES: [(&str, Fact); 32] = [
     ("CI", Fact::IsBuild),
     ("GITLAB_CI", Fact::IsBuild),
     ("CI_SERVER_NAME", Fact::ServerName),
     ("CI_SERVER_VERSION", Fact::ServerVersion),
     ("CI_SERVER_REVISION", Fact::ServerVersion),
+    ("CI_PIPELINE_ID", Fact::PipelineId),
     ("CI_JOB_ID", Fact::Id),
     ("CI_JOB_NAME", Fact::Name),
     ("CI_JOB_STAGE", Fact::Stage),

@@ -6,7 +6,7 @@
 //! outlives the process, but not a loss of power; then the database says so to half a minute. Its second line says where
 //! the server is reached; it counts only while somebody holds the lock.
 
-use super::sweep::deadline;
+use super::lost_builds::deadline;
 use crate::coordinator::Coordinator;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
