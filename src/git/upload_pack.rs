@@ -174,17 +174,12 @@ impl Answering {
         self.end().map(|()| 0)
     }
 
-    /// Whether all went well, once the output has ended. Where git gives up after it has begun to speak, it has told the
-    /// client so itself: that is an answer, too.
+    /// Whether all went well, once the output has ended.
     fn end(&mut self) -> io::Result<()> {
         let until = Instant::now() + END_TIME_MAX;
         loop {
             match self.child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
-                Some(status) if status.code().is_some() && self.left < self.bounds.bytes_max => {
-                    log::info!("git upload-pack gave up on a request: {}", first_line(&self.complaint));
-                    return Ok(());
-                }
                 Some(_) => return Err(io::Error::other(first_line(&self.complaint))),
                 None if Instant::now() > until => return Err(io::Error::other("git does not end")),
                 None => thread::sleep(Duration::from_millis(1)),

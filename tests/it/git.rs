@@ -345,7 +345,6 @@ fn whatever_is_sent_gets_an_answer_that_is_no_fault_of_ours() {
         "done\n".to_owned(),
         String::new(),
     ];
-    let mut connection = Connection::open(stand.baton.address());
     let mut seen = [0; 600];
     for round in 0..200 {
         let count = 1 + random.below(8);
@@ -358,9 +357,14 @@ fn whatever_is_sent_gets_an_answer_that_is_no_fault_of_ours() {
             }
         }
         let request = pack_request("group/demo", &stand.build.token, body.clone());
-        let answer = connection.send(&request);
+        let mut connection = Connection::open(stand.baton.address());
+        connection.send_raw(&request.bytes());
+        connection.end_sending();
+        let answer = connection.read_head();
+        // Git may give up in the middle: then the answer breaks off, and does not look whole.
+        connection.wait_for_close();
         let text = String::from_utf8_lossy(&body).into_owned();
-        assert!(answer.status == 200 || answer.status == 400, "{} for {text:?}: {}", answer.status, answer.text());
+        assert!(answer.status == 200 || answer.status == 400, "{} for {text:?}", answer.status);
         seen[usize::from(answer.status)] += 1;
     }
     assert!(seen[400] > 0, "no request was refused");
