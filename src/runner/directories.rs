@@ -131,9 +131,17 @@ pub fn real_folder(root: &Path, below: &Path) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        DirBuilder::new().mode(0o700).create(&place)?;
+        match DirBuilder::new().mode(0o700).create(&place) {
+            // Another thread or runner has just made it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_real_folder(&place) => {}
+            made => made?,
+        }
     }
     Ok(place)
+}
+
+fn is_real_folder(place: &Path) -> bool {
+    fs::symlink_metadata(place).is_ok_and(|found| found.is_dir())
 }
 
 /// Removes a file, a link or a folder with all that is in it, also what its owner may not write; goes through no link.
@@ -300,6 +308,19 @@ pub fn clean(builds: &Path, now: SystemTime) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn several_may_make_the_same_folder_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..100 {
+            let root = dir.path().join(round.to_string());
+            std::thread::scope(|scope| {
+                let made: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| real_folder(&root, Path::new("a/b/c")).unwrap())).collect();
+                made.into_iter().for_each(|made| assert_eq!(made.join().unwrap(), root.join("a/b/c")));
+            });
+        }
+    }
 
     #[test]
     fn the_folder_is_named_after_the_path_of_the_repository() {
