@@ -17,7 +17,7 @@ use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::{Error, Result};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, named_params};
 
 /// What every call about one build needs to know of it: the narrow row.
 #[derive(Clone, Debug)]
@@ -381,22 +381,23 @@ pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
 
 /// The builds that this one needs.
 pub fn needs(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
-    ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", id.0)
+    ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", [id.0])
 }
 
 /// Those of them whose artifacts this build gets.
 pub fn needs_with_artifacts(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
-    ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 AND artifacts = 1 ORDER BY needs_id", id.0)
+    ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 AND artifacts = 1 ORDER BY needs_id", [id.0])
 }
 
 /// The builds that this runner has at present.
 pub fn running_on(c: &Connection, runner: RunnerId) -> Result<Vec<BuildId>> {
-    ids(c, "SELECT id FROM builds WHERE runner_id = ?1 AND status = 'running' ORDER BY id", runner.0)
+    ids(c, "SELECT id FROM builds WHERE runner_id = ?1 AND status = 'running' ORDER BY id", [runner.0])
 }
 
-fn ids(c: &Connection, sql: &str, parameter: i64) -> Result<Vec<BuildId>> {
+/// The builds whose ids a statement selects.
+pub(super) fn ids(c: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<BuildId>> {
     let mut statement = c.prepare_cached(sql)?;
-    let rows = statement.query_map([parameter], |row| row.get(0).map(BuildId))?;
+    let rows = statement.query_map(parameters, |row| row.get(0).map(BuildId))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

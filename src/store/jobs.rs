@@ -68,6 +68,8 @@ pub struct Job {
     pub status: Status,
     /// The build that counts in its place.
     pub retried_by: Option<BuildId>,
+    /// Whether those behind it go on without it.
+    pub failure_allowed: bool,
     /// Whether it is there to be listed only.
     pub is_refused: bool,
     /// Whether it makes a pipeline, and no runner gets it.
@@ -87,7 +89,7 @@ pub struct Standing {
 
 const SELECT: &str =
     "SELECT b.id, b.project_id, b.pipeline_id, b.stage_index, b.waits_for_stages, b.plays, b.start_in_s,
-         b.resource_group, b.status, b.retried_by,
+         b.resource_group, b.status, b.retried_by, b.failure_allowed,
          s.job -> '$.refused' IS NOT NULL, s.job -> '$.trigger' IS NOT NULL
      FROM builds b JOIN build_specs s ON s.build_id = b.id";
 
@@ -104,8 +106,9 @@ fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         resource_group: row.get(7)?,
         status: super::builds::status(row, 8)?,
         retried_by: row.get::<_, Option<i64>>(9)?.map(BuildId),
-        is_refused: row.get(10)?,
-        is_trigger: row.get(11)?,
+        failure_allowed: row.get(10)?,
+        is_refused: row.get(11)?,
+        is_trigger: row.get(12)?,
     })
 }
 
@@ -166,12 +169,12 @@ pub fn tally_of_needs(c: &Connection, id: BuildId) -> Result<Tally> {
 
 /// The jobs that wait for all stages before this one.
 pub fn behind_stages(c: &Connection, pipeline: PipelineId, stage: usize) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached(
+    super::builds::ids(
+        c,
         "SELECT id FROM builds
          WHERE pipeline_id = ?1 AND stage_index = ?2 AND status = 'created' AND waits_for_stages = 1 ORDER BY id",
-    )?;
-    let rows = statement.query_map((pipeline.0, stage), |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+        (pipeline.0, stage),
+    )
 }
 
 /// Who has a resource of a project at present: the oldest build that is pending or runs with it.
@@ -212,33 +215,20 @@ pub fn time_of(c: &Connection, id: BuildId) -> Result<Option<Timestamp>> {
     Ok(statement.query_row([id.0], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten().map(Timestamp))
 }
 
-/// Builds whose time has come, the earliest first.
-pub fn due(c: &Connection, now: Timestamp, count_max: usize) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached(
+/// Builds whose time has come, the earliest first: those that make a pipeline then, or those that do not.
+pub fn due(c: &Connection, makes_pipeline: bool, now: Timestamp, count_max: usize) -> Result<Vec<BuildId>> {
+    super::builds::ids(
+        c,
         "SELECT id FROM builds b WHERE status = 'scheduled' AND scheduled_at <= ?1
-             AND (SELECT job -> '$.trigger' FROM build_specs WHERE build_id = b.id) IS NULL
+             AND (SELECT job -> '$.trigger' FROM build_specs WHERE build_id = b.id) IS NOT NULL = ?3
          ORDER BY scheduled_at LIMIT ?2",
-    )?;
-    let rows = statement.query_map((now.0, count_max), |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The same of those that make a pipeline then.
-pub fn due_triggers(c: &Connection, now: Timestamp, count_max: usize) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached(
-        "SELECT id FROM builds b WHERE status = 'scheduled' AND scheduled_at <= ?1
-             AND (SELECT job -> '$.trigger' FROM build_specs WHERE build_id = b.id) IS NOT NULL
-         ORDER BY scheduled_at LIMIT ?2",
-    )?;
-    let rows = statement.query_map((now.0, count_max), |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+        (now.0, count_max, makes_pipeline),
+    )
 }
 
 /// Those that have made a pipeline and wait for its end.
 pub fn running_triggers(c: &Connection) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached("SELECT id FROM builds WHERE status = 'running' AND runner_id IS NULL")?;
-    let rows = statement.query_map([], |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    super::builds::ids(c, "SELECT id FROM builds WHERE status = 'running' AND runner_id IS NULL", [])
 }
 
 /// Notes that a job makes its pipeline: from now on it runs, without a runner.
@@ -261,16 +251,16 @@ pub fn named(c: &Connection, pipeline: PipelineId, name: &str) -> Result<Option<
 
 /// The earlier builds of the same pipeline whose uploads this one gets by the order of stages: those that have some.
 pub fn uploads_of_earlier_stages(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached(
+    super::builds::ids(
+        c,
         "SELECT e.id FROM builds b JOIN builds e
              ON e.pipeline_id = b.pipeline_id AND e.stage_index < b.stage_index AND e.retried_by IS NULL
          WHERE b.id = ?1 AND b.waits_for_stages = 1
              AND (EXISTS (SELECT 1 FROM artifacts a WHERE a.build_id = e.id)
                  OR EXISTS (SELECT 1 FROM build_dotenv d WHERE d.build_id = e.id))
          ORDER BY e.stage_index, e.id",
-    )?;
-    let rows = statement.query_map([id.0], |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+        [id.0],
+    )
 }
 
 /// What people are told of a job; `None`: the build is none.
@@ -280,17 +270,10 @@ pub fn about(c: &Connection, id: BuildId) -> Result<Option<About>> {
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-/// Notes that another build of the pipeline counts in the place of this one.
-pub fn set_retried(c: &Connection, id: BuildId, by: BuildId) -> Result<()> {
-    c.prepare_cached("UPDATE builds SET retried_by = ?2 WHERE id = ?1")?.execute([id.0, by.0])?;
-    Ok(())
-}
-
 /// The jobs of a pipeline that count as a board has them, and the build at each place of it. Looks at all of them.
 pub fn board(c: &Connection, pipeline: PipelineId) -> Result<(Vec<BuildId>, Vec<BoardJob>)> {
     let jobs = counting(c, pipeline)?;
     let places: HashMap<BuildId, usize> = jobs.iter().enumerate().map(|(at, job)| (job.id, at)).collect();
-    let mut statement = c.prepare_cached("SELECT failure_allowed FROM builds WHERE id = ?1")?;
     let mut all = Vec::with_capacity(jobs.len());
     for job in &jobs {
         let needs = match job.waits {
@@ -304,7 +287,7 @@ pub fn board(c: &Connection, pipeline: PipelineId) -> Result<(Vec<BuildId>, Vec<
             stage: job.stage_index,
             needs,
             when: job.when,
-            allow_failure: AllowFailure::Any(statement.query_row([job.id.0], |row| row.get(0))?),
+            allow_failure: AllowFailure::Any(job.failure_allowed),
             can_run: !job.is_refused,
             state: job.status,
             exit_code: None,

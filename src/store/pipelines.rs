@@ -200,16 +200,13 @@ pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
     Ok(standing)
 }
 
-/// Removes a pipeline whose last build has gone. Returns the repository that held its commit.
-pub fn remove_if_empty(c: &Connection, id: PipelineId) -> Result<Option<String>> {
-    let key = c
-        .prepare_cached(
-            "DELETE FROM pipelines WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM builds WHERE pipeline_id = ?1)
-             RETURNING sources_key",
-        )?
-        .query_row([id.0], |row| row.get(0))
-        .optional()?;
-    Ok(key.flatten())
+/// Removes a pipeline whose last build has gone. The repository that held its commit goes when nobody names it any more.
+pub fn remove_if_empty(c: &Connection, id: PipelineId) -> Result<()> {
+    c.prepare_cached(
+        "DELETE FROM pipelines WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM builds WHERE pipeline_id = ?1)",
+    )?
+    .execute([id.0])?;
+    Ok(())
 }
 
 /// Whether some pipeline's commit lies in this repository below `sources/`.

@@ -134,11 +134,11 @@ pub fn belongings(c: &Connection, id: ProjectId) -> Result<Belongings> {
 
 /// The newest of a project's builds that have not ended, at most so many.
 pub fn newest_unfinished(c: &Connection, id: ProjectId, limit: usize) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached(
+    super::builds::ids(
+        c,
         "SELECT id FROM builds WHERE project_id = :id AND finished_at IS NULL ORDER BY id DESC LIMIT :limit",
-    )?;
-    let rows = statement.query_map(named_params! {":id": id.0, ":limit": limit}, |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+        named_params! {":id": id.0, ":limit": limit},
+    )
 }
 
 /// Removes a project that has no builds, and the runners that take its builds only.

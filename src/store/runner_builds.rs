@@ -48,7 +48,8 @@ pub fn count_pending(c: &Connection, runner: RunnerId) -> Result<usize> {
 
 /// The runner's builds that have not ended, but for those that nobody has started, and those that only wait for such.
 pub fn open(c: &Connection, runner: RunnerId) -> Result<Vec<BuildId>> {
-    let mut statement = c.prepare_cached(
+    super::builds::ids(
+        c,
         "SELECT b.id FROM runner_builds r JOIN builds b ON b.id = r.build_id
          WHERE r.runner_id = ?1 AND b.finished_at IS NULL AND b.status <> 'manual'
              AND NOT (b.status = 'created' AND EXISTS
@@ -57,9 +58,8 @@ pub fn open(c: &Connection, runner: RunnerId) -> Result<Vec<BuildId>> {
                  (SELECT 1 FROM builds m WHERE m.pipeline_id = b.pipeline_id
                   AND m.status IN ('pending', 'running', 'scheduled', 'waiting_for_resource')))
          ORDER BY b.id",
-    )?;
-    let rows = statement.query_map([runner.0], |row| row.get(0).map(BuildId))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+        [runner.0],
+    )
 }
 
 /// All runners that builds are kept for.

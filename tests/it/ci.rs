@@ -324,6 +324,8 @@ fn a_checkout_without_a_file_or_a_commit_says_what_to_do() {
     assert_eq!((usage.status.code(), all(&usage).contains("--image goes with a command")), (Some(2), true));
     let usage = place.run(&["--branch", "x", "--", "true"]);
     assert_eq!((usage.status.code(), all(&usage).contains("--branch goes with the pipeline")), (Some(2), true));
+    let usage = place.run(&["--max-parallel", "2", "--", "true"]);
+    assert_eq!((usage.status.code(), all(&usage).contains("--max-parallel goes with the pipeline")), (Some(2), true));
     fs::remove_dir_all(place.path("work/.git")).unwrap();
     assert!(refused(&place.run(&["--list"])).contains("no git checkout"));
 }

@@ -18,7 +18,7 @@ const DUE_PER_COMMIT_MAX: usize = 200;
 impl Coordinator {
     /// Makes builds pending whose time has come. To be called each second. Returns how many there were.
     pub fn start_due(&self, now: Timestamp) -> Result<usize> {
-        let due = self.store.read(|c| jobs::due(c, now, DUE_PER_COMMIT_MAX))?;
+        let due = self.store.read(|c| jobs::due(c, false, now, DUE_PER_COMMIT_MAX))?;
         if due.is_empty() {
             return Ok(0);
         }

@@ -44,7 +44,7 @@ impl Coordinator {
     /// The database's.
     pub fn make_children(&self, now: Timestamp) -> Result<usize> {
         let (due, waiting) =
-            self.store.read(|c| Ok((jobs::due_triggers(c, now, MADE_PER_RUN_MAX)?, jobs::running_triggers(c)?)))?;
+            self.store.read(|c| Ok((jobs::due(c, true, now, MADE_PER_RUN_MAX)?, jobs::running_triggers(c)?)))?;
         for id in &due {
             self.make_child(*id, now)?;
         }

@@ -111,12 +111,4 @@ impl Coordinator {
             list.into_iter().map(|pipeline| PipelineReport::of(c, pipeline)).collect()
         })
     }
-
-    /// The pipeline of a build.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn pipeline_of_build(&self, id: BuildId) -> Result<Option<Pipeline>> {
-        self.store.read(|c| pipelines::of_build(c, id))
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::{How, Reading, Terms};
 use crate::cli::Done;
+use crate::cli::show::cells::clean;
 use crate::cli::show::print;
 use crate::domain::pipeline::{AboutVariable, Environment, Job, Need, Pipeline, Work};
 use crate::domain::spec::AllowFailure;
@@ -146,11 +147,6 @@ fn rest(reading: &Reading, left_out: &[LeftOut]) -> String {
         None => "there is nothing to compare with: each `changes` holds\n".to_owned(),
     });
     text.lines().map(|line| clean(line) + "\n").collect()
-}
-
-/// Without what moves a cursor.
-fn clean(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 /// Prints the configuration with all that it includes, extends and refers to.

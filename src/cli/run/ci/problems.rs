@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, for the people who wrote it: GitLab's words, the place, and the lines around it.
 
 use super::{FILE, Reading};
+use crate::cli::show::cells::clean;
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
 use crate::domain::pipeline::Source;
@@ -41,8 +42,7 @@ fn around(message: &Message, outside: &dyn Surroundings) -> String {
     for (number, line) in (1..=last).zip(content.lines()) {
         if number >= first {
             let mark = if number == message.line { '>' } else { ' ' };
-            let clean = line.chars().map(|letter| if letter == '\t' { ' ' } else { letter });
-            let shown: String = clean.filter(|letter| !letter.is_control()).take(LINE_CHARS_MAX).collect();
+            let shown: String = clean(line).chars().take(LINE_CHARS_MAX).collect();
             let _ = write!(text, "\n  {mark} {number:>4} | {shown}");
         }
     }

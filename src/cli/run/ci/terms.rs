@@ -15,41 +15,14 @@ use crate::domain::build::Variable;
 use crate::domain::pipeline::Source;
 use crate::domain::text::did_you_mean::nearest;
 use crate::gitlab_ci::context::Given;
+use argh::ArgsInfo;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the content of a file variable.
 const FILE_VARIABLE_BYTES_MAX: usize = 1 << 20;
 
-/// Options that only a pipeline has.
-const OF_PIPELINES: [&str; 27] = [
-    "--list",
-    "--lint",
-    "--expand",
-    "--json",
-    "--file",
-    "--source",
-    "--branch",
-    "--tag",
-    "--target",
-    "--default-branch",
-    "--protected",
-    "--compare-to",
-    "--all-changes",
-    "--committed",
-    "--tracked",
-    "--large",
-    "--input",
-    "--variables-file",
-    "--variable-file",
-    "--include-project",
-    "--include-templates",
-    "--allow-remote",
-    "--no-needs",
-    "--manual",
-    "--manual-all",
-    "--no-delay",
-    "--fail-fast",
-];
+/// What the help of an option begins with that only a pipeline has.
+const OF_PIPELINES: &str = "pipeline:";
 
 /// Options that only a command has.
 const OF_COMMANDS: [&str; 11] = [
@@ -94,8 +67,13 @@ pub fn parallel(text: &str) -> Result<usize, String> {
 impl Run {
     /// Refuses options of the other kind.
     pub(in crate::cli::run) fn check_mode(is_pipeline: bool, typed: &Typed) -> Done {
-        let others: &[&str] = if is_pipeline { &OF_COMMANDS } else { &OF_PIPELINES };
-        let Some(option) = typed.options.iter().find(|option| others.contains(option)) else { return Ok(()) };
+        let info = Run::get_args_info();
+        let is_pipelines = |option: &&str| {
+            info.flags.iter().any(|flag| flag.long == *option && flag.description.starts_with(OF_PIPELINES))
+        };
+        let is_other =
+            |option: &&&'static str| if is_pipeline { OF_COMMANDS.contains(option) } else { is_pipelines(option) };
+        let Some(option) = typed.options.iter().find(is_other) else { return Ok(()) };
         let said = if is_pipeline {
             format!(
                 "{option} goes with a command, as in `baton run {option} ... -- make test`, and not with a pipeline"
