@@ -1,4 +1,4 @@
--- Baton's data model, version 11. One file, `baton.db`, holds all of it but the artifacts' bytes.
+-- Baton's data model, version 12. One file, `baton.db`, holds all of it but the artifacts' bytes.
 --
 -- This is the reading copy and the schema of a new database at once: src/store/migrations.rs runs it for a
 -- new file and brings older files to the same shape. Times are milliseconds since 1970 UTC, sizes bytes,
@@ -35,7 +35,9 @@ CREATE TABLE projects (
     -- SHA-256; what a presented token is looked up by.
     ci_token_hash BLOB NOT NULL UNIQUE CHECK (length(ci_token_hash) = 32),
     timeout_s  INTEGER NOT NULL CHECK (timeout_s > 0),
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- What `HEAD` of its repository points to. NULL: nobody has asked it yet.
+    default_branch TEXT
 ) STRICT;
 
 -- Each distinct set of tags once: a JSON array, sorted, without repetitions; '[]' for none.
@@ -127,6 +129,9 @@ CREATE TABLE pipelines (
 ) STRICT;
 CREATE INDEX pipelines_of_sources ON pipelines (sources_key) WHERE sources_key IS NOT NULL;
 CREATE INDEX pipelines_of_builds ON pipelines (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX pipelines_of_project ON pipelines (project_id, id);
+CREATE INDEX pipelines_of_ref ON pipelines (project_id, ref, id);
+CREATE INDEX pipelines_of_sha ON pipelines (project_id, sha) WHERE sha IS NOT NULL;
 
 -- How many builds of each stage stand how, so that the end of one costs the same in a pipeline of any size. The triggers
 -- below keep it. Builds that were made again do not count, nor do those that no stage orders.
@@ -224,6 +229,8 @@ CREATE INDEX builds_of_pipeline ON builds (pipeline_id, stage_index);
 CREATE INDEX builds_behind_stages ON builds (pipeline_id, stage_index) WHERE status = 'created' AND waits_for_stages = 1;
 CREATE INDEX builds_scheduled ON builds (scheduled_at) WHERE status = 'scheduled';
 CREATE INDEX builds_of_resource ON builds (project_id, resource_group, id) WHERE resource_group IS NOT NULL;
+
+CREATE INDEX builds_of_project ON builds (project_id, id);
 
 CREATE INDEX builds_canceled_with_token ON builds (finished_at) WHERE status = 'canceled' AND token IS NOT NULL;
 
@@ -324,6 +331,72 @@ CREATE TABLE runner_builds (
     runner_id INTEGER NOT NULL REFERENCES runners (id)
 ) STRICT;
 CREATE INDEX runner_builds_by_runner ON runner_builds (runner_id);
+
+-- Browsers that were let in to the page.
+CREATE TABLE sessions (
+    -- AUTOINCREMENT: an id is never used twice.
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Whom the link was made for; several sessions may be one's.
+    name       TEXT NOT NULL,
+    -- SHA-256 of what the browser keeps.
+    token_hash BLOB NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    created_at INTEGER NOT NULL,
+    -- Last request; written at most once a minute. It ends some time after that.
+    used_at    INTEGER NOT NULL
+) STRICT;
+
+-- Links that let a browser in, each once.
+CREATE TABLE login_keys (
+    -- SHA-256 of the key in the link.
+    key_hash  BLOB PRIMARY KEY CHECK (length(key_hash) = 32),
+    name      TEXT NOT NULL,
+    expire_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Programs that may use the API for programs.
+CREATE TABLE access_tokens (
+    -- AUTOINCREMENT: an id is never used twice.
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL UNIQUE,
+    -- SHA-256; the token itself is shown once and never stored.
+    token_hash BLOB NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    scope      TEXT NOT NULL CHECK (scope IN ('api', 'read_api')),
+    -- NULL: all projects.
+    project_id INTEGER REFERENCES projects (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    -- NULL: never.
+    expire_at  INTEGER,
+    -- Last use; written at most once a minute. NULL: never.
+    used_at    INTEGER,
+    -- NULL: it was not. The row stays for lists.
+    revoked_at INTEGER
+) STRICT;
+
+-- What starts pipelines of one project, and nothing else.
+CREATE TABLE triggers (
+    -- AUTOINCREMENT: an id is never used twice.
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id  INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    -- SHA-256; the token itself is shown once and never stored.
+    token_hash  BLOB NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    -- What lists show of it.
+    first_characters TEXT NOT NULL,
+    description TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    -- Last use; written at most once a minute. NULL: never.
+    used_at     INTEGER
+) STRICT;
+
+-- What people and programs did to builds, and who.
+CREATE TABLE build_acts (
+    id       INTEGER PRIMARY KEY,
+    build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
+    -- A word of src/domain/act.rs.
+    act      TEXT NOT NULL,
+    actor    TEXT NOT NULL,
+    acted_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX build_acts_of_build ON build_acts (build_id);
 
 CREATE TRIGGER build_added_to_queue AFTER INSERT ON builds WHEN NEW.status = 'pending'
 BEGIN UPDATE queue_state SET generation = generation + 1; END;

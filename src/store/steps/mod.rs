@@ -16,7 +16,7 @@ pub enum Step {
 }
 
 /// Those that lead from version N to N + 1, from 1 on.
-pub const STEPS: [Step; 10] = [
+pub const STEPS: &[Step] = &[
     Step::Sql(include_str!("2.sql")),
     Step::Sql(include_str!("3.sql")),
     Step::Sql(include_str!("4.sql")),
@@ -27,7 +27,12 @@ pub const STEPS: [Step; 10] = [
     Step::Sql(include_str!("pipelines.sql")),
     Step::Sql(include_str!("runner_builds.sql")),
     Step::Sql(include_str!("trace_crc32.sql")),
+    Step::Sql(include_str!("people.sql")),
 ];
+
+/// The version that this program writes: one more than there are steps.
+#[expect(clippy::cast_possible_truncation, reason = "there are a few dozen")]
+pub const VERSION: i32 = STEPS.len() as i32 + 1;
 
 impl Step {
     /// Takes the step.
