@@ -2,7 +2,7 @@
 //!
 //! What must stay true: what a few bytes unpack to is bounded, whatever they say, and so is how many members there are.
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use std::io::{self, BufRead, Read};
 
 /// How much is unpacked.
@@ -41,6 +41,25 @@ pub fn for_each_member(
         from = member.into_inner();
     }
     Ok(from.fill_buf()?.is_empty())
+}
+
+/// The content of all members, one behind the other. More than `bytes_max` ends in an error, as what is no gzip does.
+pub fn bounded(from: impl BufRead + Send, bytes_max: u64) -> impl Read + Send {
+    Bounded { from: MultiGzDecoder::new(from), left: bytes_max }
+}
+
+struct Bounded<R> {
+    from: MultiGzDecoder<R>,
+    left: u64,
+}
+
+impl<R: BufRead> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(out)?;
+        let is_too_much = || io::Error::new(io::ErrorKind::InvalidData, "it unpacks to more than is allowed");
+        self.left = self.left.checked_sub(count as u64).ok_or_else(is_too_much)?;
+        Ok(count)
+    }
 }
 
 #[cfg(test)]

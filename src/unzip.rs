@@ -4,6 +4,9 @@
 //! What must stay true: a name that leads out of the folder, more files or bytes than are asked for are refused before
 //! anything is written, and a file that is larger than it says while it is. Permissions come without setuid and its like.
 //! What is written gets its name when it is whole. Where that may be, and where a link may lead, is the caller's to say.
+//! `directory`: what is in an archive for those who only look, and one file of it.
+
+pub mod directory;
 
 use crate::domain::text::size::format_size;
 use crate::domain::token::{hex, random};

@@ -150,7 +150,8 @@ impl Coordinator {
         let build = self.store.read(|c| build_for(c, id, shown, Purpose::ReadArtifacts))?;
         self.note_life(&build, now)?;
         let check = |c: &Connection| build_for(c, id, shown, Purpose::ReadArtifacts).map(drop);
-        self.open_artifacts(id, &ArtifactKind::archive(), now, check)
+        let (stored, file) = self.open_artifacts(id, &ArtifactKind::archive(), now, check)?;
+        Ok(Download { artifacts: stored.file, file })
     }
 
     /// A build's artifacts of a kind, for the operator.
@@ -158,6 +159,15 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::NotFound`] says whether the build or its artifacts are missing.
     pub fn operator_artifacts(&self, id: BuildId, kind: &ArtifactKind, now: Timestamp) -> Result<Download> {
+        let (stored, file) = self.operator_opened(id, kind, now)?;
+        Ok(Download { artifacts: stored.file, file })
+    }
+
+    /// The same with all that is stored of them.
+    ///
+    /// # Errors
+    /// As [`Coordinator::operator_artifacts`].
+    pub(super) fn operator_opened(&self, id: BuildId, kind: &ArtifactKind, now: Timestamp) -> Result<(Stored, File)> {
         self.open_artifacts(id, kind, now, |c| {
             builds::state(c, id)?.map(drop).ok_or_else(|| super::builds::no_such(id))
         })
@@ -169,17 +179,16 @@ impl Coordinator {
         kind: &ArtifactKind,
         now: Timestamp,
         check: impl Fn(&Connection) -> Result<()>,
-    ) -> Result<Download> {
+    ) -> Result<(Stored, File)> {
         // Between the row and the file, a new upload may replace both: then the row is read again.
         let mut tries = 3;
         loop {
-            let artifacts = self.store.read(|c| {
+            let stored = self.store.read(|c| {
                 check(c)?;
                 artifacts::of_build(c, id, kind, now)?.ok_or_else(|| none_of(kind, id))
             })?;
-            let artifacts = artifacts.file;
-            match self.artifacts.file(&artifacts.path) {
-                Ok(file) => return Ok(Download { artifacts, file }),
+            match self.artifacts.file(&stored.file.path) {
+                Ok(file) => return Ok((stored, file)),
                 Err(error) if tries == 0 => return Err(error),
                 Err(_) => tries -= 1,
             }

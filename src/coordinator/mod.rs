@@ -3,6 +3,7 @@
 //! What must stay true: a deed that answers `Ok` is durable; it decides inside one transaction, on what that
 //! transaction reads; absent rows become errors here and nowhere below.
 
+mod archive;
 mod artifacts;
 mod auth;
 mod builds;
@@ -22,6 +23,7 @@ mod tokens;
 mod upkeep;
 
 pub use crate::store::invariants::Problem;
+pub use archive::ArchiveFile;
 pub use artifacts::{Download, Upload};
 pub use builds::{BuildReport, Cancel, Queued};
 pub use copy::backup::{Backup, backup};

@@ -1,6 +1,7 @@
 //! Types and pure rules: no HTTP, no SQL, no clock, no files.
 
 pub mod again;
+pub mod archive;
 pub mod asker;
 pub mod base_url;
 pub mod build;

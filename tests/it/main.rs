@@ -26,6 +26,7 @@
     missing_docs
 )]
 
+mod archive;
 mod artifacts;
 mod backup;
 mod changes;
