@@ -28,6 +28,7 @@ pub mod spec;
 pub mod stand;
 pub mod state;
 pub mod tags;
+pub mod terminal;
 pub mod text;
 pub mod time;
 pub mod token;
