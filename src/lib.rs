@@ -28,7 +28,8 @@
 //! | [`error`] | what can go wrong, as a kind and a sentence |
 //!
 //! Beside `src/`: `schema.sql` is the commented data model. `tests/it/` speaks to whole servers in under a minute,
-//! `tests/siege/` attacks, kills and fills them; `tests/harness/` starts them for both;
+//! `tests/siege/` attacks, kills and fills them; `tests/browser/` looks at the page with a real browser;
+//! `tests/harness/` starts them for all three;
 //! `tests/golden/` asks what configurations mean. `docs/reliability.md` says which test shows which promise; `examples/` has test suites that use a server of their own,
 //! `packaging/` what a service manager needs.
 //!

@@ -1,6 +1,7 @@
-//! A server in a temporary directory, and what tests need around it, in one line each. `it` and `siege` share it.
-#![allow(dead_code, reason = "each of the two uses a part")]
+//! A server in a temporary directory, and what tests need around it, in one line each. `it`, `siege` and `browser` share it.
+#![allow(dead_code, unused_imports, reason = "each of them uses a part")]
 
+pub mod browser;
 pub mod command;
 pub mod healthy;
 pub mod hold;
