@@ -231,6 +231,7 @@ CREATE INDEX builds_scheduled ON builds (scheduled_at) WHERE status = 'scheduled
 CREATE INDEX builds_of_resource ON builds (project_id, resource_group, id) WHERE resource_group IS NOT NULL;
 
 CREATE INDEX builds_of_project ON builds (project_id, id);
+CREATE INDEX builds_manual ON builds (id) WHERE status = 'manual';
 
 CREATE INDEX builds_canceled_with_token ON builds (finished_at) WHERE status = 'canceled' AND token IS NOT NULL;
 

@@ -61,9 +61,14 @@ impl Background {
             let (coordinator, stopping) = (Arc::clone(&coordinator), Arc::clone(&stopping));
             move || coordinator.watch_queue(&stopping)
         };
+        let readers = {
+            let (coordinator, stopping) = (Arc::clone(&coordinator), Arc::clone(&stopping));
+            move || coordinator.wake_readers(&stopping)
+        };
         let mut background =
             Background { coordinator: Arc::clone(&coordinator), stop: Some(stop), stopping, threads: Vec::new() };
         background.threads.push(thread::Builder::new().name("queue".to_owned()).spawn(watch)?);
+        background.threads.push(thread::Builder::new().name("readers".to_owned()).spawn(readers)?);
         background.threads.push(thread::Builder::new().name("background".to_owned()).spawn(move || {
             let mut due = TABLE.map(|_| Instant::now());
             loop {

@@ -1,9 +1,11 @@
-//! Reads what runners pack with gzip: one member a file, one behind the other.
+//! Reads what runners pack with gzip: one member a file, one behind the other; and packs what browsers unpack.
 //!
 //! What must stay true: what a few bytes unpack to is bounded, whatever they say, and so is how many members there are.
 
+use flate2::Compression;
 use flate2::bufread::{GzDecoder, MultiGzDecoder};
-use std::io::{self, BufRead, Read};
+use flate2::write::GzEncoder;
+use std::io::{self, BufRead, Read, Write};
 
 /// How much is unpacked.
 #[derive(Clone, Copy, Debug)]
@@ -62,12 +64,26 @@ impl<R: BufRead> Read for Bounded<R> {
     }
 }
 
+/// The same as one member, quickly.
+pub fn packed(data: &[u8]) -> Vec<u8> {
+    pack(data, Compression::fast())
+}
+
+/// The same as one member, as small as it goes.
+pub fn packed_well(data: &[u8]) -> Vec<u8> {
+    pack(data, Compression::best())
+}
+
+fn pack(data: &[u8], level: Compression) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(data.len() / 4), level);
+    // A write into memory does not fail.
+    let _ = encoder.write_all(data);
+    encoder.finish().unwrap_or_default()
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use std::io::Write;
 
     /// Each as a member.
     pub fn packed(files: &[&[u8]]) -> Vec<u8> {

@@ -13,6 +13,7 @@
 //! | [`background`] | the table of periodic deeds |
 //! | [`tls`] | TLS before the HTTP server; it and `runner/trust.rs` alone know rustls |
 //! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `runner_v4/`: runners 9.0 to 19.3; `git/`: how builds fetch snapshots; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
+//! | [`web`] | the page: what people see in a browser; it knows the deeds and no other room |
 //! | [`http`] | requests and responses as values, and the server that carries them; `headers/`: what the values of headers mean; `http/wire.rs` alone knows tiny_http |
 //! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`, `pipelines/`: what operators do; `look/`: how things stand; `copy/`: backup and check; `upkeep/`: what happens by itself |
 //! | [`gitlab_ci`] | what a `.gitlab-ci.yml` means: from files to a pipeline, as a value; it knows [`domain`] alone |
@@ -65,5 +66,6 @@ pub mod store;
 mod sync;
 pub mod tls;
 mod unzip;
+pub mod web;
 
 pub use server::{Config, Server};

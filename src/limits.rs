@@ -118,6 +118,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Most requests of readers that are held at a time, beside those of runners.
+    #[must_use]
+    pub fn readers_max(&self) -> usize {
+        (self.connections_max / 8).min(256)
+    }
+
     /// How stale the stored time of a runner's or build's last call may be: reports are many, writes are dear.
     #[must_use]
     pub fn seen_step(&self) -> Duration {

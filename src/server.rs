@@ -11,11 +11,13 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::ephemeral::Ephemeral;
 use crate::error::Result;
+use crate::http::Request;
 use crate::http::peers::Peers;
 use crate::http::server::{HttpServer, bind};
 use crate::http::traffic::Traffic;
 use crate::limits::Limits;
 use crate::tls::{self, Relay};
+use crate::web::{Access, Web};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +39,10 @@ pub struct Config {
     pub base_url: Option<BaseUrl>,
     /// How many serving processes have died before this one and were replaced; 0 without a supervisor.
     pub restarts: u64,
+    /// Who may look at the page.
+    pub page: Access,
+    /// How the command line is called for this data, where the page says what to type.
+    pub program: String,
 }
 
 impl Config {
@@ -45,7 +51,9 @@ impl Config {
     pub fn local(data: impl Into<PathBuf>) -> Config {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let (limits, registration_token, tls) = (Limits::default(), None, None);
-        Config { data: data.into(), listen, limits, registration_token, tls, base_url: None, restarts: 0 }
+        let (page, program) = (Access::default(), "baton".to_owned());
+        let data = data.into();
+        Config { data, listen, limits, registration_token, tls, base_url: None, restarts: 0, page, program }
     }
 }
 
@@ -133,11 +141,24 @@ impl Server {
             );
         }
         let base_url = config.base_url.as_ref().map(ToString::to_string);
-        let traffic = Arc::new(Traffic::new(&crate::api::routes()));
+        let traffic = Arc::new(Traffic::new(&[crate::api::routes(), crate::web::routes()].concat()));
         let handler = {
-            let reached = Reached { base_url: config.base_url, is_tls: config.tls.is_some() };
+            let is_tls = config.tls.is_some();
+            let web = Web::new(
+                Arc::clone(&coordinator),
+                config.page,
+                config.base_url.clone(),
+                is_tls,
+                config.program.clone(),
+            );
+            let web = Arc::new(web);
+            let below = config.base_url.as_ref().map_or_else(String::new, |url| url.path().to_owned());
+            let reached = Reached { base_url: config.base_url, is_tls };
             let api = Api::new(Arc::clone(&coordinator), Arc::clone(&traffic), reached, config.restarts);
-            Box::new(move |request: &mut crate::http::Request<'_>| api.handle(request))
+            Box::new(move |request: &mut Request<'_>| {
+                take_off(&below, request);
+                web.handle(request).unwrap_or_else(|| api.handle(request))
+            })
         };
         let peers = Peers::default();
         let start = |listener| HttpServer::start(listener, config.limits.clone(), traffic, peers.clone(), handler);
@@ -204,6 +225,13 @@ impl Server {
         if let Err(error) = self.serving.say_alive(now).and_then(|()| self.coordinator.say_alive(now)) {
             log::warn!("the next server will not know when this one ended: {error}");
         }
+    }
+}
+
+/// Takes the path of the base URL off: a proxy may pass it on or not.
+fn take_off(below: &str, request: &mut Request<'_>) {
+    if let Some(rest) = request.path.strip_prefix(below).filter(|rest| !below.is_empty() && rest.starts_with('/')) {
+        request.path = rest.to_owned();
     }
 }
 

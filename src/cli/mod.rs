@@ -9,6 +9,7 @@ mod backup;
 mod build;
 mod check;
 mod du;
+mod page;
 mod ping;
 mod pipeline;
 mod project;
@@ -86,6 +87,8 @@ enum Command {
     Runner(runner::Runner),
     Build(build::Build),
     Pipeline(pipeline::Pipeline),
+    Open(page::Open),
+    Page(page::Page),
     Run(run::Run),
     Backup(backup::Backup),
     Check(check::Check),
@@ -239,6 +242,8 @@ fn dispatch(baton: Baton, typed: &Typed) -> Done {
         Some(Command::Runner(runner)) => runner.run(open),
         Some(Command::Build(build)) => build.run(open),
         Some(Command::Pipeline(pipeline)) => pipeline.run(&open()?),
+        Some(Command::Open(page)) => page.run(&open()?),
+        Some(Command::Page(page)) => page.run(&open()?),
         Some(Command::Run(run)) => run.run(open, typed),
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
@@ -259,9 +264,11 @@ impl Command {
             Command::Runner(runner) => runner.only_reads(),
             Command::Build(build) => build.only_reads(),
             Command::Pipeline(pipeline) => pipeline.only_reads(),
+            Command::Page(page) => page.only_reads(),
             Command::Status(_) | Command::Du(_) => true,
             Command::Serve(_)
             | Command::Run(_)
+            | Command::Open(_)
             | Command::Backup(_)
             | Command::Check(_)
             | Command::Completions(_)
@@ -278,7 +285,7 @@ fn program(data: &Path) -> String {
         return "baton".to_owned();
     }
     let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-    show::shell::quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
+    crate::domain::text::shell::quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
 }
 
 impl Stop {

@@ -18,9 +18,12 @@ mod projects;
 mod report;
 mod reports;
 mod runners;
+mod sessions;
 mod sources;
 mod tokens;
 mod upkeep;
+mod view;
+mod watchers;
 
 pub use crate::store::invariants::Problem;
 pub use archive::ArchiveFile;
@@ -41,11 +44,19 @@ pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;
 pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};
+pub use sessions::{LINK_TIME, SESSION_TIME, Session};
 pub use sources::Source;
 pub use upkeep::lost_builds::Swept;
 pub use upkeep::own_runners::OwnRunner;
 pub use upkeep::retention::Removal;
 pub use upkeep::serving::{Reached, Serving, is_served, reached};
+pub use view::job::JobView;
+pub use view::overview::{Overview, RunningJob};
+pub use view::pipeline::PipelineView;
+pub use view::pipelines::{HISTORY, History, PipelineLine, PipelinePage, PipelinesOf};
+pub use view::runners::RunnerLine;
+pub use view::search::Hits;
+pub use watchers::Watching;
 
 use crate::artifacts::Artifacts;
 use crate::error::{Error, Result};
@@ -76,6 +87,7 @@ pub struct Coordinator {
     walk: upkeep::retention::Walk,
     cascade: builds::cascade::Walk,
     looked: upkeep::lost_builds::Looked,
+    watchers: Arc<watchers::Watchers>,
     limits: Limits,
 }
 
@@ -139,6 +151,7 @@ impl Coordinator {
             walk: upkeep::retention::Walk::default(),
             cascade: builds::cascade::Walk::default(),
             looked: upkeep::lost_builds::Looked::default(),
+            watchers: Arc::default(),
             store: Arc::new(store),
             limits,
         })

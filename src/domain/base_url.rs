@@ -71,6 +71,13 @@ impl BaseUrl {
         self.authority().strip_suffix(self.said_port().unwrap_or_default()).unwrap_or_default().trim_end_matches(':')
     }
 
+    /// The path, with a slash in front; empty without one.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
+    }
+
     /// The port, also that which is meant where none is said.
     #[must_use]
     pub fn port(&self) -> &str {

@@ -1,5 +1,6 @@
 //! Types and pure rules: no HTTP, no SQL, no clock, no files.
 
+pub mod act;
 pub mod again;
 pub mod archive;
 pub mod asker;
@@ -10,6 +11,7 @@ pub mod dotenv;
 pub mod end;
 pub mod file_url;
 pub mod filename;
+pub mod first_steps;
 pub mod git_names;
 pub mod junit;
 pub mod keywords;

@@ -387,13 +387,14 @@ impl Response {
 }
 
 /// The statuses that are answered, with their reason phrases.
-pub const STATUSES: [(u16, &str); 24] = [
+pub const STATUSES: [(u16, &str); 27] = [
     (100, "Continue"),
     (200, "OK"),
     (201, "Created"),
     (202, "Accepted"),
     (204, "No Content"),
     (206, "Partial Content"),
+    (303, "See Other"),
     (304, "Not Modified"),
     (400, "Bad Request"),
     (401, "Unauthorized"),
@@ -406,6 +407,8 @@ pub const STATUSES: [(u16, &str); 24] = [
     (414, "URI Too Long"),
     (415, "Unsupported Media Type"),
     (416, "Range Not Satisfiable"),
+    (421, "Misdirected Request"),
+    (429, "Too Many Requests"),
     (431, "Request Header Fields Too Large"),
     (500, "Internal Server Error"),
     (501, "Not Implemented"),

@@ -45,6 +45,12 @@ const CLOCK_STEP_MAX: Duration = Duration::from_millis(50);
 /// at its last look at what other processes have done, whichever is newer.
 pub struct Changes {
     generation: AtomicU64,
+    /// Grows with each commit, also with those of others as far as they were noticed.
+    moves: AtomicU64,
+    /// Whether somebody waits for `moved`.
+    is_move_awaited: AtomicBool,
+    moving: Mutex<()>,
+    moved: Condvar,
     calls: Mutex<Calls>,
     called: Condvar,
     /// Where a server listens.
@@ -73,6 +79,10 @@ impl Changes {
     pub fn new(database: &Path, generation: u64) -> Changes {
         Changes {
             generation: AtomicU64::new(generation),
+            moves: AtomicU64::new(0),
+            is_move_awaited: AtomicBool::new(false),
+            moving: Mutex::default(),
+            moved: Condvar::new(),
             calls: Mutex::default(),
             called: Condvar::new(),
             socket: database.with_file_name(SOCKET),
@@ -92,8 +102,32 @@ impl Changes {
     /// This process has committed something, after which the queue has this generation.
     pub(super) fn committed(&self, generation: u64) {
         self.note(generation);
+        self.note_move();
         if !self.listens.load(Ordering::Acquire) {
             self.tell();
+        }
+    }
+
+    /// How many commits there were since this was made, at least: whatever is stored is as it was while this stays.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::SeqCst)
+    }
+
+    /// Waits until [`Changes::moves`] is another than `seen`, at most so long. Returns it.
+    pub fn wait_for_move(&self, seen: u64, at_most: Duration) -> u64 {
+        let guard = lock(&self.moving);
+        self.is_move_awaited.store(true, Ordering::SeqCst);
+        drop(whole(self.moved.wait_timeout_while(guard, at_most, |()| self.moves() == seen)));
+        self.moves()
+    }
+
+    /// Ends what `Changes::wait_for_move` waits for.
+    pub fn note_move(&self) {
+        self.moves.fetch_add(1, Ordering::SeqCst);
+        if self.is_move_awaited.swap(false, Ordering::SeqCst) {
+            drop(lock(&self.moving));
+            self.moved.notify_all();
         }
     }
 
@@ -131,6 +165,7 @@ impl Changes {
         }
         let generation = read()?;
         self.note(generation);
+        self.note_move();
         *lock(&self.seen) = log.filter(|log| log.is_settled(SystemTime::now()));
         Ok(generation)
     }
@@ -213,6 +248,7 @@ impl Changes {
             }
             lock(&self.calls).told = true;
             self.called.notify_all();
+            self.note_move();
             thread::sleep(PAUSE);
         }
     }

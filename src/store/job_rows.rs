@@ -1,11 +1,12 @@
 //! The builds of a pipeline as somebody sees them who follows it: one statement for all of them, narrow rows.
 
 use super::builds::{bad_word, status};
-use crate::domain::build::{BuildId, FailureReason, Status};
+use crate::domain::build::{Build, BuildId, FailureReason, Status};
 use crate::domain::pipeline::{PipelineId, When};
+use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 /// A build of a pipeline that is followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +73,14 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     })
 }
 
+const SELECT: &str =
+    "SELECT b.id, s.name, s.stage, b.stage_index, b.status, b.failure_allowed, b.failure_reason, b.exit_code,
+             b.plays, b.started_at, b.finished_at, r.description, b.retried_by
+         FROM builds b JOIN build_specs s ON s.build_id = b.id LEFT JOIN runners r ON r.id = b.runner_id";
+
 /// All builds of a pipeline, the earliest stage first, inside of a stage in the order in which they were added.
 pub fn of_pipeline(c: &Connection, id: PipelineId) -> Result<Vec<JobRow>> {
-    let mut statement = c.prepare_cached(
-        "SELECT b.id, s.name, s.stage, b.stage_index, b.status, b.failure_allowed, b.failure_reason, b.exit_code,
-             b.plays, b.started_at, b.finished_at, r.description, b.retried_by
-         FROM builds b JOIN build_specs s ON s.build_id = b.id LEFT JOIN runners r ON r.id = b.runner_id
-         WHERE b.pipeline_id = ?1 ORDER BY b.stage_index, b.id",
-    )?;
+    let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.pipeline_id = ?1 ORDER BY b.stage_index, b.id"))?;
     let rows = statement.query_map([id.0], job_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -94,4 +95,105 @@ pub fn newest(c: &Connection, id: PipelineId) -> Result<Option<BuildId>> {
 pub fn trace_size(c: &Connection, id: BuildId) -> Result<(i64, u64)> {
     let mut statement = c.prepare_cached("SELECT number, size FROM traces WHERE build_id = ?1")?;
     Ok(statement.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?.unwrap_or_default())
+}
+
+/// The builds of one stage of a pipeline, or of those that no stage orders; at most so many, the oldest first.
+pub fn of_stage(c: &Connection, id: PipelineId, stage: Option<usize>, limit: usize) -> Result<Vec<JobRow>> {
+    let mut statement =
+        c.prepare_cached(&format!("{SELECT} WHERE b.pipeline_id = ?1 AND b.stage_index IS ?2 ORDER BY b.id LIMIT ?3"))?;
+    let rows = statement.query_map((id.0, stage, limit), job_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Id and name of the first build of a pipeline.
+pub fn first(c: &Connection, id: PipelineId) -> Result<Option<(BuildId, String)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id, s.name FROM builds b JOIN build_specs s ON s.build_id = b.id
+         WHERE b.pipeline_id = ?1 ORDER BY b.id LIMIT 1",
+    )?;
+    Ok(statement.query_row([id.0], |row| Ok((BuildId(row.get(0)?), row.get(1)?))).optional()?)
+}
+
+/// A job of an earlier pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// The build.
+    pub id: BuildId,
+    /// Its pipeline.
+    pub pipeline: PipelineId,
+    /// Its state.
+    pub status: Status,
+    /// Whether those behind it go on although it failed.
+    pub failure_allowed: bool,
+    /// When a runner took it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Pipelines of a branch in which an earlier job is looked for.
+const EARLIER_PIPELINES_MAX: i64 = 8;
+/// Builds of each of them that are looked at: one of a thousand jobs must not make a page slow.
+const EARLIER_BUILDS_MAX: i64 = 4000;
+
+/// The jobs of this one's name in the pipelines of its branch before its own, newest first: what counts of each.
+pub fn same_before(c: &Connection, build: &Build) -> Result<Vec<Earlier>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id, b.pipeline_id, b.status, b.failure_allowed, b.started_at, b.finished_at FROM
+             (SELECT b.* FROM
+                 (SELECT id FROM pipelines WHERE project_id = :project AND ref = :ref AND id < :before
+                  ORDER BY id DESC LIMIT :pipelines) l
+                 JOIN builds b ON b.pipeline_id = l.id WHERE b.retried_by IS NULL LIMIT :builds) b
+             JOIN build_specs s ON s.build_id = b.id
+         WHERE s.name = :name ORDER BY b.id DESC",
+    )?;
+    let parameters = named_params! {
+        ":project": build.project_id.0, ":ref": build.ref_, ":name": build.name,
+        ":before": build.pipeline_id.map_or(i64::MAX, |id| id.0),
+        ":pipelines": EARLIER_PIPELINES_MAX, ":builds": EARLIER_BUILDS_MAX,
+    };
+    let time = |row: &Row<'_>, column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
+    let rows = statement.query_map(parameters, |row| {
+        Ok(Earlier {
+            id: BuildId(row.get(0)?),
+            pipeline: PipelineId(row.get(1)?),
+            status: status(row, 2)?,
+            failure_allowed: row.get(3)?,
+            started_at: time(row, 4)?,
+            finished_at: time(row, 5)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Of the newest builds, at most so many: those that a runner took, newest first, with their states.
+pub fn newest_of_runners(c: &Connection, limit: usize) -> Result<Vec<(RunnerId, BuildId, Status)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT runner_id, id, status FROM (SELECT runner_id, id, status FROM builds ORDER BY id DESC LIMIT ?1)
+         WHERE runner_id IS NOT NULL",
+    )?;
+    let rows =
+        statement.query_map([limit], |row| Ok((RunnerId(row.get(0)?), BuildId(row.get(1)?), status(row, 2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Which builds of a pipeline name which others as their needs: those that wait for stages name none.
+pub fn needs(c: &Connection, id: PipelineId) -> Result<Vec<(BuildId, BuildId)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT n.build_id, n.needs_id FROM builds b JOIN build_needs n ON n.build_id = b.id
+         WHERE b.pipeline_id = ?1 AND b.waits_for_stages = 0 AND b.retried_by IS NULL",
+    )?;
+    let rows = statement.query_map([id.0], |row| Ok((BuildId(row.get(0)?), BuildId(row.get(1)?))))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Builds of a pipeline that have an archive of artifacts: id, name, bytes.
+pub fn archives(c: &Connection, id: PipelineId, limit: usize) -> Result<Vec<(BuildId, String, u64)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id, s.name, a.size FROM builds b JOIN build_specs s ON s.build_id = b.id
+             JOIN artifacts a ON a.build_id = b.id AND a.kind = 'archive'
+         WHERE b.pipeline_id = ?1 ORDER BY b.id LIMIT ?2",
+    )?;
+    let rows = statement.query_map((id.0, limit), |row| Ok((BuildId(row.get(0)?), row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

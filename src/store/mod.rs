@@ -5,6 +5,7 @@
 //! holds its snapshot for longer than one short statement or group of statements. [`inspect`] and [`invariants`],
 //! for copies and checks, are the exception to all three: they read whole tables, and never write.
 
+pub mod acts;
 pub mod artifacts;
 pub mod builds;
 pub mod changes;
@@ -23,6 +24,7 @@ mod readers;
 pub mod retention;
 pub mod runner_builds;
 pub mod runners;
+pub mod sessions;
 pub mod settings;
 pub mod silence;
 pub mod statistics;

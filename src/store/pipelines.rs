@@ -158,6 +158,64 @@ pub fn list(c: &Connection, project: Option<ProjectId>, limit: Option<u32>) -> R
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Which pipelines of a list are asked for.
+pub struct Place<'a> {
+    /// The project; `None`: all.
+    pub project: Option<ProjectId>,
+    /// Branch or tag, of a project.
+    pub ref_: Option<&'a str>,
+    /// Older ones than this.
+    pub before: Option<PipelineId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// These pipelines, the newest first: by an index, however many there are.
+pub fn newest(c: &Connection, place: &Place<'_>) -> Result<Vec<Pipeline>> {
+    let which = match (place.project, place.ref_) {
+        (None, None) => ":project IS NULL AND :ref IS NULL",
+        (None, Some(_)) => ":project IS NULL AND l.ref = :ref",
+        (Some(_), None) => "l.project_id = :project AND :ref IS NULL",
+        (Some(_), Some(_)) => "l.project_id = :project AND l.ref = :ref",
+    };
+    let mut statement =
+        c.prepare_cached(&format!("{SELECT} WHERE {which} AND l.id < :before ORDER BY l.id DESC LIMIT :limit"))?;
+    let parameters = named_params! {
+        ":project": place.project.map(|id| id.0), ":ref": place.ref_,
+        ":before": place.before.map_or(i64::MAX, |id| id.0), ":limit": place.limit,
+    };
+    let rows = statement.query_map(parameters, pipeline)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Pipelines of a commit that begins so, the newest first: among the newest that there are.
+pub fn of_commit(c: &Connection, begin: &str, limit: usize) -> Result<Vec<Pipeline>> {
+    let mut statement = c.prepare_cached(&format!(
+        "{SELECT} WHERE l.id IN (SELECT id FROM (SELECT id, sha FROM pipelines ORDER BY id DESC LIMIT 20000)
+             WHERE substr(sha, 1, length(:begin)) = :begin) ORDER BY l.id DESC LIMIT :limit"
+    ))?;
+    let rows = statement.query_map(named_params! {":begin": begin, ":limit": limit}, pipeline)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Branches and tags that had the newest pipelines, at most so many, each with its project's id and name.
+pub fn newest_refs(
+    c: &Connection,
+    project: Option<ProjectId>,
+    limit: usize,
+) -> Result<Vec<(ProjectId, String, String)>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT project_id, p.name, ref FROM
+             (SELECT id, project_id, ref FROM pipelines WHERE {} ORDER BY id DESC LIMIT 200) l
+             JOIN projects p ON p.id = l.project_id
+         GROUP BY project_id, ref ORDER BY max(l.id) DESC LIMIT :limit",
+        if project.is_some() { "project_id = :project" } else { ":project IS NULL" }
+    ))?;
+    let parameters = named_params! {":project": project.map(|id| id.0), ":limit": limit};
+    let rows = statement.query_map(parameters, |row| Ok((ProjectId(row.get(0)?), row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The pipelines that this build has made.
 pub fn children(c: &Connection, id: BuildId) -> Result<Vec<PipelineId>> {
     let mut statement = c.prepare_cached("SELECT id FROM pipelines WHERE parent_id = ?1 ORDER BY id")?;

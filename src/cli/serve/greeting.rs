@@ -1,14 +1,16 @@
 //! What `baton serve` says once it serves: how to get from here to a first build.
 //!
-//! What must stay true: the registration token goes to a terminal only, never to a file, a pipe or a log. Today's command
+//! What must stay true: the registration token and the link to the page go to a terminal only, never to a file, a pipe or a log. Today's command
 //! makes a token of its own as it runs, so that nothing secret stands in it.
 
+use crate::cli::page::{link_at, own_name};
 use crate::cli::show::print;
-use crate::cli::show::shell::quoted;
 use crate::cli::{Done, Stop, program};
 use crate::coordinator::Coordinator;
 use crate::domain::base_url::{BaseUrl, Endpoint};
+use crate::domain::first_steps::{old_register_line, register_line};
 use crate::limits::Limits;
+use crate::web::Access;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +22,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If standard output cannot be written, other than for want of a reader.
-pub fn say(endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path) -> Done {
+pub fn say(endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path, access: Access) -> Done {
     match print::out(&format!("baton listening on {endpoint}\n")) {
         // The server serves, whether or not somebody reads where.
         Ok(()) | Err(Stop::Unread) => {}
@@ -35,34 +37,36 @@ pub fn say(endpoint: Endpoint, base_url: Option<&BaseUrl>, data: &Path) -> Done 
         log::info!("data in {}; a runner is registered with: {line}", place.display());
         return Ok(());
     }
-    let token =
-        Coordinator::open(data, Limits::default()).and_then(|coordinator| coordinator.registration_token(false));
+    let (token, page) = match Coordinator::open(data, Limits::default()) {
+        Ok(coordinator) => (coordinator.registration_token(false), page_line(&coordinator, &url, access)),
+        Err(error) => (Err(error), String::new()),
+    };
     let token = token.unwrap_or_else(|error| {
         log::warn!("cannot read the registration token: {error}");
         format!("\"$({program} runner token)\"")
     });
-    let text =
-        text(&place, [&register_line(&url, &program), &old_register_line(&url, &token)], &program, is_everywhere);
+    let lines = [&register_line(&url, &program), &old_register_line(&url, &token)];
+    let text = format!("{}{page}", text(&place, lines.map(String::as_str), &program, is_everywhere));
     // Nobody can be told when that fails, and the server serves.
     let _ = if is_out { io::stdout().write_all(text.as_bytes()) } else { io::stderr().write_all(text.as_bytes()) };
     Ok(())
 }
 
-/// The line that registers a runner from 9.0 on at the server of this URL. `program` makes its token.
-pub fn register_line(url: &str, program: &str) -> String {
-    format!(
-        "gitlab-runner register --non-interactive --executor shell --url {} --token \"$({program} runner add --token-only)\"",
-        quoted(&[url.trim_end_matches('/').to_owned()])
-    )
-}
-
-/// The line that registers a runner 1.x. `token` stands in it as it is.
-pub fn old_register_line(url: &str, token: &str) -> String {
-    let url = format!("{}/ci", url.trim_end_matches('/'));
-    format!(
-        "gitlab-runner register --non-interactive --executor shell --url {} --registration-token {token}",
-        quoted(&[url])
-    )
+/// Where the page is.
+fn page_line(coordinator: &Coordinator, url: &str, access: Access) -> String {
+    match access {
+        Access::Off => String::new(),
+        Access::Public => format!("The page, which everybody may read: {url}/\n\n"),
+        Access::Login => match link_at(coordinator, url, &own_name(), None) {
+            Ok(link) => format!(
+                "The page, by a link that is good once, for ten minutes (`baton open` makes another):\n\n  {link}\n\n"
+            ),
+            Err(stop) => {
+                log::warn!("there is no link to the page: {stop}");
+                String::new()
+            }
+        },
+    }
 }
 
 fn text(data: &Path, [register, old_register]: [&str; 2], program: &str, is_everywhere: bool) -> String {

@@ -21,6 +21,7 @@ use crate::process::drain::Farewells;
 use crate::process::supervisor::{self, Supervisor};
 use crate::process::systemd;
 use crate::tls::Files;
+use crate::web::Access;
 use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -125,6 +126,11 @@ pub struct Serve {
     #[argh(option, arg_name = "URL", from_str_fn(base_url))]
     base_url: Option<BaseUrl>,
 
+    /// who may look at the page: login, those whom `baton open` and `baton page login` let in; public, everybody, though
+    /// what changes something is for those who are signed in; off, nobody; default: login
+    #[argh(option, arg_name = "WHO", from_str_fn(access), default = "Access::Login")]
+    page: Access,
+
     /// for test suites: serve new data in a temporary directory, on a free port; ends, and removes the data, at the
     /// latest with the process that started it
     #[argh(switch)]
@@ -183,7 +189,7 @@ impl Serve {
             let endpoint = Endpoint { address, is_tls };
             warnings(address, files.as_ref()).iter().for_each(|warning| log::warn!("{warning}"));
             ready.say(endpoint, base_url, data)?;
-            if ready.is_answer() { Ok(()) } else { greeting::say(endpoint, base_url, data) }
+            if ready.is_answer() { Ok(()) } else { greeting::say(endpoint, base_url, data, self.page) }
         })
     }
 
@@ -214,7 +220,9 @@ impl Serve {
             None
         });
         let base_url = self.base_url.clone();
-        let config = Config { limits, registration_token, tls: self.tls()?, base_url, ..Config::local(data) };
+        let (page, program) = (self.page, super::program(&data));
+        let tls = self.tls()?;
+        let config = Config { limits, registration_token, tls, base_url, page, program, ..Config::local(data) };
         supervisor::serve(config, self.ephemeral, &stop);
         Ok(())
     }
@@ -331,6 +339,11 @@ fn connections_that_fit(descriptors: u64, is_tls: bool) -> usize {
     let each = DESCRIPTORS_PER_CONNECTION + if is_tls { DESCRIPTORS_OF_TLS } else { 0 };
     let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / each;
     usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
+}
+
+fn access(text: &str) -> Result<Access, String> {
+    let found = Access::WORDS.into_iter().find(|(word, _)| *word == text);
+    found.map(|(_, access)| access).ok_or_else(|| "it must be login, public or off".to_owned())
 }
 
 fn log_format(text: &str) -> Result<Format, String> {

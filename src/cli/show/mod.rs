@@ -7,6 +7,5 @@ pub(super) mod logger;
 pub(super) mod plain;
 pub(super) mod print;
 pub(super) mod progress;
-pub(super) mod shell;
 pub(super) mod tail;
 pub(super) mod terminal;

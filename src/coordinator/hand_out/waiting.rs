@@ -146,6 +146,7 @@ impl Coordinator {
     pub fn end_watch(&self, stop: &AtomicBool) {
         stop.store(true, Ordering::Release);
         self.store.changes().nudge();
+        self.nudge_readers();
     }
 
     /// Wakes as many of those that wait as there are builds for them.

@@ -45,7 +45,7 @@ impl PipelineReport {
         self.standing.finished_at.filter(|_| self.state().is_at_rest())
     }
 
-    fn of(c: &Connection, pipeline: Pipeline) -> Result<PipelineReport> {
+    pub(in crate::coordinator) fn of(c: &Connection, pipeline: Pipeline) -> Result<PipelineReport> {
         let standing = pipelines::standing(c, pipeline.id)?;
         Ok(PipelineReport { pipeline, standing, builds: Vec::new() })
     }

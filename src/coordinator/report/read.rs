@@ -65,11 +65,16 @@ impl Coordinator {
 /// A build's trace up to where it may be shown, and the build's state.
 fn shown(c: &Connection, id: BuildId) -> Result<(TraceRow, Status)> {
     let build = builds::state(c, id)?.ok_or_else(|| no_such(id))?;
+    Ok((shown_trace(c, id, build.status)?, build.status))
+}
+
+/// The trace of a build in this state, up to where it may be shown.
+pub fn shown_trace(c: &Connection, id: BuildId, status: Status) -> Result<TraceRow> {
     let mut trace = traces::of_build(c, id)?;
-    if !build.status.is_finished() {
+    if !status.is_finished() {
         trace.size = trace.size.saturating_sub(carry(&trace)?.len() as u64);
     }
-    Ok((trace, build.status))
+    Ok(trace)
 }
 
 /// A piece of a trace, and which trace that is.

@@ -1,5 +1,6 @@
-//! Texts that people write: durations, sizes, words with a slip in them.
+//! Texts that people write: durations, sizes, words with a slip in them, lines for a shell.
 
 pub mod did_you_mean;
 pub mod duration;
+pub mod shell;
 pub mod size;

@@ -24,9 +24,10 @@ pub(super) struct HeldRequest {
 }
 
 impl Shared {
-    /// Whether one more may be held: half of all connections, at least, stay free for those who want an answer now.
+    /// Whether one more may be held: runners may take half of all connections, and readers have places beside those.
     pub(super) fn may_hold(&self) -> bool {
-        !self.stopping.load(Ordering::Acquire) && lock(&self.held).len() < self.limits.connections_max / 2
+        let most = self.limits.connections_max / 2 + self.limits.readers_max();
+        !self.stopping.load(Ordering::Acquire) && lock(&self.held).len() < most
     }
 
     /// Keeps a request until it is woken, its time is over, its client leaves, or the server stops.

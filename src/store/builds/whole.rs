@@ -117,3 +117,82 @@ pub fn running_by_token(c: &Connection, hash: TokenHash) -> Result<Option<BuildI
     let mut statement = c.prepare_cached("SELECT id FROM builds WHERE status = 'running' AND token_hash = ?1")?;
     Ok(statement.query_row([hash.0], |row| row.get(0).map(BuildId)).optional()?)
 }
+
+/// Builds that wait for something that may come by itself, of this project or of all; at most so many of each state, the
+/// oldest first.
+pub fn waiting(c: &Connection, project: Option<ProjectId>, limit: usize) -> Result<Vec<BuildId>> {
+    let mut all = Vec::new();
+    for status in ["pending", "created", "scheduled"] {
+        all.extend(of_status(c, status, project, limit)?);
+    }
+    all.truncate(limit);
+    Ok(all)
+}
+
+/// Builds that wait until somebody starts them, of this project or of all; at most so many, the newest first.
+pub fn manual(c: &Connection, project: Option<ProjectId>, limit: usize) -> Result<Vec<BuildId>> {
+    of_status(c, "manual", project, limit)
+}
+
+/// By the index that each of these states has of its own.
+fn of_status(c: &Connection, status: &'static str, project: Option<ProjectId>, limit: usize) -> Result<Vec<BuildId>> {
+    let order = if status == "manual" { "DESC" } else { "ASC" };
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT id FROM builds WHERE status = '{status}' AND (?1 IS NULL OR project_id = ?1)
+         ORDER BY id {order} LIMIT ?2"
+    ))?;
+    let rows = statement.query_map((project.map(|id| id.0), limit), |row| row.get(0).map(BuildId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// So many of those that are pending before a build are counted.
+const BEFORE_MAX: usize = 1000;
+
+/// How many builds are pending that were queued before this one, at most 1,000.
+pub fn count_pending_before(c: &Connection, id: BuildId) -> Result<usize> {
+    let mut statement =
+        c.prepare_cached("SELECT count(*) FROM (SELECT 1 FROM builds WHERE status = 'pending' AND id < ?1 LIMIT ?2)")?;
+    Ok(statement.query_row((id.0, BEFORE_MAX), |row| row.get(0))?)
+}
+
+/// The name of a build's project.
+pub fn project_of(c: &Connection, id: BuildId) -> Result<Option<String>> {
+    let mut statement =
+        c.prepare_cached("SELECT p.name FROM builds b JOIN projects p ON p.id = b.project_id WHERE b.id = ?1")?;
+    Ok(statement.query_row([id.0], |row| row.get(0)).optional()?)
+}
+
+/// So many builds are looked at for one page of those in a state.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// A page of builds, newest first, of this project or of all, in this state or in any, older than `before`; with where the
+/// next page begins. A page may be short where builds in the state are rare: it then ends where the looking ended.
+pub fn page(
+    c: &Connection,
+    project: Option<ProjectId>,
+    wanted: Option<Status>,
+    before: Option<BuildId>,
+    limit: usize,
+) -> Result<(Vec<BuildId>, Option<BuildId>)> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT id, status FROM builds WHERE {} AND id < :before ORDER BY id DESC LIMIT :most",
+        if project.is_some() { "project_id = :project" } else { ":project IS NULL" }
+    ))?;
+    let mut rows = statement.query(named_params! {
+        ":project": project.map(|id| id.0), ":before": before.map_or(i64::MAX, |id| id.0), ":most": LOOKED_AT_MAX,
+    })?;
+    let (mut page, mut looked_at, mut last) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        if page.len() == limit {
+            return Ok((page, last));
+        }
+        looked_at += 1;
+        let id = BuildId(row.get(0)?);
+        last = Some(id);
+        let found = status(row, 1)?;
+        if wanted.is_none_or(|wanted| wanted == found) {
+            page.push(id);
+        }
+    }
+    Ok((page, last.filter(|_| looked_at == LOOKED_AT_MAX)))
+}

@@ -4,6 +4,7 @@ CREATE INDEX pipelines_of_project ON pipelines (project_id, id);
 CREATE INDEX pipelines_of_ref ON pipelines (project_id, ref, id);
 CREATE INDEX pipelines_of_sha ON pipelines (project_id, sha) WHERE sha IS NOT NULL;
 CREATE INDEX builds_of_project ON builds (project_id, id);
+CREATE INDEX builds_manual ON builds (id) WHERE status = 'manual';
 CREATE TABLE sessions (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL,

@@ -1,0 +1,81 @@
+//! The files beside the pages: a style and a script. Their names hold a hash of their content, so that browsers keep them.
+
+use super::Web;
+use crate::domain::token::hex;
+use crate::error::{Error, Result};
+use crate::gzip;
+use crate::http::router::Places;
+use crate::http::{Answer, Body, Request, Response};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, LazyLock};
+
+const STYLE: &str = include_str!("assets/style.css");
+const SCRIPT: &str = include_str!("assets/page.js");
+
+struct Asset {
+    name: &'static str,
+    kind: &'static str,
+    text: &'static str,
+    packed: LazyLock<Vec<u8>>,
+}
+
+static ASSETS: [Asset; 2] = [
+    Asset {
+        name: "style.css",
+        kind: "text/css; charset=utf-8",
+        text: STYLE,
+        packed: LazyLock::new(|| gzip::packed_well(STYLE.as_bytes())),
+    },
+    Asset {
+        name: "page.js",
+        kind: "text/javascript; charset=utf-8",
+        text: SCRIPT,
+        packed: LazyLock::new(|| gzip::packed_well(SCRIPT.as_bytes())),
+    },
+];
+
+static HASH: LazyLock<String> = LazyLock::new(|| {
+    let mut hash = Sha256::new();
+    ASSETS.iter().for_each(|asset| hash.update(asset.text.as_bytes()));
+    hex(hash.finalize().get(..6).unwrap_or_default())
+});
+
+/// A hash of all files: another one means another version.
+pub fn hash() -> &'static str {
+    &HASH
+}
+
+/// Where a file is, below the base URL.
+pub fn path(name: &str) -> String {
+    format!("/-/assets/{}/{name}", hash())
+}
+
+/// Answers a request for a file.
+pub fn answer(_: &Arc<Web>, request: &Request<'_>, places: &Places<'_>) -> Result<Answer> {
+    let [wanted, name] = places.texts.as_slice() else { return Err(Error::not_found("")) };
+    let asset = ASSETS.iter().find(|asset| asset.name == *name).ok_or_else(|| Error::not_found(""))?;
+    // A page of another version asks for what that had: it gets what there is, and keeps it no longer than needed.
+    let keep = if *wanted == hash() { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let response = |bytes: Vec<u8>| {
+        Response::new(200, Body::Bytes(bytes))
+            .with("Content-Type", asset.kind)
+            .with("Cache-Control", keep)
+            .with("Vary", "Accept-Encoding")
+            .with("X-Content-Type-Options", "nosniff")
+    };
+    Ok(if takes_gzip(request) {
+        response(asset.packed.clone()).with("Content-Encoding", "gzip").into()
+    } else {
+        response(asset.text.as_bytes().to_vec()).into()
+    })
+}
+
+/// Whether the browser unpacks gzip.
+pub fn takes_gzip(request: &Request<'_>) -> bool {
+    let accepted = request.headers.get("Accept-Encoding").unwrap_or_default();
+    accepted.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        is_gzip && !parts.any(|weight| weight.replace(' ', "") == "q=0")
+    })
+}

@@ -1,0 +1,228 @@
+//! One pipeline: how it stands, what failed, its stages and needs, and when each job ran.
+
+use super::frame::{Nav, Page, Tab, button};
+use super::graph::{Columns, time_line};
+use super::job::failure;
+use super::links::Links;
+use super::live::PageOf;
+use super::session::see;
+use super::words::{self, cleaned, count, foreign, short_sha};
+use super::{Asked, Web, icons, pipelines, states};
+use crate::coordinator::{PipelineReport, PipelineView};
+use crate::domain::pipeline::PipelineId;
+use crate::domain::pipeline::states::Tally;
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::http::router::Places;
+use crate::http::{Answer, Request};
+use crate::store::job_rows::JobRow;
+use maud::{Markup, html};
+use std::sync::Arc;
+
+/// Failed jobs that are shown with their first red line.
+const FAILED_MAX: usize = 10;
+
+/// The pipeline that the path names.
+pub fn id(places: &Places<'_>) -> Result<PipelineId> {
+    places.numbers.first().map(|id| PipelineId(*id)).ok_or_else(|| Error::not_found(""))
+}
+
+fn no_such(id: PipelineId) -> Error {
+    Error::not_found(format!("there is no pipeline #{id}, or it was removed"))
+}
+
+/// `GET /-/pipelines/:id`: leads to the pipeline, whichever project it is of.
+pub fn find(web: &Arc<Web>, _: &mut Request<'_>, _: &Asked, places: &Places<'_>, _: Timestamp) -> Result<Answer> {
+    let id = id(places)?;
+    let pipeline = web.coordinator.pipeline(id).map_err(|error| said(error, id))?;
+    Ok(see(&web.links().pipeline(&pipeline.project, id)).into())
+}
+
+fn said(error: Error, id: PipelineId) -> Error {
+    if error.kind == Kind::NotFound { no_such(id) } else { error }
+}
+
+/// The pipeline that the path names, if it is one of the path's project.
+pub fn view(web: &Web, asked: &Asked, id: PipelineId) -> Result<PipelineView> {
+    let found = web.coordinator.view_pipeline(id).map_err(|error| said(error, id))?;
+    let project = &found.report.pipeline.project;
+    let is_its = asked.project.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(project));
+    if is_its { Ok(found) } else { Err(no_such(id)) }
+}
+
+/// `GET /PROJECT/-/pipelines/:id`.
+pub fn page(_: &Asked, places: &Places<'_>) -> Result<PageOf> {
+    let id = id(places)?;
+    Ok(Arc::new(move |web, asked, now| {
+        let view = view(web, asked, id)?;
+        Ok(render(web, asked, &view, now))
+    }))
+}
+
+fn render(web: &Web, asked: &Asked, view: &PipelineView, now: Timestamp) -> Page {
+    let (links, report) = (web.links(), &view.report);
+    let pipeline = &report.pipeline;
+    let look = pipelines::look(report);
+    let title = format!("Pipeline #{} {} · {}", pipeline.id, look.word, pipeline.project);
+    let mut page = Page::new(Tab { title, icon: Some(look) }, Nav::Pipelines);
+    page.is_moving = !report.state().is_at_rest();
+    page.crumbs = vec![
+        (pipeline.project.clone(), Some(links.project(&pipeline.project))),
+        (pipeline.ref_.clone(), Some(links.branch(&pipeline.project, &pipeline.ref_))),
+        (format!("Pipeline #{}", pipeline.id), None),
+    ];
+    page = page.with("top-head", head(&links, asked, view, now));
+    for_failed(web, &links, view).into_iter().for_each(|note| page.parts.push(note));
+    if !pipeline.warnings.is_empty() {
+        page = page.with("top-warnings", html! {
+            p class="note wait" { (icons::silent(states::of_pipeline(report.state(), true))) span { @for warning in &pipeline.warnings { (foreign(&words::sentence(warning))) " " } } }
+        });
+    }
+    if view.rows.is_empty() {
+        return page.with("jobs", html! { section class="panel" { p { "This pipeline has no jobs any more." } } });
+    }
+    let columns = Columns::new(&view.rows, &view.needs);
+    let about = if columns.has_needs() { "columns are stages, lines are needs" } else { "columns are stages" };
+    page = page.with(
+        "jobs",
+        html! {
+            section class="panel" aria-labelledby="h-st" {
+                header { h2 id="h-st" { "Jobs" } span class="dim" { (about) } }
+                (columns.graph(&links, &pipeline.project, now))
+            }
+        },
+    );
+    if view.rows.iter().any(|row| row.started_at.is_some()) {
+        page = page.with(
+            "time",
+            html! {
+                section class="panel" aria-labelledby="h-time" {
+                    header { h2 id="h-time" { "Time" } span class="dim" { "dashed: waited for a runner" } }
+                    (time_line(&links, &pipeline.project, &view.rows, pipeline.created_at, now))
+                }
+            },
+        );
+    }
+    page = page.with("more", more(&links, view));
+    page
+}
+
+/// How many jobs stand how, in words.
+fn tally(of: &Tally) -> String {
+    let all = of.active() + of.good + of.warned + of.bad + of.canceled + of.skipped + of.optional + of.blocking;
+    let parts = [
+        (of.good, "passed"),
+        (of.bad, "failed"),
+        (of.warned, "failed and allowed"),
+        (of.running, "running"),
+        (of.pending, "pending"),
+        (of.created + of.waiting + of.scheduled, "waiting"),
+        (of.canceled, "canceled"),
+        (of.skipped, "skipped"),
+        (of.optional + of.blocking, "manual"),
+    ];
+    let said: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    format!("{}: {}", count(u64::from(all), "job"), said.join(", "))
+}
+
+fn head(links: &Links, asked: &Asked, view: &PipelineView, now: Timestamp) -> Markup {
+    let report = &view.report;
+    let pipeline = &report.pipeline;
+    let alone = view.rows.first().filter(|_| view.rows.len() == 1).map(|row| row.name.as_str());
+    html! {
+        div class="head" {
+            div {
+                h1 { span role="status" { (icons::state(pipelines::look(report))) } " " (foreign(&pipelines::title(report, alone))) }
+                div class="facts" {
+                    @if let Some(sha) = &pipeline.sha { span class="mono" { (short_sha(sha)) } }
+                    span { (pipelines::started_by(report)) ", " (words::ago(pipeline.created_at)) }
+                    @if let Some(at) = report.standing.started_at {
+                        span class="num" { "took " (pipelines::took(report, now)) ", waited " (words::duration(at.since(pipeline.created_at))) }
+                    }
+                    span { (tally(&report.standing.tally)) }
+                    @if let Some(parent) = pipeline.parent { span { "made by " a href=(links.of(None, &format!("jobs/{parent}"))) { "job #" (parent) } } }
+                }
+            }
+            (acts(links, asked, report))
+        }
+    }
+}
+
+fn acts(links: &Links, asked: &Asked, report: &PipelineReport) -> Markup {
+    let link = links.pipeline(&report.pipeline.project, report.pipeline.id);
+    let tally = &report.standing.tally;
+    html! {
+        div class="acts" {
+            @if asked.reader.may_act() {
+                @if tally.bad + tally.warned + tally.canceled > 0 {
+                    (button(&format!("{link}/retry"), "main", "", html! { "Retry what failed" }))
+                }
+                @if tally.active() > 0 { (button(&format!("{link}/cancel"), "", "", html! { "Cancel" })) }
+            }
+        }
+    }
+}
+
+fn for_failed(web: &Web, links: &Links, view: &PipelineView) -> Option<super::frame::Part> {
+    let failed: Vec<&JobRow> = view.rows.iter().filter(|row| row.is_bad() && row.retried_by.is_none()).collect();
+    if failed.is_empty() {
+        return None;
+    }
+    let project = &view.report.pipeline.project;
+    let one = |row: &JobRow| {
+        let red = super::log::first_red(web, row.id);
+        let link = links.job(project, row.id);
+        html! {
+            p class="note fail" {
+                span class="st fail" { (icons::silent(states::of_row(row))) a href=(link) { (foreign(&row.name)) } }
+                span { (failure(row.failure_reason, row.exit_code, None)) }
+                @if let Some((line, text)) = red {
+                    span class="mono" { (foreign(&text)) }
+                    a class="to" href={ (link) "#L" (line) } { "Line " (words::number(line)) }
+                }
+            }
+        }
+    };
+    let body = html! {
+        @for row in failed.iter().take(FAILED_MAX) { (one(row)) }
+        @if failed.len() > FAILED_MAX { p class="note fail" { (count((failed.len() - FAILED_MAX) as u64, "more job")) " failed." } }
+    };
+    Some(super::frame::Part { name: "top-failed", is_side: false, body })
+}
+
+/// Where the configuration came from, what rules have left out, and artifacts.
+fn more(links: &Links, view: &PipelineView) -> Markup {
+    let pipeline = &view.report.pipeline;
+    let left_out = pipeline.left_out.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |value: &serde_json::Value, name: &str| {
+        value.get(name).and_then(|it| it.as_str()).map(cleaned).unwrap_or_default()
+    };
+    html! {
+        @if !view.artifacts.is_empty() {
+            section class="panel" {
+                header { h2 { "Artifacts" } }
+                ul class="list plain" {
+                    @for (id, name, bytes) in &view.artifacts {
+                        li { a href={ (links.job(&pipeline.project, *id)) "/artifacts/browse/" } { span { (foreign(name)) } span class="num" { (words::size(*bytes)) } } }
+                    }
+                }
+            }
+        }
+        @if !left_out.is_empty() {
+            section class="panel" {
+                header { h2 { "Left out by rules" } span class="dim" { (count(left_out.len() as u64, "job")) } }
+                ul class="list plain" {
+                    @for it in left_out { li { span { span { b { (text(it, "name")) } " " (text(it, "why")) } span class="num" { (text(it, "stage")) } } } }
+                }
+            }
+        }
+        @if !view.children.is_empty() {
+            section class="panel" {
+                header { h2 { "Child pipelines" } }
+                ul class="list plain" {
+                    @for id in &view.children { li { a href=(links.of(None, &format!("pipelines/{id}"))) { span { "Pipeline #" (id) } span {} } } }
+                }
+            }
+        }
+    }
+}
