@@ -11,10 +11,10 @@ use memchr::memchr;
 use std::borrow::Cow;
 
 /// Bytes of a head.
-const HEAD_BYTES: usize = 32;
+pub(super) const HEAD_BYTES: usize = 32;
 
 /// Longest line, with its head, that a runner never cuts.
-const UNCUT_BYTES_MAX: usize = 8 << 10;
+pub(super) const UNCUT_BYTES_MAX: usize = 8 << 10;
 
 /// Takes a log piece by piece.
 #[derive(Default)]
@@ -127,6 +127,14 @@ impl Untimed {
         }
         after
     }
+}
+
+/// The head that a line begins with.
+pub(super) fn head_of(line: &[u8]) -> Option<&[u8; HEAD_BYTES]> {
+    let head = line.first_chunk::<HEAD_BYTES>()?;
+    // Most lines of other logs fail here.
+    let is_likely = head[4] == b'-' && head[10] == b'T' && head[26] == b'Z';
+    (is_likely && (0..).zip(head).all(|(place, byte)| fits(place, *byte))).then_some(head)
 }
 
 /// Whether this byte may stand at this place of a head.

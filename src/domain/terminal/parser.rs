@@ -24,6 +24,14 @@ pub trait Sink {
     fn erase(&mut self);
 }
 
+/// Where nobody wants to see the text.
+impl Sink for () {
+    fn text(&mut self, _: &str, _: Style) {}
+    fn restart(&mut self) {}
+    fn back(&mut self) {}
+    fn erase(&mut self) {}
+}
+
 /// Where in a line it is, and the style there.
 #[derive(Clone, Default, Debug)]
 pub struct Parser {

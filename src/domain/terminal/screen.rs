@@ -144,6 +144,14 @@ impl Screen {
         self.pieces().any(|(text, style)| style.is_red() && is_visible(text))
     }
 
+    /// Bytes of memory beside its own.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let parts = [Some(&self.part), self.before.as_ref(), Some(&self.spare)];
+        let bytes = |part: &Part| part.text.capacity() + part.ends.capacity() * size_of::<(usize, Style)>();
+        parts.into_iter().flatten().map(bytes).sum()
+    }
+
     fn standing(&self) -> &Part {
         match &self.before {
             Some(before) if !self.part.is_visible() => before,

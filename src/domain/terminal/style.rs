@@ -28,6 +28,9 @@ pub struct Style {
 pub type Param = (u16, bool);
 
 impl Style {
+    /// Plain text.
+    pub const PLAIN: Style = Style { fore: None, back: None, marks: 0 };
+
     /// Whether it is plain.
     #[must_use]
     pub fn is_plain(self) -> bool {
