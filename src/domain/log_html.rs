@@ -350,11 +350,13 @@ impl LineReader for LogWriter<'_> {
         }
     }
 
-    fn whole(&mut self, start: &LineStart, _: &[u8]) -> bool {
+    fn whole(&mut self, start: &LineStart, bytes: &[u8]) -> bool {
         if self.end.is_none() && self.hidden_by.is_none() {
             return false;
         }
         self.begin(start);
+        self.parser.feed(bytes, &mut ());
+        self.parser.end_line(&mut ());
         true
     }
 }

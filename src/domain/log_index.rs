@@ -279,11 +279,14 @@ impl LineReader for Known {
         }
     }
 
-    fn whole(&mut self, start: &LineStart, _: &[u8]) -> bool {
-        if self.parser.style.is_red() {
+    fn whole(&mut self, start: &LineStart, bytes: &[u8]) -> bool {
+        let style = self.parser.style;
+        if style.is_red() || !self.parser.skim(bytes) {
             return false;
         }
+        let after = std::mem::replace(&mut self.parser.style, style);
         self.note_place(start);
+        self.parser.style = after;
         true
     }
 }
@@ -361,8 +364,10 @@ impl<F: Fn(&LineStart) -> bool> LineReader for LogWalk<'_, F> {
         self.parser.end_line(&mut ());
     }
 
-    fn whole(&mut self, start: &LineStart, _: &[u8]) -> bool {
+    fn whole(&mut self, start: &LineStart, bytes: &[u8]) -> bool {
         self.pass(start);
+        self.text(bytes);
+        self.parser.end_line(&mut ());
         true
     }
 }

@@ -8,7 +8,7 @@
 //! with what was known there, is told the same as whoever began at the first. Memory is bounded, whatever comes.
 
 use super::line_times::{HEAD_BYTES, UNCUT_BYTES_MAX, head_of};
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memmem};
 use std::time::UNIX_EPOCH;
 
 /// Bytes of a line that are taken at a time.
@@ -110,7 +110,7 @@ pub trait LineReader {
     /// The line has ended.
     fn end(&mut self, end: &LineEnd);
 
-    /// A whole line, without escapes and sections, and not long. Who takes it returns true; who does not is told of it by
+    /// A whole line, without returns and sections, and not long. Who takes it returns true; who does not is told of it by
     /// the others.
     fn whole(&mut self, _start: &LineStart, _bytes: &[u8]) -> bool {
         false
@@ -302,7 +302,7 @@ impl LogLines {
         }
         self.begun = place;
         let start = LineStart { number: self.number, offset: self.offset, head, is_loose };
-        let is_plain = is_end && text.len() <= UNCUT_BYTES_MAX - HEAD_BYTES && memchr2(0x1b, b'\r', text).is_none();
+        let is_plain = is_end && text.len() <= UNCUT_BYTES_MAX - HEAD_BYTES && memchr(b'\r', text).is_none();
         if is_plain && to.whole(&start, text) {
             return true;
         }

@@ -9,6 +9,9 @@ use memchr::memchr;
 /// Parameters of a sequence; one with more is passed over.
 const PARAMS_MAX: usize = 32;
 
+/// Bytes of the parameters of a simple sequence; it has fewer of them than [`PARAMS_MAX`].
+const MARK_BYTES_MAX: usize = 30;
+
 /// What stands for bytes that are no UTF-8.
 const REPLACEMENT: &str = "\u{fffd}";
 
@@ -92,6 +95,33 @@ impl Parser {
         }
     }
 
+    /// Takes a whole line for its style only, if it is simple and nothing in it is red. False: nothing was taken.
+    pub fn skim(&mut self, mut line: &[u8]) -> bool {
+        let mut style = self.style;
+        while let Some(at) = memchr(0x1b, line) {
+            let Some(rest) = line.get(at + 1..).and_then(|rest| rest.strip_prefix(b"[")) else { return false };
+            let is_of_params = |byte: &&u8| matches!(byte, b'0'..=b'9' | b';');
+            let length = rest.iter().take(MARK_BYTES_MAX).take_while(is_of_params).count();
+            let Some((params, rest)) = rest.split_at_checked(length) else { return false };
+            match rest.split_first() {
+                Some((b'm', rest)) => {
+                    self.params.clear();
+                    let number = |digits: &[u8]| digits.iter().fold(0_u16, |sum, digit| with_digit(sum, *digit));
+                    self.params.extend(params.split(|byte| *byte == b';').map(|digits| (number(digits), false)));
+                    style.take(&self.params);
+                    line = rest;
+                }
+                Some((b'K', rest)) => line = rest,
+                _ => return false,
+            }
+            if style.is_red() {
+                return false;
+            }
+        }
+        self.style = style;
+        true
+    }
+
     /// The line ends, and with it what was begun, but for the style.
     pub fn end_line(&mut self, sink: &mut impl Sink) {
         if self.partial_bytes > 0 {
@@ -173,7 +203,7 @@ impl Parser {
 
     fn csi(&mut self, byte: u8, sink: &mut impl Sink) {
         match byte {
-            b'0'..=b'9' => self.param.0 = self.param.0.saturating_mul(10).saturating_add(u16::from(byte - b'0')),
+            b'0'..=b'9' => self.param.0 = with_digit(self.param.0, byte),
             b':' | b';' => {
                 self.end_param();
                 self.param = (0, byte == b':');
@@ -201,6 +231,10 @@ impl Parser {
             self.is_foreign = true;
         }
     }
+}
+
+fn with_digit(number: u16, digit: u8) -> u16 {
+    number.saturating_mul(10).saturating_add(u16::from(digit.saturating_sub(b'0')))
 }
 
 /// Writes text that may have control characters.
