@@ -23,7 +23,7 @@ pub const PIECE_BYTES_MAX: usize = 2 << 20;
 const ROW_BYTES_MAX: usize = 512 << 10;
 
 /// Bytes that are read at a time.
-const READ_BYTES: u64 = 128 << 10;
+pub(super) const READ_BYTES: u64 = 128 << 10;
 
 /// Where a part begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,12 +97,12 @@ fn end_of(lines: &LogLines) -> LineEnd {
     LineEnd { number: lines.count() + 1, offset: lines.bytes() }
 }
 
-fn lines_at(index: &LogIndex, place: LogPlace) -> LogLines {
+pub(super) fn lines_at(index: &LogIndex, place: LogPlace) -> LogLines {
     LogLines::at(LineEnd { number: place.line, offset: place.offset }, index.form())
 }
 
 /// Where a line begins, and what is known there.
-fn place_of<E>(
+pub(super) fn place_of<E>(
     index: &LogIndex,
     begin: PieceBegin,
     read: &mut impl FnMut(u64, u64) -> Result<Vec<u8>, E>,

@@ -17,14 +17,22 @@ struct Part {
 }
 
 /// A line as it is written.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub struct Screen {
+    /// Bytes of text that are kept.
+    bytes_max: usize,
     part: Part,
     /// The last one before it that had visible text.
     before: Option<Part>,
     spare: Part,
     /// Whether nothing was written since the line began anew.
     is_at_start: bool,
+}
+
+impl Default for Screen {
+    fn default() -> Screen {
+        Screen::with_limit(SHOWN_BYTES_MAX)
+    }
 }
 
 impl Part {
@@ -48,7 +56,7 @@ impl Sink for Screen {
     fn text(&mut self, text: &str, style: Style) {
         self.is_at_start = false;
         let part = &mut self.part;
-        let room = SHOWN_BYTES_MAX.saturating_sub(part.text.len());
+        let room = self.bytes_max.saturating_sub(part.text.len());
         let (shown, cut) = if part.cut_bytes > 0 {
             ("", text)
         } else if text.len() <= room {
@@ -104,6 +112,13 @@ impl Sink for Screen {
 }
 
 impl Screen {
+    /// One that keeps so many bytes of a line, and not [`SHOWN_BYTES_MAX`].
+    #[must_use]
+    pub fn with_limit(bytes_max: usize) -> Screen {
+        let (part, spare) = (Part::default(), Part::default());
+        Screen { bytes_max, part, before: None, spare, is_at_start: false }
+    }
+
     /// An empty line.
     pub fn clear(&mut self) {
         self.part.clear();
