@@ -133,6 +133,19 @@ CREATE INDEX pipelines_of_project ON pipelines (project_id, id);
 CREATE INDEX pipelines_of_ref ON pipelines (project_id, ref, id);
 CREATE INDEX pipelines_of_sha ON pipelines (project_id, sha) WHERE sha IS NOT NULL;
 
+-- How many pipelines each project has, so that a page of them can say so. The triggers below keep it.
+CREATE TABLE pipeline_counts (
+    project_id INTEGER PRIMARY KEY REFERENCES projects (id) ON DELETE CASCADE,
+    pipelines  INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER pipeline_counted AFTER INSERT ON pipelines
+BEGIN
+    INSERT INTO pipeline_counts (project_id, pipelines) VALUES (NEW.project_id, 1)
+    ON CONFLICT DO UPDATE SET pipelines = pipelines + 1;
+END;
+CREATE TRIGGER pipeline_counted_out AFTER DELETE ON pipelines
+BEGIN UPDATE pipeline_counts SET pipelines = pipelines - 1 WHERE project_id = OLD.project_id; END;
+
 -- How many builds of each stage stand how, so that the end of one costs the same in a pipeline of any size. The triggers
 -- below keep it. Builds that were made again do not count, nor do those that no stage orders.
 CREATE TABLE stage_counts (

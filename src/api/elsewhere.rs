@@ -4,7 +4,7 @@
 //! it came: paths may hold tokens.
 
 use super::shared::version::runner_version;
-use super::{PROTOCOLS, Protocol};
+use super::{PROTOCOLS, Protocol, gitlab_v4};
 use crate::http::router::{Found, find};
 use crate::http::{Method, Request, Response};
 use crate::sync::lock;
@@ -33,7 +33,9 @@ impl Mistake {
     /// In a path that leads nowhere; `None`: it is nothing that a runner could mean.
     fn of(path: &str) -> Option<Mistake> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        if is_prefixed(&segments) {
+        if gitlab_v4::is_for_programs(path) {
+            None
+        } else if is_prefixed(&segments) {
             Some(Mistake::Slashes)
         } else if of_runners().any(|own| ends_in_endpoint(own, &segments) && !is_anothers(own, path)) {
             Some(Mistake::Prefix)
@@ -62,7 +64,7 @@ fn of_runners() -> impl Iterator<Item = &'static Protocol> {
 
 /// Whether there is an endpoint at this path, as the protocol's table may have it.
 fn is_endpoint(protocol: &Protocol, path: &str) -> bool {
-    !matches!(find(protocol.table, Method::Other, path), Found::Nothing)
+    protocol.tables.iter().any(|table| !matches!(find(table, Method::Other, path), Found::Nothing))
 }
 
 /// Whether the path of these segments is an endpoint's. None of ours has many: a stranger's may have thousands.
@@ -83,7 +85,7 @@ fn is_anothers(own: &Protocol, path: &str) -> bool {
 
 /// Whether a path ends in one of an endpoint. Only as many segments are looked at as an endpoint can have.
 fn ends_in_endpoint(protocol: &Protocol, segments: &[&str]) -> bool {
-    let most = protocol.table.iter().map(|endpoint| endpoint.pattern.split('/').count()).max().unwrap_or(0);
+    let most = protocol.endpoints().map(|endpoint| endpoint.pattern.split('/').count()).max().unwrap_or(0);
     let begin = segments.len().saturating_sub(most);
     (begin..segments.len()).any(|from| {
         let path = segments.get(from..).unwrap_or_default().join("/");
@@ -109,7 +111,7 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// Answers a request whose path leads nowhere.
     pub fn answer(&self, request: &Request<'_>) -> Response {
-        let Some(mistake) = Mistake::of(&request.path) else { return Response::error(404, "") };
+        let Some(mistake) = Mistake::of(&request.path) else { return gitlab_v4::unknown_path() };
         let version = runner_version(request.headers.get("User-Agent"));
         let sentence = mistake.sentence(version);
         let is_warned = match mistake {
@@ -173,6 +175,8 @@ mod tests {
             ("/api/v4/api/v4/runners", Some(Mistake::Prefix)),
             ("/api/v4", Some(Mistake::Bare)),
             ("/api/v4/projects/1/issues", None),
+            ("/api/v4/projects/1/jobs/7/trace/", None),
+            ("/api/v4/projects/group%2Fdemo/runners/verify", None),
             ("/ci//api/v1/builds/register.json", Some(Mistake::Slashes)),
             ("//ci/api/v1/builds/register.json", Some(Mistake::Slashes)),
             ("/ci/api/v1/builds/7/artifacts/", Some(Mistake::Slashes)),

@@ -2,10 +2,12 @@
 //! which holds what several of them need.
 //!
 //! What must stay true: a protocol is one line of `PROTOCOLS`. Which endpoints there are (404, 405 with its `Allow`, the
-//! routes in the log and the metrics) follows from its table, and its room knows no other room but `shared/`.
+//! routes in the log and the metrics) follows from its tables, and its room knows no other room but `shared/`. Protocols
+//! that share a prefix share what follows from their tables.
 
 mod elsewhere;
 mod git;
+mod gitlab_v4;
 pub mod health;
 mod runner_v1;
 mod runner_v4;
@@ -57,76 +59,143 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// The URL for whoever sent this request: what the operator says, else the host that was asked for.
+    /// The URL for whoever sent this request: what the operator says, else the host that was asked for, by the scheme that a
+    /// proxy names. What a client makes up there is for its own answer only.
     fn by(&self, request: &Request<'_>) -> Option<BaseUrl> {
-        self.base_url.clone().or_else(|| BaseUrl::of_host(self.is_tls, request.headers.get("Host")?))
+        let is_tls = self.is_tls
+            || request.headers.get("X-Forwarded-Proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+        self.base_url.clone().or_else(|| BaseUrl::of_host(is_tls, request.headers.get("Host")?))
     }
 }
 
 /// What answers an endpoint, given what stands in the places of its pattern.
-type Handler = fn(&Api, &mut Request<'_>, &Places<'_>, Timestamp) -> Result<Answer>;
+type Answering = fn(&Api, &mut Request<'_>, &Places<'_>, Timestamp) -> Result<Answer>;
+
+/// What answers an endpoint.
+#[derive(Clone, Copy)]
+enum Handler {
+    /// This, with the errors of all protocols.
+    Own(Answering),
+    /// The API for programs, which looks at who calls first.
+    Program(gitlab_v4::Route),
+}
 
 /// A protocol.
 struct Protocol {
     /// What its paths begin with, with a slash at either end.
     prefixes: &'static [&'static str],
     /// Its endpoints.
-    table: &'static [Endpoint<Handler>],
-    /// The rest of a path behind the prefix, as the table has it.
+    tables: &'static [&'static [Endpoint<Handler>]],
+    /// The rest of a path behind the prefix, as the tables have it.
     in_table: for<'p> fn(&'p str) -> Cow<'p, str>,
     /// Whether runners speak it: who misses its paths is told the right URL, and bodies are taken as they are only.
     is_for_runners: bool,
 }
 
 /// All protocols. One whose prefix is the begin of another's comes after that.
-const PROTOCOLS: [&Protocol; 4] = [&runner_v1::PROTOCOL, &runner_v4::PROTOCOL, &git::PROTOCOL, &health::PROTOCOL];
+const PROTOCOLS: [&Protocol; 5] =
+    [&runner_v1::PROTOCOL, &runner_v4::PROTOCOL, &gitlab_v4::PROTOCOL, &git::PROTOCOL, &health::PROTOCOL];
 
 impl Protocol {
-    /// The path as this protocol's table has it; `None` if it is not below one of its prefixes.
+    /// Which of its prefixes the path begins with.
+    fn prefix_of(&self, path: &str) -> Option<&'static str> {
+        self.prefixes.iter().copied().find(|prefix| path.starts_with(prefix))
+    }
+
+    /// The path as this protocol's tables have it; `None` if it is not below one of its prefixes.
     fn below_prefix<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
-        self.prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)).map(self.in_table)
+        self.prefix_of(path).and_then(|prefix| path.strip_prefix(prefix)).map(self.in_table)
     }
 
-    /// Answers a request to a path below its prefix.
-    fn answer(&self, api: &Api, request: &mut Request<'_>, path: &str) -> Answer {
-        let found = find(self.table, request.method, path);
-        if let Found::Endpoint(Endpoint { pattern, .. }, places) | Found::OtherMethods(pattern, _, places) = &found {
-            request.note.route = pattern;
-            places.numbers.iter().for_each(|id| request.note.set_id(subject(pattern), *id));
+    /// All of its endpoints.
+    fn endpoints(&self) -> impl Iterator<Item = &'static Endpoint<Handler>> {
+        self.tables.iter().copied().flatten()
+    }
+
+    /// Answers a request for an endpoint of it.
+    fn answer(
+        &self,
+        api: &Api,
+        request: &mut Request<'_>,
+        endpoint: &Endpoint<Handler>,
+        places: &Places<'_>,
+    ) -> Answer {
+        note(request, endpoint.pattern, places);
+        if let Some(refusal) = refuse_encoded(request).filter(|_| self.is_for_runners) {
+            return refusal.into();
         }
-        match (found, self.is_for_runners) {
-            (Found::Nothing, true) => api.elsewhere.answer(request).into(),
-            (Found::Nothing, false) => Response::error(404, "").into(),
-            (found, true) => refuse_encoded(request).map_or_else(|| carry_out(api, request, found), Answer::from),
-            (found, false) => carry_out(api, request, found),
+        let now = Timestamp::now();
+        match endpoint.answer {
+            Handler::Own(answer) => {
+                answer(api, request, places, now).unwrap_or_else(|error| error_response(&error).into())
+            }
+            Handler::Program(route) => gitlab_v4::answer(api, route, endpoint.pattern, (request, places), now),
         }
     }
 }
 
-/// What the number in a path is, for the log.
-fn subject(pattern: &str) -> &'static str {
-    if pattern.starts_with("runners/") { "runner" } else { "build" }
+/// Methods of a path that there is, with its pattern.
+#[derive(Default)]
+struct OtherMethods {
+    pattern: &'static str,
+    methods: Vec<Method>,
+    is_for_runners: bool,
 }
 
-fn carry_out(api: &Api, request: &mut Request<'_>, found: Found<'_, '_, Handler>) -> Answer {
-    match found {
-        Found::Endpoint(endpoint, places) => {
-            let answer = (endpoint.answer)(api, request, &places, Timestamp::now());
-            answer.unwrap_or_else(|error| error_response(&error).into())
+impl OtherMethods {
+    fn add(&mut self, protocol: &Protocol, pattern: &'static str, methods: Vec<Method>) {
+        if self.methods.is_empty() {
+            self.pattern = pattern;
         }
-        Found::OtherMethods(_, methods, _) => method_not_allowed(&methods).into(),
-        Found::Nothing => Response::error(404, "").into(),
+        self.is_for_runners |= protocol.is_for_runners;
+        for method in methods {
+            if !self.methods.contains(&method) {
+                self.methods.push(method);
+            }
+        }
+    }
+
+    fn answer(&self, request: &Request<'_>) -> Response {
+        let encoded = refuse_encoded(request).filter(|_| self.is_for_runners);
+        encoded.unwrap_or_else(|| method_not_allowed(&self.methods))
+    }
+}
+
+/// Names the route and what it is about, for the log.
+fn note(request: &mut Request<'_>, pattern: &'static str, places: &Places<'_>) {
+    request.note.route = pattern;
+    let words: Vec<&str> = pattern.split('/').collect();
+    let nouns = words.windows(2).filter_map(|pair| match pair {
+        [noun, ":id"] => Some(subject(noun)),
+        _ => None,
+    });
+    places.numbers.iter().zip(nouns).for_each(|(id, noun)| request.note.set_id(noun, *id));
+}
+
+/// What the number in a path is, for the log: by the word before it.
+fn subject(noun: &str) -> &'static str {
+    match noun {
+        "builds" | "jobs" => "build",
+        "runners" => "runner",
+        "pipelines" => "pipeline",
+        _ => "id",
     }
 }
 
 /// A line of a protocol's table.
-const fn on(method: Method, pattern: &'static str, answer: Handler) -> Endpoint<Handler> {
-    Endpoint { method, pattern, answer }
+const fn on(method: Method, pattern: &'static str, answer: Answering) -> Endpoint<Handler> {
+    Endpoint { method, pattern, answer: Handler::Own(answer) }
 }
 
 /// The patterns of all paths that there are; what lies elsewhere has none.
 pub fn routes() -> Vec<&'static str> {
-    PROTOCOLS.into_iter().flat_map(|protocol| patterns(protocol.table)).collect()
+    let mut all: Vec<&'static str> = Vec::new();
+    for pattern in PROTOCOLS.into_iter().flat_map(|protocol| protocol.tables).flat_map(|table| patterns(table)) {
+        if !all.contains(&pattern) {
+            all.push(pattern);
+        }
+    }
+    all
 }
 
 impl Api {
@@ -153,12 +222,39 @@ impl Api {
 
     /// Answers any request.
     pub fn handle(&self, request: &mut Request<'_>) -> Answer {
+        self.answer_by(&PROTOCOLS, request)
+    }
+
+    /// Answers a request by one of these protocols.
+    fn answer_by(&self, protocols: &[&Protocol], request: &mut Request<'_>) -> Answer {
         let path = request.path.clone();
-        let found = PROTOCOLS.into_iter().find_map(|protocol| Some((protocol, protocol.below_prefix(&path)?)));
-        match found {
-            Some((protocol, path)) => protocol.answer(self, request, &path),
-            None => self.elsewhere.answer(request).into(),
+        let prefix = protocols.iter().find_map(|protocol| protocol.prefix_of(&path));
+        let Some((prefix, rest)) = prefix.and_then(|prefix| Some((prefix, path.strip_prefix(prefix)?))) else {
+            return self.elsewhere.answer(request).into();
+        };
+        let sharing = || protocols.iter().filter(|protocol| protocol.prefixes.contains(&prefix));
+        let mut others = OtherMethods::default();
+        for protocol in sharing() {
+            let in_table = (protocol.in_table)(rest);
+            for table in protocol.tables {
+                match find(table, request.method, &in_table) {
+                    Found::Endpoint(endpoint, places) => return protocol.answer(self, request, endpoint, &places),
+                    Found::OtherMethods(pattern, methods, places) => {
+                        note(request, pattern, &places);
+                        others.add(protocol, pattern, methods);
+                    }
+                    Found::Nothing => {}
+                }
+            }
         }
+        if !others.methods.is_empty() {
+            request.note.route = others.pattern;
+            return others.answer(request).into();
+        }
+        if sharing().any(|protocol| protocol.is_for_runners) {
+            return self.elsewhere.answer(request).into();
+        }
+        Response::error(404, "").into()
     }
 }
 

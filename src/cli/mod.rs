@@ -20,6 +20,7 @@ mod serve;
 mod show;
 mod signals;
 mod status;
+mod token;
 mod words;
 
 /// The tests beside the code and those of the whole program say in the same way that they are skipped.
@@ -90,6 +91,7 @@ enum Command {
     Open(page::Open),
     Page(page::Page),
     Run(run::Run),
+    Token(token::Token),
     Backup(backup::Backup),
     Check(check::Check),
     Completions(words::completions::Completions),
@@ -245,6 +247,7 @@ fn dispatch(baton: Baton, typed: &Typed) -> Done {
         Some(Command::Open(page)) => page.run(&open()?),
         Some(Command::Page(page)) => page.run(&open()?),
         Some(Command::Run(run)) => run.run(open, typed),
+        Some(Command::Token(token)) => token.run(&open()?),
         Some(Command::Backup(backup)) => backup.run(&data),
         Some(Command::Check(check)) => check.run(&data),
         Some(Command::Completions(completions)) => completions.run(Baton::get_args_info()),
@@ -265,6 +268,7 @@ impl Command {
             Command::Build(build) => build.only_reads(),
             Command::Pipeline(pipeline) => pipeline.only_reads(),
             Command::Page(page) => page.only_reads(),
+            Command::Token(token) => token.only_reads(),
             Command::Status(_) | Command::Du(_) => true,
             Command::Serve(_)
             | Command::Run(_)

@@ -126,7 +126,7 @@ fn the_data_directory_may_stand_anywhere() {
 }
 
 /// A line for each command that does something.
-const LINES: [&[&str]; 41] = [
+const LINES: [&[&str]; 44] = [
     &["serve"],
     &["project", "add", "p"],
     &["project", "list"],
@@ -160,6 +160,9 @@ const LINES: [&[&str]; 41] = [
     &["pipeline", "retry", "1"],
     &["pipeline", "play", "1", "deploy"],
     &["run", "--", "true"],
+    &["token", "add", "--name", "n"],
+    &["token", "list"],
+    &["token", "revoke", "n"],
     &["backup", "d"],
     &["check"],
     &["completions", "bash"],

@@ -3,6 +3,7 @@
 //! What must stay true: a deed that answers `Ok` is durable; it decides inside one transaction, on what that
 //! transaction reads; absent rows become errors here and nowhere below.
 
+mod access;
 mod archive;
 mod artifacts;
 mod auth;
@@ -26,6 +27,7 @@ mod view;
 mod watchers;
 
 pub use crate::store::invariants::Problem;
+pub use access::NewAccessToken;
 pub use archive::ArchiveFile;
 pub use artifacts::{Download, Upload};
 pub use builds::{BuildReport, Cancel, Queued};
@@ -37,6 +39,8 @@ pub use hand_out::told::Nothing;
 pub use hand_out::waiting::Waiting;
 pub use look::disk_use::{DiskUse, Taken};
 pub use look::health::{Counts, Disk, Readiness};
+pub use look::jobs::{JobReport, JobsFound};
+pub use look::pipelines::{PipelineOrder, PipelinesFound, PipelinesPage};
 pub use look::status::{Running, Standing};
 pub use pipelines::{Added, NewPipeline, PipelineMark, PipelineReport};
 pub use projects::{ProjectChange, RemovedProject};

@@ -183,6 +183,21 @@ impl Coordinator {
         self.store.read(|c| named(c, name))
     }
 
+    /// The project of this name, whatever its case; `None`: there is none.
+    pub fn project_by_name(&self, name: &str) -> Result<Option<Project>> {
+        self.store.read(|c| projects::by_name(c, name))
+    }
+
+    /// The project of this id; `None`: there is none.
+    pub fn project_by_id(&self, id: ProjectId) -> Result<Option<Project>> {
+        self.store.read(|c| projects::by_id(c, id))
+    }
+
+    /// When something was last asked for in this project; `None`: never.
+    pub fn last_asked_at(&self, id: ProjectId) -> Result<Option<Timestamp>> {
+        self.store.read(|c| projects::last_asked_at(c, id))
+    }
+
     /// All projects, oldest first.
     pub fn list_projects(&self) -> Result<Vec<Project>> {
         self.store.read(projects::all)

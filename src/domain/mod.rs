@@ -1,5 +1,6 @@
 //! Types and pure rules: no HTTP, no SQL, no clock, no files.
 
+pub mod access;
 pub mod act;
 pub mod again;
 pub mod archive;

@@ -288,6 +288,8 @@ pub struct Runner {
     pub maintenance_note: String,
     /// Where it last called from.
     pub address: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 impl Runner {
@@ -384,6 +386,7 @@ pub(super) mod tests {
             maximum_timeout_s: None,
             maintenance_note: String::new(),
             address: None,
+            created_at: Timestamp(0),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Tokens: who holds one may act. A token never shows itself in `Debug`; SQLite keeps hashes wherever a
 //! token need only be checked (`schema.sql` says which are kept readable, and why).
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -19,6 +21,9 @@ pub const CHOSEN_BYTES_MAX: usize = 255;
 
 /// What the tokens begin with that say that they are a runner's.
 const TELLING: &str = "glrt-";
+
+/// What access tokens begin with. Not GitLab's `glpat-`: who looks for lost tokens would tell GitLab of it.
+pub const ACCESS: &str = "btn-";
 
 impl Token {
     /// A token that a client sent; `None` if it is empty.
@@ -42,6 +47,20 @@ impl Token {
     /// When the operating system gives no random bytes.
     pub fn new_telling() -> Result<Token, getrandom::Error> {
         Token::new_secret().map(|Token(text)| Token(format!("{TELLING}{text}")))
+    }
+
+    /// A new access token: `btn-` and 43 URL-safe characters, 256 bits.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_access() -> Result<Token, getrandom::Error> {
+        random::<32>().map(|bytes| Token(format!("{ACCESS}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// Whether it says that it is an access token.
+    #[must_use]
+    pub fn is_access(&self) -> bool {
+        self.0.starts_with(ACCESS)
     }
 
     /// Whether it says that it is a runner's.
@@ -173,6 +192,14 @@ mod tests {
             assert_ne!(a.reveal(), b.reveal());
             assert_ne!(a.hash(), b.hash());
         }
+    }
+
+    #[test]
+    fn an_access_token_says_what_it_is_and_has_256_random_bits() {
+        let token = Token::new_access().unwrap();
+        assert!(token.is_access() && token.reveal().len() == ACCESS.len() + 43, "{}", token.reveal());
+        assert!(Token::chosen(token.reveal()).is_ok(), "it is safe in URLs and on command lines");
+        assert_ne!(token.hash(), Token::new_access().unwrap().hash());
     }
 
     #[test]

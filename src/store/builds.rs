@@ -317,26 +317,36 @@ pub struct Running {
     pub unheard_until: Option<Timestamp>,
 }
 
+const RUNNING: &str =
+    "SELECT id, started_at, coalesce(seen_at, started_at), coalesce(run_timeout_s, timeout_s), deadline_at,
+         runner_id, manager_id, canceling_at, unheard_until
+     FROM builds WHERE status = 'running'";
+
+fn running_row(row: &Row<'_>) -> rusqlite::Result<Running> {
+    Ok(Running {
+        id: BuildId(row.get(0)?),
+        started_at: Timestamp(row.get(1)?),
+        seen_at: Timestamp(row.get(2)?),
+        timeout_s: row.get(3)?,
+        deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+        runner_id: row.get::<_, Option<i64>>(5)?.map(RunnerId),
+        canceling_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+        unheard_until: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        manager_id: row.get(6)?,
+    })
+}
+
 /// All running builds.
 pub fn running(c: &Connection) -> Result<Vec<Running>> {
-    let mut statement = c.prepare_cached(
-        "SELECT id, started_at, coalesce(seen_at, started_at), coalesce(run_timeout_s, timeout_s), deadline_at,
-             runner_id, manager_id, canceling_at, unheard_until
-         FROM builds WHERE status = 'running' AND runner_id IS NOT NULL",
-    )?;
-    let rows = statement.query_map([], |row| {
-        Ok(Running {
-            id: BuildId(row.get(0)?),
-            started_at: Timestamp(row.get(1)?),
-            seen_at: Timestamp(row.get(2)?),
-            timeout_s: row.get(3)?,
-            deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
-            runner_id: row.get::<_, Option<i64>>(5)?.map(RunnerId),
-            canceling_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-            unheard_until: row.get::<_, Option<i64>>(8)?.map(Timestamp),
-            manager_id: row.get(6)?,
-        })
-    })?;
+    let mut statement = c.prepare_cached(&format!("{RUNNING} AND runner_id IS NOT NULL"))?;
+    let rows = statement.query_map([], running_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The running builds that this runner has, oldest first.
+pub fn running_of(c: &Connection, runner: RunnerId) -> Result<Vec<Running>> {
+    let mut statement = c.prepare_cached(&format!("{RUNNING} AND runner_id = ?1 ORDER BY id"))?;
+    let rows = statement.query_map([runner.0], running_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -382,6 +392,14 @@ pub fn set_erased(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
 /// The builds that this one needs.
 pub fn needs(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
     ids(c, "SELECT needs_id FROM build_needs WHERE build_id = ?1 ORDER BY needs_id", [id.0])
+}
+
+/// When the last of the builds ended that this one needs.
+pub fn needs_ended_at(c: &Connection, id: BuildId) -> Result<Option<Timestamp>> {
+    let mut statement = c.prepare_cached(
+        "SELECT max(b.finished_at) FROM build_needs n JOIN builds b ON b.id = n.needs_id WHERE n.build_id = ?1",
+    )?;
+    Ok(statement.query_row([id.0], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
 }
 
 /// Those of them whose artifacts this build gets.

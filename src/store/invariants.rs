@@ -78,7 +78,7 @@ struct Rule {
     sql: &'static str,
 }
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     Rule {
         kind: "reference",
         advice: RESTORE,
@@ -238,6 +238,15 @@ const RULES: [Rule; 18] = [
                     FROM builds WHERE stage_index IS NOT NULL AND retried_by IS NULL GROUP BY 1, 2, 3, 4)
               FULL JOIN stage_counts USING (pipeline_id, stage_index, status, is_allowed)
               WHERE coalesce(builds, 0) <> coalesce(there, 0)",
+    },
+    Rule {
+        kind: "statistics",
+        advice: MISCOUNTED,
+        sql: "SELECT coalesce(pipelines, 0) || ' pipelines of project ' || project_id || ' are counted, and ' ||
+                  coalesce(there, 0) || iif(there = 1, ' is', ' are') || ' there'
+              FROM (SELECT project_id, count(*) AS there FROM pipelines GROUP BY 1)
+              FULL JOIN pipeline_counts USING (project_id)
+              WHERE coalesce(pipelines, 0) <> coalesce(there, 0)",
     },
     Rule {
         kind: "statistics",

@@ -83,6 +83,8 @@ pub struct Standing {
     pub tally: Tally,
     /// When the first began to run.
     pub started_at: Option<Timestamp>,
+    /// When the last began to run of those that have.
+    pub last_started_at: Option<Timestamp>,
     /// When the last ended of those that have.
     pub finished_at: Option<Timestamp>,
 }
@@ -207,6 +209,13 @@ pub fn resource_of(c: &Connection, id: BuildId) -> Result<Option<String>> {
 pub fn set_time(c: &Connection, id: BuildId, at: Option<Timestamp>) -> Result<()> {
     c.prepare_cached("UPDATE builds SET scheduled_at = ?2 WHERE id = ?1")?.execute((id.0, at.map(|at| at.0)))?;
     Ok(())
+}
+
+/// When the last build of the stages before this one ended.
+pub fn earlier_stages_ended_at(c: &Connection, pipeline: PipelineId, stage: usize) -> Result<Option<Timestamp>> {
+    let mut statement =
+        c.prepare_cached("SELECT max(finished_at) FROM builds WHERE pipeline_id = ?1 AND stage_index < ?2")?;
+    Ok(statement.query_row((pipeline.0, stage), |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
 }
 
 /// When a build becomes pending that waits for its time.

@@ -60,6 +60,15 @@ pub fn system_for(c: &Connection, build: BuildId) -> Result<Option<String>> {
     Ok(statement.query_row([build.0], |row| row.get(0)).optional()?)
 }
 
+/// The manager that has or had a build, if one was named and is still known.
+pub fn of_build(c: &Connection, build: BuildId) -> Result<Option<Manager>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id, system_id, info, address, contacted_at FROM runner_managers
+         WHERE id = (SELECT manager_id FROM builds WHERE id = ?1)",
+    )?;
+    Ok(statement.query_row([build.0], manager).optional()?)
+}
+
 /// What the manager that has a build says of itself, if it is known which one that is.
 pub fn info_for(c: &Connection, build: BuildId) -> Result<Option<RunnerInfo>> {
     let mut statement =

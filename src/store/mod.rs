@@ -5,6 +5,7 @@
 //! holds its snapshot for longer than one short statement or group of statements. [`inspect`] and [`invariants`],
 //! for copies and checks, are the exception to all three: they read whole tables, and never write.
 
+pub mod access_tokens;
 pub mod acts;
 pub mod artifacts;
 pub mod builds;
@@ -14,6 +15,7 @@ pub mod inspect;
 pub mod invariants;
 pub mod job_rows;
 pub mod jobs;
+pub mod lists;
 pub mod managers;
 mod migrations;
 pub mod pipelines;

@@ -20,9 +20,11 @@ pub struct Project {
     pub timeout_s: i64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What `HEAD` of its repository points to; `None`: nobody has asked it yet.
+    pub default_branch: Option<String>,
 }
 
-const SELECT: &str = "SELECT id, name, repo_url, ci_token, timeout_s, created_at FROM projects";
+const SELECT: &str = "SELECT id, name, repo_url, ci_token, timeout_s, created_at, default_branch FROM projects";
 
 fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
     Ok(Project {
@@ -32,6 +34,7 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         ci_token: row.get(3)?,
         timeout_s: row.get(4)?,
         created_at: Timestamp(row.get(5)?),
+        default_branch: row.get(6)?,
     })
 }
 
@@ -77,6 +80,13 @@ pub fn has_ci_token(c: &Connection, id: ProjectId, token: TokenHash) -> Result<b
 /// The project whose CI token has this hash.
 pub fn by_ci_token(c: &Connection, token: TokenHash) -> Result<Option<Project>> {
     Ok(c.prepare_cached(&format!("{SELECT} WHERE ci_token_hash = ?1"))?.query_row([token.0], project).optional()?)
+}
+
+/// When something was last asked for in this project: its newest pipeline's begin.
+pub fn last_asked_at(c: &Connection, id: ProjectId) -> Result<Option<Timestamp>> {
+    let mut statement =
+        c.prepare_cached("SELECT created_at FROM pipelines WHERE project_id = ?1 ORDER BY id DESC LIMIT 1")?;
+    Ok(statement.query_row([id.0], |row| row.get(0)).optional()?.map(Timestamp))
 }
 
 /// All projects, oldest first.

@@ -51,7 +51,7 @@ impl Default for NewRunner {
 }
 
 const SELECT: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
-        r.project_id, p.name, r.info, r.contacted_at, r.maximum_timeout_s, r.maintenance_note, r.address
+        r.project_id, p.name, r.info, r.contacted_at, r.maximum_timeout_s, r.maintenance_note, r.address, r.created_at
     FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
 
 fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
@@ -71,6 +71,7 @@ fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
         maximum_timeout_s: row.get(11)?,
         maintenance_note: row.get(12)?,
         address: row.get(13)?,
+        created_at: Timestamp(row.get(14)?),
     })
 }
 
@@ -129,6 +130,11 @@ pub fn by_token(c: &Connection, token: TokenHash) -> Result<Option<Runner>> {
 pub fn by_id(c: &Connection, id: RunnerId) -> Result<Option<Runner>> {
     let sql = format!("{SELECT} WHERE r.id = ?1 AND r.removed_at IS NULL");
     Ok(c.prepare_cached(&sql)?.query_row([id.0], runner).optional()?)
+}
+
+/// The runner of this id, also if it was removed: builds name it.
+pub fn by_id_even_removed(c: &Connection, id: RunnerId) -> Result<Option<Runner>> {
+    Ok(c.prepare_cached(&format!("{SELECT} WHERE r.id = ?1"))?.query_row([id.0], runner).optional()?)
 }
 
 /// All runners that were not removed, oldest first.

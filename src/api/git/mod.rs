@@ -28,7 +28,7 @@ use std::io::Read;
 /// What git speaks.
 pub(super) const PROTOCOL: Protocol = Protocol {
     prefixes: &["/git/"],
-    table: &ENDPOINTS,
+    tables: &[&ENDPOINTS],
     in_table: |path| format!("/git/{path}").into(),
     is_for_runners: false,
 };

@@ -16,7 +16,7 @@ use std::time::Instant;
 /// What those speak who watch the server.
 pub(super) const PROTOCOL: Protocol = Protocol {
     prefixes: &["/-/"],
-    table: &ENDPOINTS,
+    tables: &[&ENDPOINTS],
     in_table: |path| format!("/-/{path}").into(),
     is_for_runners: false,
 };

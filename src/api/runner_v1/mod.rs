@@ -29,7 +29,7 @@ use std::borrow::Cow;
 pub const PROTOCOL: Protocol = Protocol {
     // Runners before 1.6 that are given a bare host leave out `/ci`.
     prefixes: &["/ci/api/v1/", "/api/v1/"],
-    table: &ENDPOINTS,
+    tables: &[&ENDPOINTS],
     in_table,
     is_for_runners: true,
 };

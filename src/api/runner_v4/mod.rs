@@ -27,9 +27,9 @@ use crate::http::{Method, Request, Response};
 
 /// Today's protocol of runners.
 pub const PROTOCOL: Protocol =
-    Protocol { prefixes: &["/api/v4/"], table: &ENDPOINTS, in_table: |path| path.into(), is_for_runners: true };
+    Protocol { prefixes: &["/api/v4/"], tables: &[&ENDPOINTS], in_table: |path| path.into(), is_for_runners: true };
 
-const ENDPOINTS: [Endpoint<Handler>; 13] = [
+const ENDPOINTS: [Endpoint<Handler>; 12] = [
     on(Method::Post, "runners", |api, request, _, now| Ok(runners::register(api, request, now)?.into())),
     on(Method::Delete, "runners", |api, request, _, now| Ok(runners::delete(api, request, now)?.into())),
     on(Method::Delete, "runners/managers", |api, request, _, _| Ok(runners::delete_manager(api, request)?.into())),
@@ -37,7 +37,6 @@ const ENDPOINTS: [Endpoint<Handler>; 13] = [
     on(Method::Post, "runners/reset_authentication_token", |api, request, _, _| {
         Ok(runners::reset_token(api, request)?.into())
     }),
-    on(Method::Post, "runners/:id/reset_authentication_token", |_, _, _, _| Ok(runners::reset_token_of().into())),
     on(Method::Get, "runners/router/discovery", |_, _, _, _| Ok(runners::discover().into())),
     on(Method::Post, "jobs/request", |api, request, _, now| Ok(claim::request_job(api, request, now))),
     on(Method::Put, "jobs/:id", |api, request, places, now| report::update_job(api, request, build(places)?, now)),

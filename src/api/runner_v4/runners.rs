@@ -148,12 +148,6 @@ pub fn reset_token(api: &Api, request: &mut Request<'_>) -> Result<Response> {
     Ok(given(201, made.id, &made.token))
 }
 
-/// Answers `POST runners/:id/reset_authentication_token`, which wants a personal access token: there are none, so that none
-/// is good, and nobody learns which runners there are.
-pub fn reset_token_of() -> Response {
-    Response::error(401, "")
-}
-
 /// Answers `GET runners/router/discovery`, which runners ask when a feature of theirs is switched on. Whatever this says
 /// but 200, they go on to ask for work.
 pub fn discover() -> Response {

@@ -33,7 +33,7 @@ const UPLOAD: UploadWords = UploadWords { keys: KEYS, fields: &[TOKEN, text("art
 const REPORT: ReportWords = ReportWords { keys: KEYS, fields: &[TOKEN, text("state")], reported };
 
 const OTHER: Protocol =
-    Protocol { prefixes: &["/other/"], table: &TABLE, in_table: |path| path.into(), is_for_runners: true };
+    Protocol { prefixes: &["/other/"], tables: &[&TABLE], in_table: |path| path.into(), is_for_runners: true };
 
 const TABLE: [Endpoint<Handler>; 5] = [
     on(Method::Post, "jobs/request", |api, request, _, now| {
@@ -156,8 +156,7 @@ impl Served {
             stranger: None,
             note: Note::default(),
         };
-        let below = OTHER.below_prefix(path).expect("a path of this protocol");
-        OTHER.answer(&self.api, &mut request, &below).at_once()
+        self.api.answer_by(&[&OTHER], &mut request).at_once()
     }
 
     /// The token of the build that the runner gets.

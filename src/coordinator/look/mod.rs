@@ -2,4 +2,6 @@
 
 pub(super) mod disk_use;
 pub(super) mod health;
+pub(super) mod jobs;
+pub(super) mod pipelines;
 pub(super) mod status;

@@ -45,6 +45,13 @@ impl PipelineReport {
         self.standing.finished_at.filter(|_| self.state().is_at_rest())
     }
 
+    /// When something last happened to it: it was made, one of its builds was taken by a runner, or one has ended.
+    #[must_use]
+    pub fn updated_at(&self) -> Timestamp {
+        let times = [self.standing.last_started_at, self.standing.finished_at];
+        times.into_iter().flatten().fold(self.pipeline.created_at, Timestamp::max)
+    }
+
     pub(in crate::coordinator) fn of(c: &Connection, pipeline: Pipeline) -> Result<PipelineReport> {
         let standing = pipelines::standing(c, pipeline.id)?;
         Ok(PipelineReport { pipeline, standing, builds: Vec::new() })

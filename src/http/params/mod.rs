@@ -170,12 +170,8 @@ impl Params {
     /// [`Kind::Invalid`] for a body that its type does not fit and for a value of the wrong type, [`Kind::TooLarge`]
     /// beyond `bytes_max`, before anything is read if the body declares its length.
     pub fn of_request(request: &mut Request<'_>, fields: &'static [Field], bytes_max: u64) -> Result<Params> {
-        let allowance = Allowance::new(bytes_max);
-        if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
-            return Err(body_error(allowance.over()));
-        }
-        let mut params = Params::of_query(request, fields)?;
-        read_params(request, &allowance, &mut params)?;
+        let mut params = Params::of(fields);
+        read_all(request, bytes_max, &mut params)?;
         Ok(params)
     }
 
@@ -231,7 +227,8 @@ impl Params {
     fn keep(&mut self, field: &Field, text: String) -> Result<()> {
         let kept = match field.shape {
             Shape::Text | Shape::Words => Kept::Text(text),
-            Shape::Flag => match text.trim() {
+            // `True` is what Python's clients write.
+            Shape::Flag => match text.trim().to_ascii_lowercase().as_str() {
                 "" => return Ok(()),
                 "true" | "1" | "t" | "yes" | "on" => Kept::Flag(true),
                 "false" | "0" | "f" | "no" | "off" => Kept::Flag(false),
@@ -247,7 +244,8 @@ impl Params {
     /// An item of a list, or a member of an object.
     fn take_inner(&mut self, field: &Field, inner: &str, given: Given<'_>) -> Result<bool> {
         let known = match field.shape {
-            Shape::Words if inner.is_empty() => None,
+            // Some clients number the items.
+            Shape::Words if inner.bytes().all(|c| c.is_ascii_digit()) => None,
             Shape::Object(members) => match members.iter().find(|member| **member == inner) {
                 Some(member) => Some(*member),
                 // An object in the object: wanted, if something in it is.
@@ -321,6 +319,19 @@ impl Sink for Params {
             (Given::Scalar(_) | Given::List | Given::Object, _) => Err(wrong_type(field.name, field.shape.as_words())),
         }
     }
+}
+
+/// Hands the query string's and the body's parameters to `sink`, as [`Params::of_request`] takes them.
+///
+/// # Errors
+/// As [`Params::of_request`]; what the sink says.
+pub fn read_all(request: &mut Request<'_>, bytes_max: u64, sink: &mut dyn Sink) -> Result<()> {
+    let allowance = Allowance::new(bytes_max);
+    if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
+        return Err(body_error(allowance.over()));
+    }
+    read_query(request, sink)?;
+    read_params(request, &allowance, sink)
 }
 
 /// Hands the query string's parameters to `sink`.

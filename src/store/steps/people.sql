@@ -5,6 +5,18 @@ CREATE INDEX pipelines_of_ref ON pipelines (project_id, ref, id);
 CREATE INDEX pipelines_of_sha ON pipelines (project_id, sha) WHERE sha IS NOT NULL;
 CREATE INDEX builds_of_project ON builds (project_id, id);
 CREATE INDEX builds_manual ON builds (id) WHERE status = 'manual';
+CREATE TABLE pipeline_counts (
+    project_id INTEGER PRIMARY KEY REFERENCES projects (id) ON DELETE CASCADE,
+    pipelines  INTEGER NOT NULL
+) STRICT;
+INSERT INTO pipeline_counts (project_id, pipelines) SELECT project_id, count(*) FROM pipelines GROUP BY 1;
+CREATE TRIGGER pipeline_counted AFTER INSERT ON pipelines
+BEGIN
+    INSERT INTO pipeline_counts (project_id, pipelines) VALUES (NEW.project_id, 1)
+    ON CONFLICT DO UPDATE SET pipelines = pipelines + 1;
+END;
+CREATE TRIGGER pipeline_counted_out AFTER DELETE ON pipelines
+BEGIN UPDATE pipeline_counts SET pipelines = pipelines - 1 WHERE project_id = OLD.project_id; END;
 CREATE TABLE sessions (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL,

@@ -1,0 +1,268 @@
+//! A call: who it is by, on which project, with which parameters.
+//!
+//! What must stay true: before a token is known, the parameters cost no more than those of any stranger. What is wrong
+//! with them is said last, when all else is right. A token in the query is never repeated.
+
+use super::denial::Denial;
+use super::route::{May, Route};
+use super::urls::{Urls, decoded};
+use crate::api::{Api, refuse_encoded};
+use crate::coordinator::Coordinator;
+use crate::domain::access::Caller;
+use crate::domain::build::{BuildId, ProjectId};
+use crate::domain::pipeline::PipelineId;
+use crate::domain::runner::RunnerId;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::error::{Error, Kind, Result};
+use crate::http::params::{Field, Given, Name, Params, Sink, read_all, text};
+use crate::http::router::Places;
+use crate::http::{Answer, Request};
+use crate::store::projects::Project;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// Tokens as parameters.
+const TOKENS: &[Field] = &[text(PRIVATE), text(JOB)];
+const PRIVATE: &str = "private_token";
+const JOB: &str = "job_token";
+
+/// Names of parameters that no link may repeat.
+pub const SECRET_NAMES: [&str; 3] = [PRIVATE, JOB, "token"];
+
+/// A call that may be answered.
+pub struct Call<'c, 'r> {
+    /// The protocols, and what their requests share.
+    pub api: &'c Api,
+    /// The request.
+    pub request: &'c mut Request<'r>,
+    /// When it came.
+    pub now: Timestamp,
+    places: &'c Places<'c>,
+    /// `None` only where anybody may.
+    caller: Option<Caller>,
+    project: Option<Project>,
+    received: Received,
+}
+
+/// Answers a request for an endpoint of this room.
+pub fn answer(
+    api: &Api,
+    route: Route,
+    pattern: &'static str,
+    (request, places): (&mut Request<'_>, &Places<'_>),
+    now: Timestamp,
+) -> Answer {
+    if let Some(refusal) = refuse_encoded(request) {
+        return refusal.into();
+    }
+    let answered =
+        Call::admitted(api, route, pattern, (request, places), now).and_then(|mut call| (route.answer)(&mut call));
+    answered.unwrap_or_else(|denial| denial.response().into())
+}
+
+impl<'c, 'r> Call<'c, 'r> {
+    /// The call, if its caller may do this to its project.
+    fn admitted(
+        api: &'c Api,
+        route: Route,
+        pattern: &'static str,
+        (request, places): (&'c mut Request<'r>, &'c Places<'c>),
+        now: Timestamp,
+    ) -> std::result::Result<Call<'c, 'r>, Denial> {
+        let received = Received::of(request, route.fields, api.coordinator.limits().form_bytes_max)?;
+        let caller = match received.token(request) {
+            Some(token) => api.coordinator.caller(&token, now)?,
+            None => None,
+        };
+        // Whoever has shown a token is a stranger no more.
+        if caller.is_some() {
+            request.stranger = None;
+        }
+        match (&caller, route.may) {
+            (_, May::Anybody)
+            | (Some(Caller::Program(_)), May::Read | May::ReadOrJob | May::Write)
+            | (Some(Caller::Job { .. }), May::ReadOrJob | May::Job) => {}
+            (Some(Caller::Program(_)), May::Job) => return Err(Denial::Absent("404 Job Not Found")),
+            (None | Some(Caller::Job { .. }), _) => return Err(Denial::Unauthorized),
+        }
+        if let Some(Caller::Program(token)) = &caller {
+            request.note.set_id("access_token", token.id.0);
+        }
+        let project = match places.texts.first().filter(|_| pattern.contains(":project")) {
+            Some(segment) => {
+                let found = find_project(&api.coordinator, segment)?;
+                let seen = |project: &Project| caller.as_ref().is_none_or(|caller| caller.sees(project.id));
+                Some(found.filter(seen).ok_or(Denial::NoProject)?)
+            }
+            None => None,
+        };
+        if route.may == May::Write && !caller.as_ref().is_some_and(Caller::may_change) {
+            return Err(Denial::Scope("api"));
+        }
+        Ok(Call { api, request, now, places, caller, project, received })
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// [`Denial::Unauthorized`] where anybody may call, and did.
+    pub fn caller(&self) -> std::result::Result<&Caller, Denial> {
+        self.caller.as_ref().ok_or(Denial::Unauthorized)
+    }
+
+    /// The project in the path.
+    ///
+    /// # Errors
+    /// [`Denial::NoProject`] for a pattern without one.
+    pub fn project(&self) -> std::result::Result<&Project, Denial> {
+        self.project.as_ref().ok_or(Denial::NoProject)
+    }
+
+    /// The only project that the caller may see; `None`: all.
+    pub fn kept_to(&self) -> Option<ProjectId> {
+        self.caller.as_ref().and_then(Caller::project)
+    }
+
+    /// The parameters.
+    ///
+    /// # Errors
+    /// [`Denial::Parameter`] for one of the wrong kind.
+    pub fn params(&self) -> std::result::Result<&Params, Denial> {
+        match &self.received.wrong {
+            Some(error) => Err(Denial::Parameter(error.message.clone())),
+            None => Ok(&self.received.params),
+        }
+    }
+
+    /// The number in the path.
+    ///
+    /// # Errors
+    /// [`Denial::NoThing`] for a pattern without one.
+    pub fn number(&self) -> std::result::Result<i64, Denial> {
+        self.places.numbers.first().copied().ok_or(Denial::NoThing)
+    }
+
+    /// The same as a job's.
+    ///
+    /// # Errors
+    /// As [`Call::number`].
+    pub fn job(&self) -> std::result::Result<BuildId, Denial> {
+        self.number().map(BuildId)
+    }
+
+    /// The same as a pipeline's.
+    ///
+    /// # Errors
+    /// As [`Call::number`].
+    pub fn pipeline(&self) -> std::result::Result<PipelineId, Denial> {
+        self.number().map(PipelineId)
+    }
+
+    /// The same as a runner's.
+    ///
+    /// # Errors
+    /// As [`Call::number`].
+    pub fn runner(&self) -> std::result::Result<RunnerId, Denial> {
+        self.number().map(RunnerId)
+    }
+
+    /// The last text in the path behind the project, as it was sent.
+    ///
+    /// # Errors
+    /// [`Denial::NoThing`] for a pattern without one.
+    pub fn raw_text(&self) -> std::result::Result<&'c str, Denial> {
+        let own = usize::from(self.project.is_some());
+        self.places.texts.get(own..).and_then(|texts| texts.last()).copied().ok_or(Denial::NoThing)
+    }
+
+    /// The same, with what its percent signs stand for.
+    ///
+    /// # Errors
+    /// As [`Call::raw_text`]; [`Denial::NoThing`] for what is no text.
+    pub fn text(&self) -> std::result::Result<String, Denial> {
+        decoded(self.raw_text()?).ok_or(Denial::NoThing)
+    }
+
+    /// The URLs that the client can follow.
+    pub fn urls(&self) -> Urls {
+        Urls::below(self.api.reached.by(self.request).as_ref())
+    }
+
+    /// The deeds.
+    pub fn coordinator(&self) -> &'c Coordinator {
+        &self.api.coordinator
+    }
+}
+
+/// The project that a segment names: digits are a number always.
+fn find_project(coordinator: &Coordinator, segment: &str) -> Result<Option<Project>> {
+    let Some(name) = decoded(segment) else { return Ok(None) };
+    if name.bytes().all(|c| c.is_ascii_digit()) {
+        return match name.parse() {
+            Ok(id) => coordinator.project_by_id(ProjectId(id)),
+            Err(_) => Ok(None),
+        };
+    }
+    coordinator.project_by_name(&name)
+}
+
+/// What came as parameters: of the query and of the body, which wins.
+struct Received {
+    params: Params,
+    tokens: Params,
+    /// What is wrong with the first one that is of the wrong kind, or with the body.
+    wrong: Option<Error>,
+}
+
+impl Received {
+    fn of(request: &mut Request<'_>, fields: &'static [Field], bytes_max: u64) -> Result<Received> {
+        let mut received = Received { params: Params::of(fields), tokens: Params::of(TOKENS), wrong: None };
+        match read_all(request, bytes_max, &mut received) {
+            Err(error) if error.kind == Kind::Invalid => {
+                received.wrong.get_or_insert(error);
+            }
+            other => other?,
+        }
+        Ok(received)
+    }
+
+    /// The first token in the order in which GitLab looks for one.
+    fn token(&self, request: &Request<'_>) -> Option<Token> {
+        let header = |name| request.headers.get(name).map(str::trim).filter(|value| !value.is_empty());
+        let given = |name| self.tokens.text(name).filter(|value| !value.is_empty());
+        let authorization = header("Authorization").and_then(|value| value.split_once(' '));
+        let of_scheme = |scheme: &str| {
+            authorization.filter(|(own, _)| own.eq_ignore_ascii_case(scheme)).map(|(_, value)| value.trim())
+        };
+        given(PRIVATE)
+            .or_else(|| header("PRIVATE-TOKEN"))
+            .or_else(|| of_scheme("Bearer"))
+            .or_else(|| given(JOB))
+            .or_else(|| header("JOB-TOKEN"))
+            .map(str::to_owned)
+            .or_else(|| of_scheme("Basic").and_then(password_of_job))
+            .and_then(|text| Token::received(&text))
+    }
+}
+
+/// The password of `gitlab-ci-token`, as which git and scripts show a job's token.
+fn password_of_job(value: &str) -> Option<String> {
+    let login = String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?;
+    login.strip_prefix("gitlab-ci-token:").map(str::to_owned)
+}
+
+impl Sink for Received {
+    fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool> {
+        let is_token = TOKENS.iter().any(|field| field.name == name.outer);
+        let taken = if is_token { self.tokens.take(name, given) } else { self.params.take(name, given) };
+        match taken {
+            // It is said when all else is right.
+            Err(error) if error.kind == Kind::Invalid => {
+                self.wrong.get_or_insert(error);
+                Ok(false)
+            }
+            taken => taken,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What things look like to programs: GitLab's objects, with all of their fields.
+//!
+//! What must stay true: an id is a number, a time a text or null, never an empty text: clients with fixed types fail on the
+//! whole list else. No token and no value of a variable is in an object. What Baton knows beyond GitLab's fields is in
+//! fields more, which GitLab's clients ignore.
+
+pub mod people;
+pub mod project;
+pub mod schema;
+
+use crate::domain::time::Timestamp;
+use serde_json::{Value, json};
+
+/// A time, or null.
+pub fn time(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| json!(at.to_string()))
+}
+
+/// What comes behind the last slash.
+pub fn last_part(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, last)| last)
+}

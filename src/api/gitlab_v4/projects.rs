@@ -1,0 +1,87 @@
+//! Projects: list and show.
+
+use super::call::Call;
+use super::denial::Denial;
+use super::object::project::{project, simple_project};
+use super::pages::{self, Asked};
+use super::route::{Answered, Content, May, route, says};
+use crate::api::Handler;
+use crate::http::params::{Field, Shape, text};
+use crate::http::router::Endpoint;
+use crate::http::{Method, Response};
+use crate::store::projects::Project;
+use std::cmp::Ordering;
+
+/// The endpoints.
+pub const ENDPOINTS: &[Endpoint<Handler>] = &[
+    route(Method::Get, "projects", May::Read, LIST, list, says("Projects", 200, Content::List("Project"))),
+    route(
+        Method::Get,
+        "projects/:project",
+        May::Read,
+        &[],
+        show,
+        says("A project, by its number or its encoded name", 200, Content::Object("Project")),
+    ),
+];
+
+const LIST: &[Field] = &[
+    pages::PAGE,
+    pages::PER_PAGE,
+    pages::PAGINATION,
+    pages::ORDER_BY,
+    pages::SORT,
+    pages::ID_AFTER,
+    pages::ID_BEFORE,
+    text("search"),
+    text("visibility"),
+    Field { name: "simple", shape: Shape::Flag },
+    Field { name: "archived", shape: Shape::Flag },
+];
+
+/// Answers `GET projects`. Whatever GitLab asks of the caller's part in a project (`membership`, `owned`, ...) is true of all.
+fn list(call: &mut Call<'_, '_>) -> Answered {
+    let params = call.params()?;
+    let (asked, is_ascending) = (Asked::of(params)?, pages::is_ascending(params)?.unwrap_or(false));
+    let order: fn(&Project, &Project) -> Ordering = match params.text(pages::ORDER_BY.name).unwrap_or("created_at") {
+        "" | "id" | "created_at" | "updated_at" | "last_activity_at" | "similarity" | "star_count" => {
+            |one, other| one.id.0.cmp(&other.id.0)
+        }
+        "name" | "path" => |one, other| one.name.to_lowercase().cmp(&other.name.to_lowercase()),
+        _ => return Err(Denial::invalid(pages::ORDER_BY.name)),
+    };
+    let (after, before) = (pages::id(params, pages::ID_AFTER.name)?, pages::id(params, pages::ID_BEFORE.name)?);
+    let search = params.text("search").unwrap_or_default().to_lowercase();
+    let is_private = params.text("visibility").is_none_or(|word| word.is_empty() || word == "private");
+    let is_live = params.flag("archived") != Some(true);
+    let is_simple = params.flag("simple") == Some(true);
+    let mut all = call.coordinator().list_projects()?;
+    all.retain(|project| {
+        let is_seen = call.caller().is_ok_and(|caller| caller.sees(project.id));
+        let is_within = after.is_none_or(|id| project.id.0 > id) && before.is_none_or(|id| project.id.0 < id);
+        is_seen && is_within && is_private && is_live && project.name.to_lowercase().contains(&search)
+    });
+    all.sort_by(order);
+    if !is_ascending {
+        all.reverse();
+    }
+    let mut part = asked.cut(all);
+    if asked.is_keyset && part.has_more {
+        let name = if is_ascending { pages::ID_AFTER.name } else { pages::ID_BEFORE.name };
+        part.next = part.items.last().map(|last| (name, last.id.0));
+    }
+    let urls = call.urls();
+    let mut items = Vec::with_capacity(part.items.len());
+    for found in &part.items {
+        let at = call.coordinator().last_asked_at(found.id)?;
+        items.push(if is_simple { simple_project(&urls, found, at) } else { project(&urls, found, at) });
+    }
+    let part = pages::Part { items, has_more: part.has_more, total: part.total, next: part.next };
+    Ok(asked.answer(call, &part).as_routine().into())
+}
+
+fn show(call: &mut Call<'_, '_>) -> Answered {
+    let found = call.project()?;
+    let at = call.coordinator().last_asked_at(found.id)?;
+    Ok(Response::json(200, &project(&call.urls(), found, at)).as_routine().into())
+}

@@ -1,0 +1,204 @@
+//! Builds with all that a program is told of them: their pipelines, runners, and what they wait for.
+//!
+//! What must stay true: a list costs what its entries cost. What several of them share is looked up once.
+
+use crate::coordinator::builds::no_such;
+use crate::coordinator::builds::reasons::Reasons;
+use crate::coordinator::upkeep::serving::is_served;
+use crate::coordinator::{BuildReport, Coordinator, PipelineReport};
+use crate::domain::asker::Manager;
+use crate::domain::build::{Build, BuildId, ProjectId, Status};
+use crate::domain::pipeline::PipelineId;
+use crate::domain::pipeline::about::About;
+use crate::domain::pipeline::states::Waits;
+use crate::domain::runner::{RunnerAtWork, RunnerId, RunningBuild};
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Result};
+use crate::store::lists::{self, BuildsAsked, IdsFound};
+use crate::store::{builds, jobs, managers, pipelines, runners};
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A build with all that a program is told of it.
+pub struct JobReport {
+    /// The build.
+    pub report: BuildReport,
+    /// What people are told of a job of a configuration.
+    pub about: About,
+    /// Its pipeline, without the builds; `None`: it has none.
+    pub pipeline: Option<Arc<PipelineReport>>,
+    /// The runner that has or had it, with what that does at present.
+    pub runner: Option<Arc<RunnerAtWork>>,
+    /// The manager of the runner that has or had it.
+    pub manager: Option<Manager>,
+    /// Whether its runner is to bring it to an end.
+    pub is_canceling: bool,
+    /// From when on it could be handed out, as far as others held it up.
+    pub ready_at: Timestamp,
+    /// When it starts by itself.
+    pub scheduled_at: Option<Timestamp>,
+}
+
+/// A page of builds, and where the next one begins.
+pub struct JobsFound {
+    /// The builds.
+    pub jobs: Vec<JobReport>,
+    /// The cursor of the next page; `None`: nothing follows.
+    pub next: Option<i64>,
+}
+
+/// What has been looked up.
+struct Known<'c> {
+    c: &'c Connection,
+    now: Timestamp,
+    reasons: Reasons,
+    pipelines: HashMap<PipelineId, Arc<PipelineReport>>,
+    runners: HashMap<i64, Option<Arc<RunnerAtWork>>>,
+    /// When the stages before this one have ended.
+    stages: HashMap<(PipelineId, usize), Option<Timestamp>>,
+}
+
+impl Known<'_> {
+    fn job(&mut self, build: Build) -> Result<JobReport> {
+        let c = self.c;
+        let state = builds::state(c, build.id)?;
+        Ok(JobReport {
+            about: jobs::about(c, build.id)?.unwrap_or_default(),
+            pipeline: build.pipeline_id.map(|id| self.pipeline(id)).transpose()?.flatten(),
+            runner: match &build.runner {
+                Some((id, _)) => self.runner(*id)?,
+                None => None,
+            },
+            manager: managers::of_build(c, build.id)?,
+            is_canceling: build.status == Status::Running && state.is_some_and(|state| state.is_canceling),
+            ready_at: self.ready_at(&build)?,
+            scheduled_at: if build.status == Status::Scheduled { jobs::time_of(c, build.id)? } else { None },
+            report: BuildReport::of(c, build, &mut self.reasons, self.now)?,
+        })
+    }
+
+    fn pipeline(&mut self, id: PipelineId) -> Result<Option<Arc<PipelineReport>>> {
+        if let Some(known) = self.pipelines.get(&id) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(pipeline) = pipelines::by_id(self.c, id)? else { return Ok(None) };
+        let report = Arc::new(PipelineReport::of(self.c, pipeline)?);
+        self.pipelines.insert(id, Arc::clone(&report));
+        Ok(Some(report))
+    }
+
+    fn runner(&mut self, id: i64) -> Result<Option<Arc<RunnerAtWork>>> {
+        if let Some(known) = self.runners.get(&id) {
+            return Ok(known.clone());
+        }
+        let found = at_work_even_removed(self.c, RunnerId(id))?.map(Arc::new);
+        self.runners.insert(id, found.clone());
+        Ok(found)
+    }
+
+    fn ready_at(&mut self, build: &Build) -> Result<Timestamp> {
+        let mut at = builds::needs_ended_at(self.c, build.id)?;
+        if let (Some(pipeline), Some(stage @ 1..)) = (build.pipeline_id, build.stage_index)
+            && jobs::by_id(self.c, build.id)?.is_some_and(|job| job.waits == Waits::Stages)
+        {
+            let ended = match self.stages.get(&(pipeline, stage)) {
+                Some(known) => *known,
+                None => jobs::earlier_stages_ended_at(self.c, pipeline, stage)?,
+            };
+            self.stages.insert((pipeline, stage), ended);
+            at = at.max(ended);
+        }
+        Ok(build.created_at.max(at.unwrap_or(build.created_at)))
+    }
+}
+
+/// A runner with what it does, also if it was removed.
+fn at_work_even_removed(c: &Connection, id: RunnerId) -> Result<Option<RunnerAtWork>> {
+    let Some(runner) = runners::by_id_even_removed(c, id)? else { return Ok(None) };
+    let running = builds::running_of(c, id)?;
+    let of = |build: builds::Running| RunningBuild {
+        id: build.id,
+        started_at: build.started_at,
+        seen_at: build.seen_at,
+        manager_id: build.manager_id,
+    };
+    Ok(Some(RunnerAtWork { runner, builds: running.into_iter().map(of).collect() }))
+}
+
+impl Coordinator {
+    fn with_known<T>(&self, now: Timestamp, look: impl FnOnce(&mut Known<'_>) -> Result<T>) -> Result<T> {
+        let reasons = Reasons::of(is_served(self.data())?, now);
+        self.store.read(|c| {
+            let (pipelines, runners, stages) = (HashMap::new(), HashMap::new(), HashMap::new());
+            look(&mut Known { c, now, reasons, pipelines, runners, stages })
+        })
+    }
+
+    /// A build of this project.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown build, and for another project's.
+    pub fn job_of(&self, project: ProjectId, id: BuildId, now: Timestamp) -> Result<JobReport> {
+        self.with_known(now, |known| {
+            let build = builds::by_id(known.c, id, now)?.filter(|build| build.project_id == project);
+            known.job(build.ok_or_else(|| no_such(id))?)
+        })
+    }
+
+    /// Whether this is a build of the project.
+    ///
+    /// # Errors
+    /// As [`Coordinator::job_of`].
+    pub fn is_job_of(&self, project: ProjectId, id: BuildId) -> Result<()> {
+        let state = self.store.read(|c| builds::state(c, id))?.filter(|state| state.project_id == project);
+        state.map(drop).ok_or_else(|| no_such(id))
+    }
+
+    /// A page of a list of builds.
+    pub fn jobs_page(&self, asked: &BuildsAsked, now: Timestamp) -> Result<JobsFound> {
+        self.with_known(now, |known| {
+            let IdsFound { ids, next } = lists::builds(known.c, asked)?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                let build = builds::by_id(known.c, id, now)?;
+                found.extend(build.map(|build| known.job(build)).transpose()?);
+            }
+            Ok(JobsFound { jobs: found, next })
+        })
+    }
+
+    /// Builds of a pipeline, the newest first: in these states, or in any where none is said; those that count, or all.
+    /// `cut` makes a page of them; the second is how many there are.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown pipeline, and for another project's.
+    pub fn jobs_of_pipeline(
+        &self,
+        (project, id): (ProjectId, PipelineId),
+        states: &[Status],
+        with_retried: bool,
+        cut: impl FnOnce(Vec<BuildId>) -> Vec<BuildId>,
+        now: Timestamp,
+    ) -> Result<(Vec<JobReport>, usize)> {
+        self.with_known(now, |known| {
+            pipeline_of(known.c, project, id)?;
+            let all = lists::of_pipeline(known.c, id, with_retried)?;
+            let fits = |status: &Status| states.is_empty() || states.contains(status);
+            let ids: Vec<BuildId> = all.into_iter().filter(|(_, status)| fits(status)).map(|(id, _)| id).collect();
+            let count = ids.len();
+            let mut found = Vec::new();
+            for id in cut(ids) {
+                let build = builds::by_id(known.c, id, now)?;
+                found.extend(build.map(|build| known.job(build)).transpose()?);
+            }
+            Ok((found, count))
+        })
+    }
+}
+
+/// A pipeline of this project.
+pub fn pipeline_of(c: &Connection, project: ProjectId, id: PipelineId) -> Result<pipelines::Pipeline> {
+    let found = pipelines::by_id(c, id)?.filter(|pipeline| pipeline.project_id == project);
+    found.ok_or_else(|| Error::not_found(format!("there is no pipeline {id}; `baton pipeline list` shows them")))
+}
