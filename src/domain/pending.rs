@@ -328,7 +328,7 @@ mod tests {
         for (it, version) in runners.iter_mut().zip(["1.11.5", "9.5.1", "19.3.0", "19.3.0"]) {
             it.runner.info.set("name", "gitlab-runner");
             it.runner.info.set("version", version);
-            it.runner.info.set_features([("upload_multiple_artifacts", version == "19.3.0")]);
+            it.runner.info.set_feature("upload_multiple_artifacts", version == "19.3.0");
         }
         let without = |wants: &[Want], runners: &[RunnerAtWork]| run_without(&asked(""), wants, runners);
         let wants = [Want::Reports, Want::CachePolicy];

@@ -1,11 +1,13 @@
 //! Runners: what they say of themselves, and which builds they may take.
 
+mod info;
+
+pub use self::info::{BUILT_IN, Feature, FeatureSet, RunnerInfo};
+
 use super::build::{BuildId, ProjectId};
 use super::tags::Tags;
 use super::time::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
@@ -17,197 +19,6 @@ pub struct RunnerId(pub i64);
 impl fmt::Display for RunnerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// Something that some runners can do and others cannot. What no build depends on is not kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Feature {
-    /// Uploads several artifacts and reports of one build.
-    UploadMultipleArtifacts,
-    /// Uploads artifacts that are no archive.
-    UploadRawArtifacts,
-    /// Fetches the refs that it is told to.
-    Refspecs,
-    /// Masks secrets in the log.
-    Masking,
-    /// Leaves variables that are raw unexpanded.
-    RawVariables,
-    /// Tells with which number a script ended.
-    ReturnExitCode,
-    /// Stops a build that is canceled.
-    Cancelable,
-    /// Runs `after_script` of a build that is canceled.
-    CancelGracefully,
-    /// Says that it begins a build that it got.
-    TwoPhaseJobCommit,
-    /// Tells the log's checksum at the end.
-    TraceChecksum,
-    /// Tells the log's size at the end.
-    TraceSize,
-    /// Leaves files out of artifacts.
-    ArtifactsExclude,
-    /// Runs further steps behind the script.
-    MultiBuildSteps,
-    /// Takes options of the executor for images.
-    ImageExecutorOpts,
-    /// Takes options of the executor for services.
-    ServiceExecutorOpts,
-    /// Tries further keys where a cache is missing.
-    FallbackCacheKeys,
-}
-
-impl Feature {
-    /// Every feature that is kept.
-    pub const ALL: [Feature; 16] = [
-        Feature::UploadMultipleArtifacts,
-        Feature::UploadRawArtifacts,
-        Feature::Refspecs,
-        Feature::Masking,
-        Feature::RawVariables,
-        Feature::ReturnExitCode,
-        Feature::Cancelable,
-        Feature::CancelGracefully,
-        Feature::TwoPhaseJobCommit,
-        Feature::TraceChecksum,
-        Feature::TraceSize,
-        Feature::ArtifactsExclude,
-        Feature::MultiBuildSteps,
-        Feature::ImageExecutorOpts,
-        Feature::ServiceExecutorOpts,
-        Feature::FallbackCacheKeys,
-    ];
-
-    /// Its word, as runners send it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Feature::UploadMultipleArtifacts => "upload_multiple_artifacts",
-            Feature::UploadRawArtifacts => "upload_raw_artifacts",
-            Feature::Refspecs => "refspecs",
-            Feature::Masking => "masking",
-            Feature::RawVariables => "raw_variables",
-            Feature::ReturnExitCode => "return_exit_code",
-            Feature::Cancelable => "cancelable",
-            Feature::CancelGracefully => "cancel_gracefully",
-            Feature::TwoPhaseJobCommit => "two_phase_job_commit",
-            Feature::TraceChecksum => "trace_checksum",
-            Feature::TraceSize => "trace_size",
-            Feature::ArtifactsExclude => "artifacts_exclude",
-            Feature::MultiBuildSteps => "multi_build_steps",
-            Feature::ImageExecutorOpts => "image_executor_opts",
-            Feature::ServiceExecutorOpts => "service_executor_opts",
-            Feature::FallbackCacheKeys => "fallback_cache_keys",
-        }
-    }
-}
-
-/// The name by which the built-in runner calls itself.
-pub const BUILT_IN: &str = "baton";
-
-/// What a runner says of itself in `info`: name, version, revision, platform, architecture, executor, and which features
-/// it has: their words in order, separated by commas.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RunnerInfo(BTreeMap<Cow<'static, str>, String>);
-
-/// Where the features are.
-const FEATURES: &str = "features";
-
-impl RunnerInfo {
-    /// The fields that are kept; anything else that a runner sends is not.
-    pub const FIELDS: [&'static str; 6] = ["name", "version", "revision", "platform", "architecture", "executor"];
-
-    /// Keeps `value`, cut to 63 characters, if `field` is one of [`RunnerInfo::FIELDS`].
-    pub fn set(&mut self, field: &str, value: &str) {
-        if let Some(field) = RunnerInfo::FIELDS.into_iter().find(|own| *own == field) {
-            let text: String = value.chars().filter(|c| !c.is_control()).take(63).collect();
-            self.0.insert(Cow::Borrowed(field), text);
-        }
-    }
-
-    /// Keeps whether it has a feature. Who names one has said of all of them whether it has them.
-    pub fn set_feature(&mut self, feature: &str, has: bool) {
-        self.set_features([(feature, has)]);
-    }
-
-    /// The same of several at once: a runner of today says it of two dozen, each time it asks for work.
-    pub fn set_features<'a>(&mut self, said: impl IntoIterator<Item = (&'a str, bool)>) {
-        let known = self.0.entry(Cow::Borrowed(FEATURES)).or_default();
-        let mut all =
-            Feature::ALL.map(|feature| (feature.as_str(), known.split(',').any(|own| own == feature.as_str())));
-        for (feature, has) in said {
-            all.iter_mut().filter(|(word, _)| *word == feature).for_each(|(_, own)| *own = has);
-        }
-        let words: Vec<&str> = all.into_iter().filter(|(_, has)| *has).map(|(word, _)| word).collect();
-        *known = words.join(",");
-    }
-
-    /// Whether it has said that it has this feature.
-    #[must_use]
-    pub fn has(&self, feature: Feature) -> bool {
-        self.features().any(|word| word == feature.as_str())
-    }
-
-    /// The words of the features that it has.
-    pub fn features(&self) -> impl Iterator<Item = &str> {
-        self.get(FEATURES).unwrap_or_default().split(',').filter(|word| !word.is_empty())
-    }
-
-    /// The value of `field`, if the runner has sent it.
-    #[must_use]
-    pub fn get(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(String::as_str)
-    }
-
-    /// Whether its version is known to fetch sources always: older than 1.7, which knows `GIT_STRATEGY=none`. Who has a
-    /// feature of today is not of those, whatever number it gives itself: the crate `gitlab-runner` says 0.3.2.
-    #[must_use]
-    pub fn needs_sources(&self) -> bool {
-        if self.get("name") == Some(BUILT_IN) || self.features().next().is_some() {
-            return false;
-        }
-        self.version().is_some_and(|version| version < (1, 7))
-    }
-
-    /// The first two numbers of its version, if it has some.
-    fn version(&self) -> Option<(u32, u32)> {
-        let mut numbers = self.get("version")?.split(['.', '~', '-']).map(str::parse::<u32>);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
-            _ => None,
-        }
-    }
-
-    /// The same of a runner of GitLab's, by its name: whoever makes another one numbers it as he likes.
-    #[must_use]
-    pub fn version_of_gitlabs(&self) -> Option<(u32, u32)> {
-        let is_gitlabs =
-            self.get("name").is_some_and(|name| ["gitlab-runner", "gitlab-ci-multi-runner"].contains(&name));
-        self.version().filter(|_| is_gitlabs)
-    }
-
-    /// Whether it has said which features it has.
-    #[must_use]
-    pub fn names_features(&self) -> bool {
-        self.0.contains_key(FEATURES)
-    }
-
-    /// Whether the runner has sent nothing of itself.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether `newer` says nothing that is not known already.
-    #[must_use]
-    pub fn includes(&self, newer: &RunnerInfo) -> bool {
-        newer.0.iter().all(|(field, value)| self.0.get(field) == Some(value))
-    }
-
-    /// Takes over what `newer` says; fields that it does not name stay.
-    pub fn update(&mut self, newer: RunnerInfo) {
-        self.0.extend(newer.0);
     }
 }
 
@@ -391,29 +202,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn runners_older_than_1_7_need_sources() {
-        for (version, needs) in [
-            ("1.6.9", true),
-            ("0.7.2", true),
-            ("1.6.0~beta.3.gabc", true),
-            ("1.7.0", false),
-            ("1.11.5", false),
-            ("12.1.0", false),
-            ("dev", false),
-            ("", false),
-        ] {
-            let mut info = RunnerInfo::default();
-            info.set("version", version);
-            assert_eq!(info.needs_sources(), needs, "{version:?}");
-        }
-        assert!(!RunnerInfo::default().needs_sources(), "what is not known is no reason");
-        let mut of_today = RunnerInfo::default();
-        of_today.set("version", "0.3.2");
-        of_today.set_feature("refspecs", true);
-        assert!(!of_today.needs_sources(), "the number is its own");
-    }
-
-    #[test]
     fn tags_of_the_build_must_be_among_those_of_the_runner() {
         for (runner_tags, untagged, build_tags, takes) in [
             ("", true, "", true),
@@ -453,32 +241,6 @@ pub(super) mod tests {
             let state = RunnerState::of(paused, called_at, Timestamp(now_s * 1000));
             assert_eq!(state, expected, "{paused} {called_s:?} {now_s}");
         }
-    }
-
-    #[test]
-    fn info_keeps_known_fields_and_bounds_them() {
-        let mut info = RunnerInfo::default();
-        info.set("version", &"9".repeat(5000));
-        info.set("features", "x");
-        assert_eq!(info.get("version").unwrap().len(), 63);
-        assert_eq!(info.get("features"), None);
-    }
-
-    #[test]
-    fn features_are_kept_that_builds_depend_on_and_later_words_win() {
-        let mut info = RunnerInfo::default();
-        info.set_feature("trace_size", true);
-        info.set_feature("session", true);
-        info.set_feature("refspecs", true);
-        assert_eq!(info.features().collect::<Vec<_>>(), ["refspecs", "trace_size"]);
-        assert!(info.has(Feature::Refspecs) && !info.has(Feature::Masking));
-        let mut older = RunnerInfo::default();
-        older.set_feature("masking", false);
-        assert!(!info.includes(&older), "it says that it has none");
-        info.update(older);
-        assert!(!Feature::ALL.into_iter().any(|feature| info.has(feature)));
-        let silent = RunnerInfo::default();
-        assert!(info.includes(&silent));
     }
 
     #[test]

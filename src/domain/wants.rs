@@ -117,7 +117,7 @@ mod tests {
         info.set("name", name);
         info.set("version", version);
         if !features.is_empty() {
-            info.set_features(features.iter().map(|feature| (*feature, true)));
+            features.iter().for_each(|feature| info.set_feature(feature, true));
         }
         info
     }

@@ -59,7 +59,7 @@ impl Sink for All {
                 self.pairs.push((format!("{}{inner}", name.outer), text.clone()));
                 (Value::String(text), false)
             }
-            Given::Scalar(text) => (serde_json::from_str(text).expect("a scalar"), false),
+            Given::Scalar(text) => (serde_json::from_str(&text).expect("a scalar"), false),
             Given::Null => (Value::Null, false),
             Given::List => (json!([]), name.inner.is_none()),
             Given::Object => (json!({}), name.inner.is_none()),

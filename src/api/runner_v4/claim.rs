@@ -20,10 +20,10 @@ const PAUSED: &str = "paused";
 /// Answers `POST jobs/request`.
 pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answer {
     let ask = ask(api, request);
-    let info = ask.as_ref().map(|ask| ask.asker.info.clone()).unwrap_or_default();
+    let features = ask.as_ref().map(|ask| ask.asker.info.feature_set()).unwrap_or_default();
     let server = api.reached.by(request);
     let words = move |got: &Got<'_>| match got {
-        Got::Build(assigned) => Response::json(201, &Job::of(assigned, &info, server.as_ref(), Timestamp::now())),
+        Got::Build(assigned) => Response::json(201, &Job::of(assigned, features, server.as_ref(), Timestamp::now())),
         Got::Nothing(last_update) => Response::empty(204).with("X-GitLab-Last-Update", *last_update),
         Got::Paused => Response::empty(204).with("X-GitLab-Last-Update", PAUSED),
     };

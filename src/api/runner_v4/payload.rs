@@ -8,7 +8,7 @@ use super::variables;
 use crate::coordinator::{Assigned, Dependency};
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Variable};
-use crate::domain::runner::{Feature, RunnerInfo};
+use crate::domain::runner::{Feature, FeatureSet};
 use crate::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Image, Service};
 use crate::domain::time::Timestamp;
 use crate::git::snapshot::REFS;
@@ -180,9 +180,9 @@ struct SentFeatures {
 }
 
 impl<'a> Job<'a> {
-    /// The build as a runner gets it that says this of itself and has come by `server`.
+    /// The build as a runner gets it that has these features and has come by `server`.
     #[must_use]
-    pub fn of(assigned: &'a Assigned, info: &RunnerInfo, server: Option<&BaseUrl>, now: Timestamp) -> Job<'a> {
+    pub fn of(assigned: &'a Assigned, features: FeatureSet, server: Option<&BaseUrl>, now: Timestamp) -> Job<'a> {
         let (build, spec) = (&assigned.build, &assigned.spec);
         let asked = &spec.asked;
         let timeout = assigned.timeout_s();
@@ -194,11 +194,11 @@ impl<'a> Job<'a> {
             git_info: git_info(assigned, server),
             runner_info: RunnerLimits { timeout },
             inputs: [],
-            variables: variables::of(assigned, info, server).into_iter().map(sent).collect(),
+            variables: variables::of(assigned, features, server).into_iter().map(sent).collect(),
             steps: steps(asked, timeout),
             image: asked.image.as_ref().map(image),
             services: asked.services.iter().map(service).collect(),
-            artifacts: artifacts(asked, info),
+            artifacts: artifacts(asked, features),
             cache: asked.cache.iter().map(cache).collect(),
             credentials: [],
             dependencies: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
@@ -317,10 +317,14 @@ fn service(service: &Service) -> SentService<'_> {
 }
 
 /// Runners from 9 to 11.1 know one kind of upload: they would send each entry as the archive.
-fn artifacts<'a>(spec: &'a BuildSpec, info: &RunnerInfo) -> Vec<SentArtifacts<'a>> {
-    let takes =
-        |entry: &&ArtifactsSpec| info.has(Feature::UploadMultipleArtifacts) || entry.kind == ArtifactKind::default();
-    let entry = |entry: &'a ArtifactsSpec| SentArtifacts {
+fn artifacts(spec: &BuildSpec, features: FeatureSet) -> Vec<SentArtifacts<'_>> {
+    let takes_all = features.has(Feature::UploadMultipleArtifacts);
+    let taken = spec.artifacts.iter().filter(|entry| takes_all || entry.kind == ArtifactKind::default());
+    taken.map(upload).collect()
+}
+
+fn upload(entry: &ArtifactsSpec) -> SentArtifacts<'_> {
+    SentArtifacts {
         name: entry.name.as_deref().unwrap_or_default(),
         untracked: entry.untracked,
         paths: &entry.paths,
@@ -329,8 +333,7 @@ fn artifacts<'a>(spec: &'a BuildSpec, info: &RunnerInfo) -> Vec<SentArtifacts<'a
         expire_in: entry.expire_in.as_deref().unwrap_or_default(),
         artifact_type: &entry.kind.0,
         artifact_format: entry.format,
-    };
-    spec.artifacts.iter().filter(takes).map(entry).collect()
+    }
 }
 
 fn cache(cache: &CacheSpec) -> SentCache<'_> {

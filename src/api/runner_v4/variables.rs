@@ -4,7 +4,7 @@
 use crate::coordinator::Assigned;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::Variable;
-use crate::domain::runner::{Feature, RunnerInfo};
+use crate::domain::runner::{Feature, FeatureSet};
 use crate::domain::variables::Fact;
 
 /// What every generation gets, by which names.
@@ -76,12 +76,12 @@ const OLD_NAMES: [(&str, Fact); 10] = [
     ("CI_BUILD_TAG", Fact::Tag),
 ];
 
-/// All variables of a build for a runner that says this of itself and has come by `server`.
+/// All variables of a build for a runner that has these features and has come by `server`.
 #[must_use]
-pub fn of(assigned: &Assigned, info: &RunnerInfo, server: Option<&BaseUrl>) -> Vec<Variable> {
+pub fn of(assigned: &Assigned, features: FeatureSet, server: Option<&BaseUrl>) -> Vec<Variable> {
     let facts = assigned.facts(server);
     let mut all = facts.variables(&NAMES);
-    if !info.has(Feature::UploadMultipleArtifacts) {
+    if !features.has(Feature::UploadMultipleArtifacts) {
         all.extend(facts.variables(&OLD_NAMES));
     }
     all.extend(assigned.given_variables());

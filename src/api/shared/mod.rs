@@ -48,15 +48,12 @@ const INFO_MEMBERS: [&str; 22] = [
 
 /// What the runner says of itself.
 pub fn info(params: &Params) -> RunnerInfo {
-    let (mut info, mut features) = (RunnerInfo::default(), Vec::new());
+    let mut info = RunnerInfo::default();
     for (member, value) in params.members(INFO.name) {
         match member.strip_prefix("features][") {
-            Some(feature) => features.push((feature, ["true", "1"].contains(&value))),
+            Some(feature) => info.set_feature(feature, ["true", "1"].contains(&value)),
             None => info.set(member, value),
         }
-    }
-    if !features.is_empty() {
-        info.set_features(features);
     }
     info
 }

@@ -28,7 +28,7 @@ pub fn note(
     let (known, mut manager) = find(c, &runner, asker)?;
     let is_due = known.is_contact_due(&asker.info, step, now);
     let mut info = known.info;
-    info.update(asker.info.clone());
+    info.update(&asker.info);
     let registered = runner.info.clone();
     let runner = runner.speaking(info);
     if is_due {

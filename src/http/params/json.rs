@@ -4,11 +4,12 @@
 //! So objects, lists and texts are read here, as RFC 8259 has them; numbers and words are left to serde_json. The tests
 //! compare both on random input.
 
-use super::{Count, Given, Name, Sink, body_error, read_name};
+use super::{Count, DEEPER, Given, NAME_BYTES_MAX, Name, Sink, body_error, read_name};
 use crate::error::{Error, Kind, Result};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
+use std::mem;
 
 /// Objects and lists within each other.
 const DEPTH_MAX: usize = 64;
@@ -17,11 +18,11 @@ const SCALAR_BYTES_MAX: usize = 128;
 
 /// Hands each member of the object to `sink`; those of its members, and items, when they are wanted. A body of blanks
 /// has none.
-pub fn read(body: &mut dyn BufRead, sink: &mut dyn Sink) -> Result<()> {
-    let mut json = Json { body, count: Count::default(), at: 0, fault: None };
+pub fn read(body: &mut impl BufRead, sink: &mut dyn Sink) -> Result<()> {
+    let mut json = Json { body, count: Count::default(), at: 0, fault: None, path: Path::default() };
     match json.next()? {
         None => return Ok(()),
-        Some(b'{') => json.members(None, true, 1, sink)?,
+        Some(b'{') => json.members(Wanted::Parameters, 1, sink)?,
         Some(_) => return Err(Error::invalid("the JSON body must be an object")),
     }
     match json.next()? {
@@ -30,16 +31,45 @@ pub fn read(body: &mut dyn BufRead, sink: &mut dyn Sink) -> Result<()> {
     }
 }
 
-struct Json<'a> {
-    body: &'a mut dyn BufRead,
+struct Json<'a, B> {
+    body: &'a mut B,
     count: Count,
     /// Bytes read.
     at: u64,
     /// What is wrong with the text that is being read.
     fault: Option<Error>,
+    /// Where the value is that is being read, if it is wanted.
+    path: Path,
 }
 
-impl Json<'_> {
+/// The name of a value, in one piece of memory for all of them: a runner of today sends dozens with each question.
+#[derive(Default)]
+struct Path {
+    text: String,
+    /// Bytes of the parameter's name, when `text` goes on to a place in it.
+    outer_bytes: Option<usize>,
+}
+
+impl Path {
+    fn name(&self) -> Name<'_> {
+        match self.outer_bytes.and_then(|bytes| self.text.split_at_checked(bytes)) {
+            Some((outer, inner)) => Name { outer, inner: Some(inner) },
+            None => Name { outer: &self.text, inner: None },
+        }
+    }
+}
+
+/// Whether the members of an object are wanted, and what they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    No,
+    /// Parameters.
+    Parameters,
+    /// Places in what the path names.
+    Places,
+}
+
+impl<B: BufRead> Json<'_, B> {
     fn malformed(&self) -> Error {
         Error::invalid(format!("the body is not JSON: byte {}", self.at))
     }
@@ -76,77 +106,134 @@ impl Json<'_> {
         if self.skip(byte)? { Ok(()) } else { Err(self.malformed()) }
     }
 
-    /// An object's members: parameters, or within the parameter `outer`; passed over unless they are wanted.
-    fn members(&mut self, outer: Option<Name<'_>>, wanted: bool, depth: usize, sink: &mut dyn Sink) -> Result<()> {
+    /// An object's members, passed over unless they are wanted.
+    fn members(&mut self, wanted: Wanted, depth: usize, sink: &mut dyn Sink) -> Result<()> {
         self.expect(b'{')?;
         if self.skip(b'}')? {
             return Ok(());
         }
+        let (begin, outer_bytes) = (self.path.text.len(), self.path.outer_bytes);
         loop {
             if self.next()? != Some(b'"') {
                 return Err(self.malformed());
             }
-            let key = self.text(|text| read_name(text))?;
+            if wanted == Wanted::Places {
+                match outer_bytes {
+                    None => self.path.outer_bytes = Some(begin),
+                    Some(_) => self.path.text.push_str(DEEPER),
+                }
+            }
+            let is_name = self.key()?;
             self.expect(b':')?;
-            let key = key.filter(|_| wanted);
-            let within = outer.and_then(|name| name.inner);
-            let inner = key.as_ref().map(|key| within.map_or_else(|| key.clone(), |within| Name::deeper(within, key)));
-            let name = inner.as_deref().map(|inner| match outer {
-                Some(Name { outer, .. }) => Name { outer, inner: Some(inner) },
-                None => Name { outer: inner, inner: None },
-            });
-            self.value(name, depth, sink)?;
+            self.value(is_name && wanted != Wanted::No, depth, sink)?;
+            self.path.text.truncate(begin);
+            self.path.outer_bytes = outer_bytes;
             if !self.skip(b',')? {
                 return self.expect(b'}');
             }
         }
     }
 
-    fn items(&mut self, outer: Option<&str>, depth: usize, sink: &mut dyn Sink) -> Result<()> {
+    /// Reads a member's key to the end of the path. False: it is longer than any that is known.
+    fn key(&mut self) -> Result<bool> {
+        if let Some(bytes) = self.held_text()?.filter(|bytes| *bytes as u64 <= NAME_BYTES_MAX) {
+            let held = self.body.fill_buf().map_err(body_error)?;
+            let key = held.get(1..=bytes).unwrap_or_default();
+            self.path.text.push_str(&String::from_utf8_lossy(key));
+            self.consume(bytes + 2);
+            return Ok(true);
+        }
+        let key = self.text(|text| read_name(text))?;
+        self.path.text.push_str(key.as_deref().unwrap_or_default());
+        Ok(key.is_some())
+    }
+
+    fn items(&mut self, wanted: bool, depth: usize, sink: &mut dyn Sink) -> Result<()> {
         self.expect(b'[')?;
         if self.skip(b']')? {
             return Ok(());
         }
+        // Items have no name of their own; a list in an object is none that is wanted.
+        let outer_bytes = self.path.outer_bytes.replace(self.path.text.len());
         loop {
-            self.value(outer.map(|outer| Name { outer, inner: Some("") }), depth, sink)?;
+            self.value(wanted, depth, sink)?;
             if !self.skip(b',')? {
+                self.path.outer_bytes = outer_bytes;
                 return self.expect(b']');
             }
         }
     }
 
-    /// A value; without a name it is passed over.
-    fn value(&mut self, name: Option<Name<'_>>, depth: usize, sink: &mut dyn Sink) -> Result<()> {
+    /// A value; one that is not wanted is passed over.
+    fn value(&mut self, wanted: bool, depth: usize, sink: &mut dyn Sink) -> Result<()> {
         self.count.one_more()?;
         let first = self.next()?;
         if matches!(first, Some(b'{' | b'[')) && depth >= DEPTH_MAX {
             return Err(Error::invalid(format!("the JSON body has more than {DEPTH_MAX} levels")));
         }
         match first {
-            Some(b'"') => self.text(|data| match name {
-                Some(name) => sink.take(name, Given::Text { data, lossy: false }).map(drop),
-                None => Ok(()),
-            }),
+            Some(b'"') => self.text_value(wanted, sink),
             Some(open @ (b'{' | b'[')) => {
                 let given = if open == b'{' { Given::Object } else { Given::List };
-                let wanted = name.map_or(Ok(false), |name| sink.take(name, given))?;
-                let outer = name.filter(|_| wanted);
+                let wanted = wanted && sink.take(self.path.name(), given)?;
                 match open {
-                    b'{' => self.members(outer, wanted, depth + 1, sink),
-                    _ => self.items(outer.map(|name| name.outer), depth + 1, sink),
+                    b'{' => self.members(if wanted { Wanted::Places } else { Wanted::No }, depth + 1, sink),
+                    _ => self.items(wanted, depth + 1, sink),
                 }
             }
             _ => {
                 let scalar = self.scalar()?;
-                let Some(name) = name else { return Ok(()) };
-                let given = if scalar == "null" { Given::Null } else { Given::Scalar(&scalar) };
-                sink.take(name, given).map(drop)
+                if wanted {
+                    let given = if scalar == "null" { Given::Null } else { Given::Scalar(scalar) };
+                    sink.take(self.path.name(), given)?;
+                }
+                Ok(())
             }
         }
     }
 
+    fn text_value(&mut self, wanted: bool, sink: &mut dyn Sink) -> Result<()> {
+        if let Some(bytes) = self.held_text()? {
+            if wanted {
+                let held = self.body.fill_buf().map_err(body_error)?;
+                let mut data = held.get(1..=bytes).unwrap_or_default();
+                sink.take(self.path.name(), Given::Text { data: &mut data, lossy: false })?;
+            }
+            self.consume(bytes + 2);
+            return Ok(());
+        }
+        let path = mem::take(&mut self.path);
+        self.text(
+            |data| {
+                if wanted { sink.take(path.name(), Given::Text { data, lossy: false }).map(drop) } else { Ok(()) }
+            },
+        )?;
+        self.path = path;
+        Ok(())
+    }
+
+    /// The bytes of the text that comes next, without its quotes, if it is held whole and stands for itself: most are short,
+    /// and nothing in them is escaped.
+    fn held_text(&mut self) -> Result<Option<usize>> {
+        let held = self.body.fill_buf().map_err(body_error)?;
+        let Some((b'"', rest)) = held.split_first() else { return Ok(None) };
+        let end = rest.iter().position(|byte| is_special(*byte));
+        Ok(end.filter(|end| rest.get(*end) == Some(&b'"')))
+    }
+
     /// A number or a word, as serde_json writes it.
     fn scalar(&mut self) -> Result<Cow<'static, str>> {
+        // Most of what runners say of themselves.
+        let held = self.body.fill_buf().map_err(body_error)?;
+        let word = ["true", "false", "null"].into_iter().find(|word| {
+            held.split_at_checked(word.len()).is_some_and(|(begin, rest)| {
+                begin == word.as_bytes() && rest.first().is_some_and(|next| matches!(next, b',' | b'}' | b']'))
+            })
+        });
+        if let Some(word) = word {
+            self.consume(word.len());
+            return Ok(Cow::Borrowed(word));
+        }
         let mut bytes = Vec::new();
         loop {
             let held = self.body.fill_buf().map_err(body_error)?;
@@ -162,10 +249,6 @@ impl Json<'_> {
             if is_end {
                 break;
             }
-        }
-        // Most of what runners say of themselves.
-        if let Some(word) = ["true", "false", "null"].into_iter().find(|word| word.as_bytes() == bytes) {
-            return Ok(Cow::Borrowed(word));
         }
         match serde_json::from_slice(&bytes) {
             Ok(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => Ok(Cow::Owned(scalar.to_string())),
@@ -189,16 +272,21 @@ impl Json<'_> {
     }
 }
 
+/// Whether a byte of a text is one that does not stand for itself.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20)
+}
+
 /// A text, decoded as it is read.
-struct Text<'a, 'b> {
-    json: &'a mut Json<'b>,
+struct Text<'a, 'b, B> {
+    json: &'a mut Json<'b, B>,
     has_ended: bool,
     /// A character that was escaped; these of its bytes are yet to be read.
     pending: [u8; 4],
     pending_bytes: (usize, usize),
 }
 
-impl Text<'_, '_> {
+impl<B: BufRead> Text<'_, '_, B> {
     fn skip_rest(&mut self) -> io::Result<()> {
         // Most texts have been read, and end here: a large piece would cost more than they.
         let mut piece = [0; 256];
@@ -236,7 +324,7 @@ impl Text<'_, '_> {
     fn plain(&mut self, out: &mut [u8]) -> Result<usize> {
         let held = self.json.body.fill_buf().map_err(body_error)?;
         let held = held.get(..out.len()).unwrap_or(held);
-        let count = held.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(held.len());
+        let count = held.iter().position(|byte| is_special(*byte)).unwrap_or(held.len());
         if let (Some(to), Some(from)) = (out.get_mut(..count), held.get(..count)) {
             to.copy_from_slice(from);
         }
@@ -291,7 +379,7 @@ impl Text<'_, '_> {
     }
 }
 
-impl Read for Text<'_, '_> {
+impl<B: BufRead> Read for Text<'_, '_, B> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if out.is_empty() {
             return Ok(0);

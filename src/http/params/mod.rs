@@ -14,6 +14,7 @@ pub use self::allowance::{Allowance, Metered, body_error, read_body};
 use super::message::Request;
 use super::multipart::{self, MultipartError, PartLimits, PartsError};
 use crate::error::{Error, Kind, Result};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
@@ -80,12 +81,6 @@ pub struct Name<'a> {
 const DEEPER: &str = "][";
 
 impl<'a> Name<'a> {
-    /// The place `key` in the place `within`.
-    #[must_use]
-    pub fn deeper(within: &str, key: &str) -> String {
-        [within, DEEPER, key].concat()
-    }
-
     /// The name that a form has written like this.
     #[must_use]
     pub fn parse(text: &'a str) -> Name<'a> {
@@ -106,7 +101,7 @@ pub enum Given<'a> {
         lossy: bool,
     },
     /// A number or a boolean of a JSON body.
-    Scalar(&'a str),
+    Scalar(Cow<'static, str>),
     /// Nothing, said aloud.
     Null,
     /// A list; its items follow, if they are wanted.
@@ -135,7 +130,8 @@ enum Kept {
     Text(String),
     Flag(bool),
     List(Vec<String>),
-    Object(BTreeMap<&'static str, String>),
+    /// Each member once.
+    Object(Vec<(&'static str, Cow<'static, str>)>),
 }
 
 /// The known parameters of a request.
@@ -208,7 +204,7 @@ impl Params {
             Some(Kept::Object(members)) => Some(members),
             Some(Kept::Text(_) | Kept::Flag(_) | Kept::List(_)) | None => None,
         };
-        members.into_iter().flatten().map(|(name, value)| (*name, value.as_str()))
+        members.into_iter().flatten().map(|(name, value)| (*name, value.as_ref()))
     }
 
     fn read_text(&mut self, name: &str, data: &mut dyn Read, lossy: bool) -> Result<String> {
@@ -260,8 +256,8 @@ impl Params {
             None => wrong_type(field.name, field.shape.as_words()),
         };
         let text = match given {
-            Given::Text { data, lossy } => self.read_text(field.name, data, lossy)?,
-            Given::Scalar(text) if known.is_some() => text.to_owned(),
+            Given::Text { data, lossy } => Cow::Owned(self.read_text(field.name, data, lossy)?),
+            Given::Scalar(text) if known.is_some() => text,
             Given::Null if known.is_some() => return Ok(false),
             // Newer clients may say more there: what is not understood is as if it were not said.
             Given::List | Given::Object if known.is_some_and(|member| member.contains(DEEPER)) => return Ok(false),
@@ -269,14 +265,19 @@ impl Params {
         };
         match known {
             Some(member) => {
-                let place = self.kept.entry(field.name).or_insert_with(|| Kept::Object(BTreeMap::new()));
+                let place = self.kept.entry(field.name).or_insert_with(|| Kept::Object(Vec::new()));
                 if let Kept::Object(members) = place {
-                    members.insert(member, text);
+                    match members.iter_mut().find(|(own, _)| *own == member) {
+                        Some((_, value)) => *value = text,
+                        None => members.push((member, text)),
+                    }
                 }
             }
             None => match self.kept.entry(field.name).or_insert_with(|| Kept::List(Vec::new())) {
-                Kept::List(items) => items.push(text),
-                place @ (Kept::Text(_) | Kept::Flag(_) | Kept::Object(_)) => *place = Kept::List(vec![text]),
+                Kept::List(items) => items.push(text.into_owned()),
+                place @ (Kept::Text(_) | Kept::Flag(_) | Kept::Object(_)) => {
+                    *place = Kept::List(vec![text.into_owned()]);
+                }
             },
         }
         Ok(false)
@@ -301,7 +302,7 @@ impl Sink for Params {
                 Ok(false)
             }
             (Given::Scalar(text), Shape::Text | Shape::Flag) => {
-                self.keep(field, text.to_owned())?;
+                self.keep(field, text.into_owned())?;
                 Ok(false)
             }
             (Given::Null, _) => {
