@@ -44,6 +44,8 @@ pub struct BuildState {
     pub is_unheard: bool,
     /// Of its project's builds with this word, one at a time is pending or running.
     pub resource_group: Option<String>,
+    /// Whether stages order it, so that its end may concern others of its pipeline, and who made that.
+    pub is_staged: bool,
 }
 
 impl BuildState {
@@ -74,7 +76,7 @@ pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
     let mut statement = c.prepare_cached(
         "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at, failure_allowed,
-             canceling_at IS NOT NULL, unheard_until IS NOT NULL, resource_group
+             canceling_at IS NOT NULL, unheard_until IS NOT NULL, resource_group, stage_index IS NOT NULL
          FROM builds WHERE id = ?1",
     )?;
     let row = |row: &Row<'_>| {
@@ -90,6 +92,7 @@ pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
             is_canceling: row.get(8)?,
             is_unheard: row.get(9)?,
             resource_group: row.get(10)?,
+            is_staged: row.get(11)?,
         })
     };
     Ok(statement.query_row([id.0], row).optional()?)
@@ -258,7 +261,7 @@ pub fn change_status(
     let changed = c
         .prepare_cached(
             "UPDATE builds SET status = :to, failure_reason = :reason, finished_at = :finished_at,
-                 token = CASE WHEN :to = 'canceled' THEN token END,
+                 token = CASE WHEN :to = 'canceled' THEN token END, unheard_until = NULL,
                  room = iif(:waits, coalesce(room, zeroblob(136)), NULL)
              WHERE id = :id AND status = :from",
         )?

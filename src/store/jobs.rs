@@ -120,6 +120,13 @@ pub fn by_id(c: &Connection, id: BuildId) -> Result<Option<Job>> {
     Ok(statement.query_row([id.0], job).optional()?)
 }
 
+/// The pipeline of this build, and the place of its stage in it; `None`: no stage orders it.
+pub fn stage_of(c: &Connection, id: BuildId) -> Result<Option<(PipelineId, usize)>> {
+    let mut statement =
+        c.prepare_cached("SELECT pipeline_id, stage_index FROM builds WHERE id = ?1 AND stage_index IS NOT NULL")?;
+    Ok(statement.query_row([id.0], |row| Ok((PipelineId(row.get(0)?), row.get(1)?))).optional()?)
+}
+
 /// All jobs of a pipeline that count, the earliest stage first. Looks at all of them.
 pub fn counting(c: &Connection, pipeline: PipelineId) -> Result<Vec<Job>> {
     let mut statement = c.prepare_cached(&format!(

@@ -142,6 +142,40 @@ pub fn by_id(c: &Connection, id: PipelineId) -> Result<Option<Pipeline>> {
     Ok(statement.query_row([id.0], pipeline).optional()?)
 }
 
+/// What builds are told of their pipeline, and where its commit lies.
+pub struct AboutPipeline {
+    /// Its id.
+    pub id: PipelineId,
+    /// Its number in the project, from 1.
+    pub iid: i64,
+    /// Why there is one.
+    pub source: Source,
+    /// `workflow:name`.
+    pub name: Option<String>,
+    /// The repository below `sources/` that holds its commit.
+    pub sources_key: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What builds of this pipeline are told of it: read with each claim.
+pub fn about(c: &Connection, id: PipelineId) -> Result<Option<AboutPipeline>> {
+    let mut statement =
+        c.prepare_cached("SELECT iid, source, name, sources_key, created_at FROM pipelines WHERE id = ?1")?;
+    let about = |row: &Row<'_>| {
+        let source: String = row.get(1)?;
+        Ok(AboutPipeline {
+            id,
+            iid: row.get(0)?,
+            source: Source::parse(&source).ok_or_else(|| super::builds::bad_word(1, &source))?,
+            name: row.get(2)?,
+            sources_key: row.get(3)?,
+            created_at: Timestamp(row.get(4)?),
+        })
+    };
+    Ok(statement.query_row([id.0], about).optional()?)
+}
+
 /// The pipeline of a build.
 pub fn of_build(c: &Connection, id: BuildId) -> Result<Option<Pipeline>> {
     let mut statement =

@@ -27,6 +27,9 @@ pub fn created_after(c: &Connection, after: BuildId, count_max: usize) -> Result
 /// Builds that have ended, of which those that need them are not all decided yet: each with the last that is. Known to
 /// the connection that writes, and to no other process.
 pub fn leave(c: &Connection, ended: &[(BuildId, BuildId)]) -> Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
     let mut statement = c.prepare_cached("INSERT INTO temp.undecided (needs_id, after_id) VALUES (?1, ?2)")?;
     for (id, after) in ended {
         statement.execute([id.0, after.0])?;

@@ -163,15 +163,15 @@ fn up_to(tallies: &[Tally], count: usize) -> Tally {
 
 /// The jobs that wait for stages whose turn has come with this build's end.
 fn behind_stage_of(c: &Connection, id: BuildId) -> Result<Vec<BuildId>> {
-    let Some(job) = jobs::by_id(c, id)? else { return Ok(Vec::new()) };
-    let tallies = jobs::tallies(c, job.pipeline)?;
-    if up_to(&tallies, job.stage_index + 1).active() > 0 {
+    let Some((pipeline, own_stage)) = jobs::stage_of(c, id)? else { return Ok(Vec::new()) };
+    let tallies = jobs::tallies(c, pipeline)?;
+    if up_to(&tallies, own_stage + 1).active() > 0 {
         return Ok(Vec::new());
     }
     let mut behind = Vec::new();
-    for (stage, tally) in tallies.iter().enumerate().skip(job.stage_index + 1) {
+    for (stage, tally) in tallies.iter().enumerate().skip(own_stage + 1) {
         if tally.created > 0 {
-            behind.extend(jobs::behind_stages(c, job.pipeline, stage)?);
+            behind.extend(jobs::behind_stages(c, pipeline, stage)?);
         }
         if tally.active() > 0 {
             break;

@@ -34,7 +34,8 @@ pub fn finish(
     }
     turn::hand_on(c, build, now)?;
     cascade::after_end(c, build.id, now)?;
-    children::after_end(c, build.id, now)
+    // Who was queued alone has no pipeline that another one waits for.
+    if build.is_staged { children::after_end(c, build.id, now) } else { Ok(()) }
 }
 
 /// Ends a build, and decides about no other one.

@@ -14,7 +14,7 @@ use crate::domain::token::Token;
 use crate::domain::variables::{Facts, PipelineFacts, RunnerFacts, slug};
 use crate::error::{Error, Result};
 use crate::store::builds::{self, Spec, Taker};
-use crate::store::pipelines::{self, Pipeline};
+use crate::store::pipelines::{self, AboutPipeline};
 use crate::store::queue::{self, QueueKey};
 use crate::store::{jobs, managers, projects, runner_builds, runners};
 use crate::sync::lock;
@@ -51,7 +51,7 @@ pub struct Assigned {
     /// The variables of their dotenv reports.
     pub dotenv: Vec<Variable>,
     /// Its pipeline.
-    pub pipeline: Option<Pipeline>,
+    pub pipeline: Option<AboutPipeline>,
 }
 
 /// A build whose artifacts another one gets.
@@ -201,7 +201,7 @@ impl Coordinator {
             if !builds::start(c, id, &taker, &token, now)? {
                 return Err(Error::internal("the queue's index names a build that is not pending"));
             }
-            Ok(Claim::Build(Box::new(assigned(c, id, token, now)?)))
+            Ok(Claim::Build(Box::new(assigned_to(c, id, token, Some(runner), now)?)))
         }))
     }
 
@@ -218,22 +218,28 @@ impl Coordinator {
 /// # Errors
 /// The database's; also when there is no such build.
 pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Result<Assigned> {
+    let runner = match builds::state(c, id)?.and_then(|build| build.runner_id) {
+        Some(runner) => runners::by_id(c, runner)?,
+        None => None,
+    };
+    let runner = match (runner, managers::info_for(c, id)?) {
+        (Some(runner), Some(info)) => Some(runner.speaking(info)),
+        (runner, _) => runner,
+    };
+    assigned_to(c, id, token, runner, now)
+}
+
+/// The same, where it is known which runner has the build. One that was queued alone costs nothing but itself.
+fn assigned_to(c: &Connection, id: BuildId, token: Token, runner: Option<Runner>, now: Timestamp) -> Result<Assigned> {
     let missing = || Error::internal(format!("build {id} has vanished"));
     let build = builds::by_id(c, id, now)?.ok_or_else(missing)?;
     let spec = builds::spec(c, id)?;
     let project = projects::by_id(c, build.project_id)?.ok_or_else(missing)?;
-    let mut runner = match build.runner {
-        Some((id, _)) => runners::by_id(c, RunnerId(id))?,
-        None => None,
-    };
-    if let Some(runner) = &mut runner
-        && let Some(info) = managers::info_for(c, build.id)?
-    {
-        runner.info = info;
-    }
     let (mut dependencies, mut dotenv) = (Vec::new(), Vec::new());
-    let mut needed = builds::needs_with_artifacts(c, id)?;
-    needed.extend(jobs::uploads_of_earlier_stages(c, id)?);
+    let mut needed = if build.needs.is_empty() { Vec::new() } else { builds::needs_with_artifacts(c, id)? };
+    if build.stage_index.is_some_and(|stage| stage > 0) {
+        needed.extend(jobs::uploads_of_earlier_stages(c, id)?);
+    }
     for needed in needed {
         let is_tag = builds::is_tag(c, needed)?;
         let needed = builds::by_id(c, needed, now)?.ok_or_else(missing)?;
@@ -245,7 +251,10 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
         dependencies.push(Dependency { build: needed, is_tag });
     }
     let repo_url = spec.repo_url.clone().or(project.repo_url);
-    let pipeline = pipelines::of_build(c, id)?;
+    let pipeline = match build.pipeline_id {
+        Some(pipeline) => pipelines::about(c, pipeline)?,
+        None => None,
+    };
     Ok(Assigned { repo_url, build, spec, token, runner, dependencies, dotenv, pipeline })
 }
 

@@ -181,7 +181,10 @@ impl Update {
             finish(c, build, Status::Failed, Some(FailureReason::TraceTooLarge), now)?;
             return Ok(Some(Updated::TraceTooLarge));
         }
-        touch(c, build, self.step, now)?;
+        // What ends a build says that it was heard of.
+        if end.is_none() || !build.is_unheard {
+            touch(c, build, self.step, now)?;
+        }
         if let Some(trace) = self.trace {
             if let Err(error) = self.room {
                 return Ok(Some(Updated::Refused(error)));
