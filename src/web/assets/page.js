@@ -5,10 +5,10 @@
 //                               token is X-Baton-Token; Retry-After is obeyed. [data-part=head]: [data-title][data-icon]
 //   time[datetime]              "10:00 UTC" becomes the reader's; [data-since], [data-ago] and progress[data-since] tick
 //   #log[data-url][data-trace][data-offset][data-lines][data-state], in it .lines and .gap, [data-from][data-to] each:
-//     ?from=N&to=M              one .lines; what it has of a section that began before is in a details[data-cont]
+//     ?from=N&to=M              one .lines; what it has of a section that began before is in a details.cont
 //     ?after=OFFSET&trace=T&v=TOKEN&hold=25   204, or a .lines with what came, which has these five of #log, too
 //     /search?q=TEXT|red=1&from=N             [data-line] for each hit; [data-next]: there are more, from there on
-//   details[data-folded][data-from][data-to]  a section without its lines, which are asked for when it opens
+//   details.sec[data-from][data-to]           a section, up to before that line; without lines, it asks as it opens
 //   [data-act], [data-key]      buttons for the script alone (hidden until it runs); what a key or "g o" presses
 (() => {
 'use strict';
@@ -181,7 +181,7 @@ function wake(within) {
 let log, newer, isFollowing = false, seen = 0, moved = 0, hits = null;
 const isGrowing = () => log && /^(running|canceling)$/.test(log.dataset.state);
 const isAtEnd = () => log.getBoundingClientRect().bottom <= innerHeight + 30;
-const lineAt = n => document.getElementById('L' + n) || document.getElementById('S' + n);
+const lineAt = n => document.getElementById('L' + n);
 const setFollowing = is => { isFollowing = is; $$('[data-act=follow]').forEach(press); news(); };
 function toEnd() {
   const below = log.getBoundingClientRect().bottom - innerHeight + 8;
@@ -209,8 +209,8 @@ function steady(change) {
 }
 function join(piece, fresh) {
   const last = piece.lastElementChild, first = fresh.firstElementChild;
-  if (first?.matches('details[data-cont]') && last?.matches('details')) { join(last, first); first.remove(); }
-  piece.append(...fresh.childNodes);
+  if (first?.matches('details.cont') && last?.dataset.from === first.dataset.from) { join(last, first); first.remove(); }
+  piece.append(...[...fresh.childNodes].filter(e => e.nodeName !== 'SUMMARY'));
 }
 function append(fresh) {
   const known = log.dataset, told = fresh.dataset, a = from(fresh), b = to(fresh);
@@ -218,7 +218,10 @@ function append(fresh) {
   for (const name of ['offset', 'lines', 'state']) if (told[name]) known[name] = told[name];
   if (b >= a) steady(() => {
     // The line that had no end is told again.
-    for (let n = a; lineAt(n); n++) lineAt(n).remove();
+    for (let n = a, e; (e = lineAt(n)?.closest('.l, details')); n++) {
+      while (e.nextElementSibling?.matches('.l:not([id])')) e.nextElementSibling.remove();
+      e.remove();
+    }
     let last = $$(':scope > .lines, :scope > .gap', log).pop();
     const end = last ? Math.min(to(last), a - 1) : 0;
     if (a > end + 1) { const more = gap(end + 1, a - 1); last ? last.after(more) : log.prepend(more); last = more; }
@@ -244,17 +247,12 @@ function letGo(spared) {
     for (const e of [before, after]) if (isGap(e)) e.remove();
   }
 }
-function unfold(section) {
-  if (!section.matches('[data-folded]')) return null;
-  section.removeAttribute('data-folded');
-  const missing = gap(from(section), to(section));
-  section.append(missing);
-  return missing;
-}
+const isFolded = e => e.matches('details.sec') && to(e) > from(e) && !$('.l, .lines, .gap', e);
 // Asks for the lines around line `n`, as far as they are not on the page.
 async function load(n) {
-  const has = e => from(e) <= n && n <= to(e), folded = $$('details[data-folded]', log).find(has);
-  const missing = folded ? unfold(folded) : $$('.gap', log).find(has);
+  const has = e => from(e) <= n && n <= to(e), folded = $$('details', log).find(e => isFolded(e) && has(e) && n < to(e));
+  folded?.append(gap(from(folded), to(folded) - 1));
+  const missing = $$('.gap', log).find(has);
   if (!missing || missing.dataset.asked) return;
   missing.dataset.asked = 1;
   const a = from(missing), b = to(missing);
@@ -262,6 +260,10 @@ async function load(n) {
   try {
     const piece = $('.lines', parse((await ask(add(log.dataset.url, `from=${first}&to=${last}`))).text));
     if (!piece || !missing.isConnected) return;
+    // The section that it stands in needs no second head.
+    for (let e; (e = piece.firstElementChild)?.matches('.cont') && missing.closest(`[data-from="${from(e)}"]`);) {
+      e.replaceWith(...[...e.childNodes].slice(1));
+    }
     const above = from(piece) > a ? [gap(a, from(piece) - 1)] : [], below = to(piece) < b ? [gap(to(piece) + 1, b)] : [];
     steady(() => missing.replaceWith(...above, piece, ...below));
     letGo(piece);
@@ -269,8 +271,8 @@ async function load(n) {
 }
 async function go(n) {
   setFollowing(false);
-  if (!lineAt(n)) await load(n);
-  const line = lineAt(n);
+  for (let tries = 0; tries < 4 && !lineAt(n); tries++) await load(n);
+  const line = lineAt(n)?.closest('.l, summary');
   for (let e = line; (e = e?.parentElement?.closest('details'));) e.open = true;
   $$('.on', log).forEach(e => e.classList.remove('on'));
   line?.classList.add('on');
@@ -285,7 +287,7 @@ async function more() {
 async function seek(of) {
   const own = hits = { of, lines: [], at: -1, next: 1 };
   while (own === hits && !own.lines.length && own.next) await more();
-  const on = $('.on', log), n = on ? +on.id.slice(1) : 0;
+  const n = +$('.on', log)?.id.slice(1) || 0;
   if (of === 'red=1') own.at = own.lines.filter(line => line <= n).length - 1;
 }
 async function step(by) {
@@ -337,8 +339,7 @@ function help() {
   label.append(on, ' Keys are on');
   form.append(make('button', 'Close', { className: 'btn' }));
   box.append(make('h2', 'Keys'), list, label, form);
-  document.body.append(box);
-  box.showModal();
+  document.body.appendChild(box).showModal();
 }
 let lead = '';
 addEventListener('keydown', e => {
@@ -368,7 +369,7 @@ addEventListener('click', e => {
   const n = +link.hash.slice(2), isTop = n === from(link.closest('.gap'));
   load(n).then(() => isTop && go(n));
 });
-addEventListener('toggle', e => { if (e.target.open && e.target.matches('details[data-folded]')) load(from(e.target)); }, true);
+addEventListener('toggle', e => { if (e.target.open && isFolded(e.target)) load(from(e.target)); }, true);
 addEventListener('submit', e => {
   if (e.target.matches('.find') && log) {
     e.preventDefault();
@@ -386,8 +387,7 @@ document.addEventListener('visibilitychange', () => { hiddenAt = Date.now(); rou
 document.addEventListener('selectionchange', () => waiting.size && settle());
 document.addEventListener('focusout', () => waiting.size && setTimeout(settle));
 function start() {
-  main = $('main[data-live]');
-  token = main?.dataset.live;
+  token = (main = $('main[data-live]'))?.dataset.live;
   feet();
   wake(document);
   head();
