@@ -46,6 +46,7 @@ mod logs;
 mod masking;
 mod needs;
 mod packaging;
+mod page;
 mod parameters;
 mod pipelines;
 mod recovery;

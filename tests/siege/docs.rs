@@ -75,6 +75,11 @@ fn the_http_reference_does_what_it_says() {
 }
 
 #[test]
+fn the_guide_to_the_page_does_what_it_says() {
+    run("docs/page.md", 5);
+}
+
+#[test]
 fn no_page_with_commands_is_left_out() {
     let source = include_str!("docs.rs");
     for page in pages().iter().filter(|page| page.commands() > 0) {
@@ -174,6 +179,9 @@ fn the_http_reference_names_every_path() {
     let page = |name: &str| std::fs::read_to_string(root().join("docs").join(name)).unwrap();
     let reference = format!("{}{}", page("http.md"), page("api.md"));
     let missing: Vec<&str> = baton::api::routes().into_iter().filter(|route| !reference.contains(route)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+    let guide = page("page.md");
+    let missing: Vec<&str> = baton::web::routes().into_iter().filter(|route| !guide.contains(route)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
 
