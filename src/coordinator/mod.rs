@@ -13,6 +13,7 @@ mod deed;
 mod disk_room;
 mod hand_out;
 mod life;
+mod log_view;
 mod look;
 mod pipelines;
 mod projects;
@@ -37,6 +38,7 @@ pub use deed::{Deed, Tried};
 pub use hand_out::claim::{Assigned, Claim, Dependency};
 pub use hand_out::told::Nothing;
 pub use hand_out::waiting::Waiting;
+pub use log_view::{LogBegin, LogBytes, LogFacts, LogPart, LogStand, Look, Soon};
 pub use look::disk_use::{DiskUse, Taken};
 pub use look::health::{Counts, Disk, Readiness};
 pub use look::jobs::{JobReport, JobsFound};
@@ -92,6 +94,7 @@ pub struct Coordinator {
     cascade: builds::cascade::Walk,
     looked: upkeep::lost_builds::Looked,
     watchers: Arc<watchers::Watchers>,
+    log_indices: log_view::LogIndices,
     limits: Limits,
 }
 
@@ -156,6 +159,7 @@ impl Coordinator {
             cascade: builds::cascade::Walk::default(),
             looked: upkeep::lost_builds::Looked::default(),
             watchers: Arc::default(),
+            log_indices: log_view::LogIndices::default(),
             store: Arc::new(store),
             limits,
         })

@@ -22,6 +22,9 @@ pub const PIECE_BYTES_MAX: usize = 2 << 20;
 /// More than a row can have: 8 KiB of letters, each in a style of its own.
 const ROW_BYTES_MAX: usize = 512 << 10;
 
+/// Bytes of a log that are gone through for a part, but for the end of its last line.
+const PIECE_READ_BYTES_MAX: u64 = 8 << 20;
+
 /// Bytes that are read at a time.
 pub(super) const READ_BYTES: u64 = 128 << 10;
 
@@ -70,6 +73,10 @@ pub fn write_piece<E>(
     order: &PieceOrder<'_>,
     mut read: impl FnMut(u64, u64) -> Result<Vec<u8>, E>,
 ) -> Result<LogPiece, E> {
+    if matches!(order.begin, PieceBegin::Offset(offset) if offset >= index.bytes()) {
+        let next = LineEnd { number: index.lines() + 1, offset: index.bytes() };
+        return Ok(LogPiece { html: String::new(), from: next.number, next });
+    }
     let begin = place_of(index, order.begin, &mut read)?;
     let mut writer = LogWriter::new(index, order, begin);
     let mut lines = lines_at(index, begin);
@@ -111,6 +118,13 @@ pub(super) fn place_of<E>(
         PieceBegin::Line(line) => (index.before_line(line), Box::new(move |start| start.number <= line)),
         PieceBegin::Offset(offset) => (index.before_offset(offset), Box::new(move |start| start.offset <= offset)),
     };
+    let is_it = match begin {
+        PieceBegin::Line(line) => mark.line == line,
+        PieceBegin::Offset(offset) => mark.offset == offset,
+    };
+    if is_it {
+        return Ok(mark);
+    }
     let (mut walk, mut lines) = (LogWalk::new(index, mark, is_before), lines_at(index, mark));
     while !walk.is_there() {
         let bytes = read(lines.bytes(), READ_BYTES)?;
@@ -138,6 +152,8 @@ struct LogWriter<'a> {
     /// The folded section that hides what comes.
     hidden_by: Option<u32>,
     second_before: Option<i64>,
+    /// Where it began to go through the log.
+    gone_from: u64,
     line: LineStart,
     /// Whether its row was begun, and whether sections begin or end in it.
     has_row: bool,
@@ -161,6 +177,7 @@ impl<'a> LogWriter<'a> {
             written: 0,
             hidden_by: None,
             second_before: begin.second_before,
+            gone_from: begin.offset,
             line,
             has_row: false,
             has_mark: false,
@@ -186,6 +203,7 @@ impl<'a> LogWriter<'a> {
         self.open = place.open;
         self.second_before = place.second_before;
         self.line.head = None;
+        self.gone_from = place.offset;
         Some(place)
     }
 
@@ -287,7 +305,9 @@ impl<'a> LogWriter<'a> {
     }
 
     fn begin_line(&mut self, start: &LineStart) {
-        if start.number >= self.order.until || self.rows >= self.order.rows_max.min(ROWS_MAX) || self.is_stuffed() {
+        let is_full = self.rows >= self.order.rows_max.min(ROWS_MAX) || self.is_stuffed();
+        let is_far = start.offset.saturating_sub(self.gone_from) > PIECE_READ_BYTES_MAX;
+        if start.number >= self.order.until || is_full || is_far {
             self.end = Some(LineEnd { number: start.number, offset: start.offset });
             return;
         }

@@ -43,7 +43,7 @@ impl LogPlace {
 }
 
 /// The index of a log, as far as it was read.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct LogIndex {
     lines: LogLines,
     known: Known,
@@ -51,6 +51,7 @@ pub struct LogIndex {
 }
 
 /// What is known of the lines that were read.
+#[derive(Clone)]
 struct Known {
     marks: Vec<LogPlace>,
     /// Bytes between two marks.

@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_search_goes_on_where_it_ended_and_finds_the_ends_of_long_lines() {
-        let log = format!("{}needle{}\n", "ä".repeat(20_000), "ö".repeat(1000)).repeat(450);
+        let log = format!("{}needle{}\n", "ä".repeat(4_500), "ö".repeat(1000)).repeat(450);
         let (mut from, mut all) = (1, Vec::new());
         for count in [200, 200, 50] {
             let found = found(log.as_bytes(), "needle", from);
@@ -320,7 +320,7 @@ mod tests {
     fn from_any_line_on_the_same_is_found() {
         let seed = seed();
         let mut next = random(seed ^ 5);
-        for round in 0..60 {
+        for round in 0..15 {
             let log = random_log(&mut next);
             for text in ["some", "größe", "<b>&"] {
                 let all = lines(&log, text);

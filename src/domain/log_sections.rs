@@ -195,7 +195,7 @@ impl Folds {
             }
         }
         let (mut end, mut wanted) = (lines + 1, rows);
-        for (from, until) in hidden.into_iter().rev() {
+        for (from, until) in hidden.into_iter().rev().filter(|(from, _)| *from <= lines) {
             let between = end.saturating_sub(until);
             if wanted <= between {
                 break;
@@ -239,7 +239,7 @@ mod tests {
         for place in 0..4 {
             assert_eq!(open.start(), Some(place));
         }
-        assert_eq!(open.end("d", &all), []);
+        assert!(open.end("d", &all).is_empty());
         assert_eq!(open.end("b", &all), [3]);
         assert_eq!((open.end("b", &all), open.all()), (vec![1, 2], &[0][..]));
         assert_eq!(open.start(), Some(4));
@@ -303,6 +303,7 @@ mod tests {
         assert_eq!(Folds::new(&all, Outcome::Good).tail(&all, 120, 82), 30);
         assert_eq!(Folds::new(&all, Outcome::Good).tail(&all, 120, 83), 20);
         assert_eq!(Folds::new(&all, Outcome::Good).tail(&all, 120, 500), 1);
+        assert_eq!(Folds::new(&all, Outcome::Good).tail(&all, 50, 20), 31, "what is behind does not count");
         assert_eq!(Folds::none().tail(&all, 120, 100), 21);
         assert_eq!(Folds::none().tail(&[], 0, 100), 1);
     }

@@ -20,6 +20,7 @@ pub mod line_times;
 pub mod log_html;
 pub mod log_index;
 pub mod log_lines;
+pub mod log_plain;
 pub mod log_search;
 pub mod log_sections;
 pub mod log_sum;

@@ -117,7 +117,7 @@ fn the_log_of_a_real_runner_has_its_sections() {
 fn a_line_looks_the_same_wherever_the_part_begins_and_the_log_is_cut() {
     let seed = seed();
     let mut next = random(seed ^ 2);
-    for round in 0..60 {
+    for round in 0..20 {
         let log = random_log(&mut next);
         let all = piece(&log, PieceBegin::Line(1), ALL, &Folds::none(), ALL);
         expect_whole_html(&all.html);

@@ -32,7 +32,7 @@ fn told(pieces: &[&[u8]]) -> String {
     let (mut lines, mut told) = (LogLines::default(), Told::default());
     pieces.iter().for_each(|piece| lines.push(piece, &mut told));
     lines.finish(&mut told);
-    assert_eq!(lines.bytes(), pieces.iter().map(|piece| piece.len() as u64).sum());
+    assert_eq!(lines.bytes(), pieces.iter().map(|piece| piece.len() as u64).sum::<u64>());
     told.0
 }
 
