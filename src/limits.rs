@@ -71,6 +71,14 @@ pub struct Limits {
     pub git_request_bytes_max: u64,
     /// Bytes that it is sent.
     pub git_response_bytes_max: u64,
+    /// Pipelines that are made of fetched commits at a time, and configurations that are checked.
+    pub starts_max: usize,
+    /// Of those, for one project: one fetches, others wait for it.
+    pub starts_per_project_max: usize,
+    /// How long one question to a project's repository may take, and how long one waits for another's.
+    pub fetch_time_max: Duration,
+    /// Bytes of what is kept of a project's repository.
+    pub mirror_bytes_max: u64,
     /// A serving process that holds more memory is ended by its supervisor, which starts another.
     pub memory_bytes_max: u64,
     /// A serving process that shows no life for so long is ended by its supervisor, which starts another.
@@ -112,6 +120,10 @@ impl Default for Limits {
             git_time_max: Duration::from_secs(1800),
             git_request_bytes_max: 4 << 20,
             git_response_bytes_max: 8 << 30,
+            starts_max: 8,
+            starts_per_project_max: 4,
+            fetch_time_max: Duration::from_secs(60),
+            mirror_bytes_max: 2 << 30,
             memory_bytes_max: 1 << 30,
         }
     }

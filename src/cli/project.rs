@@ -1,6 +1,7 @@
 //! `baton project`: projects and their CI tokens.
 
 use super::show::print;
+use super::words::secrets::read_secret;
 use super::{Done, Stop, duration};
 use crate::coordinator::{Coordinator, ProjectChange};
 use crate::domain::build::ProjectId;
@@ -12,6 +13,9 @@ use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
+
+/// Bytes of the credentials of a repository.
+const CREDENTIALS_BYTES_MAX: usize = 1024;
 
 /// Make, list, change and remove projects: where builds come from.
 #[derive(FromArgs, ArgsInfo)]
@@ -105,6 +109,11 @@ struct Set {
     /// it has no sources
     #[argh(switch)]
     no_repo_url: bool,
+
+    /// a file with `user:token`, - for standard input, with which its repository is fetched, by runners too: best one
+    /// that only reads
+    #[argh(option, arg_name = "FILE")]
+    repo_credentials_file: Option<String>,
 
     /// longest run of its builds, unless a build says otherwise, as in 90min or 3600 (seconds)
     #[argh(option, arg_name = "DURATION", from_str_fn(duration))]
@@ -273,10 +282,20 @@ impl Set {
             (None, true) => Some(None),
             (None, false) => None,
         };
-        if repo_url.is_none() && self.timeout.is_none() {
+        let repo_credentials = match self.repo_credentials_file {
+            Some(_) if repo_url == Some(None) => {
+                return usage("--no-repo-url and --repo-credentials-file do not go together");
+            }
+            Some(file) => Some(
+                read_secret(&file, CREDENTIALS_BYTES_MAX)
+                    .map_err(|error| Stop::Failed(format!("--repo-credentials-file: {error}")))?,
+            ),
+            None => None,
+        };
+        if repo_url.is_none() && self.timeout.is_none() && repo_credentials.is_none() {
             return usage("what to change is missing");
         }
-        let change = ProjectChange { name: None, repo_url, timeout: self.timeout };
+        let change = ProjectChange { name: None, repo_url, repo_credentials, timeout: self.timeout };
         let project = coordinator.change_project(&self.name, change)?;
         print::out(&format!("project {} is changed\n", project.name))
     }

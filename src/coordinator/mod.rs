@@ -22,6 +22,7 @@ mod reports;
 mod runners;
 mod sessions;
 mod sources;
+pub mod start;
 mod tokens;
 mod upkeep;
 mod view;
@@ -52,6 +53,7 @@ pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};
 pub use sessions::{LINK_TIME, SESSION_TIME, Session};
 pub use sources::Source;
+pub use start::{LintRequest, LintSubject, Linted, PipelineRequest, StartOutcome};
 pub use upkeep::lost_builds::Swept;
 pub use upkeep::own_runners::OwnRunner;
 pub use upkeep::retention::Removal;
@@ -77,6 +79,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// A data directory, opened: what every deed works on. All methods may be called from any thread.
 pub struct Coordinator {
@@ -95,6 +98,9 @@ pub struct Coordinator {
     looked: upkeep::lost_builds::Looked,
     watchers: Arc<watchers::Watchers>,
     log_indices: log_view::LogIndices,
+    starts: start::Places,
+    /// Whether calls of git that ask others are to end.
+    is_stopping: Arc<AtomicBool>,
     limits: Limits,
 }
 
@@ -160,6 +166,8 @@ impl Coordinator {
             looked: upkeep::lost_builds::Looked::default(),
             watchers: Arc::default(),
             log_indices: log_view::LogIndices::default(),
+            starts: start::Places::new(&limits),
+            is_stopping: Arc::default(),
             store: Arc::new(store),
             limits,
         })

@@ -4,6 +4,7 @@ use super::Coordinator;
 use super::builds::finish::finish;
 use super::upkeep::retention::{Removal, step_aside};
 use crate::domain::build::{ProjectId, Status, check_repo_url, check_word};
+use crate::domain::repo_url::with_login;
 use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
@@ -21,13 +22,15 @@ const CANCELED_PER_COMMIT: usize = 200;
 /// How often a project is looked at anew that gets builds while it is being removed.
 const REMOVAL_TRIES_MAX: usize = 20;
 
-/// What is to be another of a project; `None` stays as it is.
-#[derive(Debug, Default)]
+/// What is to be another of a project; `None` stays as it is. Has no `Debug`, since it may hold a password.
+#[derive(Default)]
 pub struct ProjectChange {
     /// Its name.
     pub name: Option<String>,
     /// Where runners fetch its sources from; `Some(None)`: nowhere.
     pub repo_url: Option<Option<String>>,
+    /// With what it is fetched, as `user:password`: they become part of its URL.
+    pub repo_credentials: Option<String>,
     /// Longest run of builds that are queued from now on.
     pub timeout: Option<Duration>,
 }
@@ -106,8 +109,15 @@ impl Coordinator {
                 }
                 project.name = name;
             }
-            if let Some(repo_url) = change.repo_url {
+            if let Some(repo_url) = change.repo_url.filter(|new| *new != project.repo_url) {
                 project.repo_url = repo_url;
+                projects::set_default_branch(c, project.id, None)?;
+                project.default_branch = None;
+            }
+            if let Some(login) = change.repo_credentials {
+                let url = project.repo_url.as_deref().and_then(|url| with_login(url, &login));
+                let why = "credentials are `user:token`, and go with a repository URL of http or https";
+                project.repo_url = Some(url.ok_or_else(|| Error::invalid(why))?);
             }
             project.timeout_s = timeout_s.unwrap_or(project.timeout_s);
             check(&project.name, project.repo_url.as_deref())?;

@@ -29,6 +29,44 @@ pub fn secrets(url: &str) -> Vec<String> {
     vec![secret.to_owned(), decoded(secret), before_host.to_owned()]
 }
 
+/// The URL without what is secret in it, and that as `user:password`, as it is meant.
+#[must_use]
+pub fn parted(url: &str) -> (String, Option<String>) {
+    match Credentials::of(url) {
+        Some(it) => {
+            let login = format!("{}:{}", decoded(it.user), it.password.map(decoded).unwrap_or_default());
+            (format!("{}{}", it.scheme, it.rest), Some(login))
+        }
+        None => (url.to_owned(), None),
+    }
+}
+
+/// The URL with these credentials, as `user:password`, in place of those that it has; `None`: it is none of the web.
+#[must_use]
+pub fn with_login(url: &str, login: &str) -> Option<String> {
+    let (scheme, rest) = url.split_at_checked(url.find("://")? + 3)?;
+    if !matches!(scheme.to_ascii_lowercase().as_str(), "http://" | "https://") {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let rest = rest.get(authority.rfind('@').map_or(0, |at| at + 1)..)?;
+    let (user, password) = login.split_once(':')?;
+    Some(format!("{scheme}{}:{}@{rest}", encoded(user), encoded(password)))
+}
+
+/// With percent signs in place of all that could mean something else.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 struct Credentials<'a> {
     /// With `://`.
     scheme: &'a str,
@@ -89,6 +127,11 @@ mod tests {
             assert_eq!(shown(url), expected, "{url}");
             assert_eq!(secrets(url).get(1).map(String::as_str), secret, "{url}");
         }
+        assert_eq!(parted("https://token@host/a"), ("https://host/a".to_owned(), Some("token:".to_owned())));
+        let url = with_login("https://old:x@host:8/a", "ann:s3@:t/").unwrap();
+        assert_eq!(url, "https://ann:s3%40%3At%2F@host:8/a");
+        assert_eq!(parted(&url), ("https://host:8/a".to_owned(), Some("ann:s3@:t/".to_owned())));
+        assert_eq!(with_login("/srv/a", "ann:x").or(with_login("https://host/", "ann")), None);
         assert_eq!(secrets("https://ann:s3cr%40t@host/a"), ["s3cr%40t", "s3cr@t", "https://ann:s3cr%40t@"]);
     }
 }

@@ -77,11 +77,17 @@ pub fn is_reserved(name: &str) -> bool {
 /// # Errors
 /// Names the first of them.
 pub fn check(variables: &[Variable]) -> Result<(), String> {
-    match variables.iter().find(|variable| is_reserved(&variable.key)) {
+    check_names(variables.iter().map(|variable| variable.key.as_str()))
+}
+
+/// Refuses names of variables that a build gets by itself.
+///
+/// # Errors
+/// Names the first of them.
+pub fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    match names.find(|name| is_reserved(name)) {
         None => Ok(()),
-        Some(variable) => {
-            Err(format!("the variable {} is set for every build, to what it is; choose another name", variable.key))
-        }
+        Some(name) => Err(format!("the variable {name} is set for every build, to what it is; choose another name")),
     }
 }
 

@@ -186,10 +186,8 @@ impl Checkout {
     /// # Errors
     /// Git's.
     pub fn head(&self) -> Result<Option<Head>> {
-        let format = "--format=%H%x00%T%x00%P%x00%an%x00%ae%x00%cI%x00%B";
-        let words = ["log", "-1", "--no-show-signature", "--no-color", "--encoding=UTF-8", format, "HEAD", "--"];
-        match self.git().ask(&words) {
-            Ok(answer) => Ok(Head::of(&answer)),
+        match Head::read(&self.git(), "HEAD") {
+            Ok(head) => Ok(head),
             Err(refusal) => match self.resolve("HEAD")? {
                 Some(_) => Err(refusal.into()),
                 None => Ok(None),
@@ -257,10 +255,7 @@ impl Checkout {
     /// # Errors
     /// Git's.
     pub fn tag_message(&self, tag: &str) -> Result<Option<String>> {
-        let name = format!("refs/tags/{tag}");
-        let format = "--format=%(objecttype) %(contents)";
-        let answer = self.git().ask(&["for-each-ref", "--count=1", format, &name])?;
-        Ok(text(&answer).strip_prefix("tag ").map(|message| message.trim_end().to_owned()))
+        Ok(tag_message(&self.git(), &format!("refs/tags/{tag}"))?)
     }
 
     /// The default branch: that of `origin`, else `init.defaultBranch`, `main` or `master` if there is one, else the only
@@ -299,6 +294,13 @@ impl Checkout {
 }
 
 impl Head {
+    /// The commit of this name.
+    pub(super) fn read(git: &Git, name: &str) -> std::result::Result<Option<Head>, Refusal> {
+        let format = "--format=%H%x00%T%x00%P%x00%an%x00%ae%x00%cI%x00%B";
+        let words = ["log", "-1", "--no-show-signature", "--no-color", "--encoding=UTF-8", format, name, "--"];
+        git.ask(&words).map(|answer| Head::of(&answer))
+    }
+
     fn of(answer: &[u8]) -> Option<Head> {
         let answer = text(answer);
         let mut fields = answer.splitn(7, '\0').map(ToOwned::to_owned);
@@ -308,6 +310,13 @@ impl Head {
         let message = fields.next()?.trim_end_matches('\n').to_owned();
         Some(Head { sha, tree, parents, author_name, author_email, committed_at, message })
     }
+}
+
+/// The message of the tag at this full name, if it has one.
+pub(super) fn tag_message(git: &Git, name: &str) -> std::result::Result<Option<String>, Refusal> {
+    let format = "--format=%(objecttype) %(contents)";
+    let answer = git.ask(&["for-each-ref", "--count=1", format, name])?;
+    Ok(text(&answer).strip_prefix("tag ").map(|message| message.trim_end().to_owned()))
 }
 
 /// A path of these bytes.

@@ -19,6 +19,8 @@ pub struct Contents {
     head: String,
     /// Files that differ from that one.
     changed: Vec<String>,
+    /// Whether the commits before it are here.
+    has_history: bool,
     /// The names of the contents of all files.
     files: BTreeMap<String, String>,
     reader: Option<Reader>,
@@ -55,7 +57,15 @@ impl Contents {
                 files.insert(name.to_owned(), content.to_owned());
             }
         }
-        Ok(Contents { git, sha: sha.to_owned(), head: head.to_owned(), changed, files, reader: None })
+        Ok(Contents {
+            git,
+            sha: sha.to_owned(),
+            head: head.to_owned(),
+            changed,
+            has_history: true,
+            files,
+            reader: None,
+        })
     }
 
     /// A commit of a snapshot's repository, by itself.
@@ -64,6 +74,14 @@ impl Contents {
     /// Git's.
     pub fn of_repository(dir: &Path, sha: &str) -> Result<Contents> {
         Contents::of(Git::of_own(dir), sha, sha, vec![])
+    }
+
+    /// A commit without those before it.
+    ///
+    /// # Errors
+    /// Git's.
+    pub(super) fn of_lone(git: Git, sha: &str) -> Result<Contents> {
+        Ok(Contents { has_history: false, ..Contents::of(git, sha, sha, vec![])? })
     }
 
     /// Any commit of a checkout.
@@ -124,7 +142,7 @@ impl Contents {
     }
 
     /// Of these files the commits that touched them last, each once, in order; of one that is changed and not committed its
-    /// content's name. Files that do not exist have none.
+    /// content's name, and without the commits before it of each. Files that do not exist have none.
     ///
     /// # Errors
     /// Git's.
@@ -133,7 +151,7 @@ impl Contents {
         let git = self.git.clone().with("GIT_LITERAL_PATHSPECS", "1");
         for path in paths {
             let Some(content) = self.files.get(path) else { continue };
-            if self.changed.iter().any(|changed| changed == path) {
+            if !self.has_history || self.changed.iter().any(|changed| changed == path) {
                 names.push(content.clone());
                 continue;
             }

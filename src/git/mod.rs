@@ -4,6 +4,7 @@
 //!
 //! * [`checkout`]: a checkout of the user's, which is only read;
 //! * [`snapshot`]: its present state as a commit, in a repository of our own that borrows the checkout's objects;
+//! * [`mirror`]: commits of somebody else's repository, in one of our own;
 //! * [`contents`]: what such a commit holds;
 //! * [`upload_pack`]: hands the commit on to those who may have it; `wants` judges what they ask for;
 //! * [`program`]: runs `git`, within bounds of time and bytes.
@@ -13,6 +14,7 @@
 
 pub mod checkout;
 pub mod contents;
+pub mod mirror;
 pub mod program;
 mod repository;
 pub mod snapshot;
@@ -24,4 +26,5 @@ pub mod wants;
 
 pub use checkout::{Checkout, Found, Head};
 pub use contents::Contents;
+pub use mirror::Mirror;
 pub use snapshot::{Snapshot, Wanted};

@@ -6,12 +6,17 @@
 
 use crate::error::{Error, Kind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What is kept of a child's complaints.
@@ -20,6 +25,8 @@ const COMPLAINT_BYTES_MAX: usize = 16 << 10;
 const PIECE_BYTES: usize = 64 << 10;
 /// Between two looks at a child that has closed its output and lives on.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// Between two questions of whether a child may go on.
+const LEASH_PAUSE: Duration = Duration::from_millis(200);
 
 /// Of every call: nothing runs but git, and what it writes has the form that is read here.
 const SETTINGS: [&str; 6] = [
@@ -57,6 +64,10 @@ pub enum Refusal {
     TooSlow(Duration),
     /// It said more than it may.
     TooLong(usize),
+    /// It fetched more bytes than it may.
+    TooBig(u64),
+    /// The server stops.
+    Stopped,
 }
 
 impl Refusal {
@@ -68,6 +79,8 @@ impl Refusal {
             Refusal::Said(line) => line.clone(),
             Refusal::TooSlow(time) => format!("git took longer than {} seconds", time.as_secs()),
             Refusal::TooLong(bytes) => format!("git said more than {bytes} bytes"),
+            Refusal::TooBig(bytes) => format!("the repository is too big: more than {} MiB of one commit", bytes >> 20),
+            Refusal::Stopped => "the server stops".to_owned(),
         }
     }
 }
@@ -81,7 +94,8 @@ impl From<io::Error> for Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         let kind = match refusal {
-            Refusal::TooLong(_) => Kind::TooLarge,
+            Refusal::TooLong(_) | Refusal::TooBig(_) => Kind::TooLarge,
+            Refusal::Stopped => Kind::Busy,
             Refusal::Absent | Refusal::Said(_) | Refusal::TooSlow(_) => Kind::Invalid,
         };
         Error::new(kind, format!("git cannot look at this checkout: {}", refusal.words()))
@@ -97,25 +111,43 @@ enum Place {
     Own(PathBuf),
 }
 
+/// Says, some times a second, whether git may go on.
+#[derive(Clone)]
+pub struct Leash(Arc<dyn Fn() -> Result<(), Refusal> + Send + Sync>);
+
+impl Leash {
+    /// Git goes on as long as `may_go_on` says so.
+    pub fn new(may_go_on: impl Fn() -> Result<(), Refusal> + Send + Sync + 'static) -> Leash {
+        Leash(Arc::new(may_go_on))
+    }
+}
+
+impl fmt::Debug for Leash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Leash")
+    }
+}
+
 /// Git at a place.
 #[derive(Clone, Debug)]
 pub struct Git {
     place: Place,
     variables: Vec<(&'static str, OsString)>,
     bounds: Bounds,
+    leash: Option<Leash>,
 }
 
 impl Git {
     /// In a folder of a checkout, with the settings of the user who calls this.
     #[must_use]
     pub fn of_checkout(dir: &Path) -> Git {
-        Git { place: Place::Checkout(dir.to_owned()), variables: vec![], bounds: Bounds::default() }
+        Git { place: Place::Checkout(dir.to_owned()), variables: vec![], bounds: Bounds::default(), leash: None }
     }
 
     /// In a repository that Baton made, with its settings only.
     #[must_use]
     pub fn of_own(dir: &Path) -> Git {
-        Git { place: Place::Own(dir.to_owned()), variables: vec![], bounds: Bounds::default() }
+        Git { place: Place::Own(dir.to_owned()), variables: vec![], bounds: Bounds::default(), leash: None }
     }
 
     /// The same with one more variable in its environment.
@@ -129,6 +161,13 @@ impl Git {
     #[must_use]
     pub fn within(mut self, time_max: Duration, bytes_max: usize) -> Git {
         self.bounds = Bounds { time_max, bytes_max };
+        self
+    }
+
+    /// The same on a leash. Git is then a group of processes, all of which end with it: a fetch has helpers.
+    #[must_use]
+    pub fn on_leash(mut self, leash: Leash) -> Git {
+        self.leash = Some(leash);
         self
     }
 
@@ -190,11 +229,15 @@ impl Git {
     }
 
     fn hear(&self, mut command: Command) -> Result<Vec<u8>, Refusal> {
-        let mut child = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
+        if self.leash.is_some() {
+            command.process_group(0);
+        }
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = Running { child, is_group: self.leash.is_some() };
         let until = Instant::now() + self.bounds.time_max;
-        let (said, complaint) = self.read(&mut child.0, until)?;
+        let (said, complaint) = self.read(&mut child.child, until)?;
         let status = loop {
-            if let Some(status) = child.0.try_wait()? {
+            if let Some(status) = child.child.try_wait()? {
                 break status;
             }
             if Instant::now() >= until {
@@ -215,7 +258,11 @@ impl Git {
             if left.is_zero() {
                 return Err(Refusal::TooSlow(self.bounds.time_max));
             }
-            let (hears_out, hears_err) = wait(out.as_ref(), err.as_ref(), left)?;
+            let pause = if self.leash.is_some() { left.min(LEASH_PAUSE) } else { left };
+            let (hears_out, hears_err) = wait(out.as_ref(), err.as_ref(), pause)?;
+            if let Some(Leash(may_go_on)) = &self.leash {
+                may_go_on()?;
+            }
             if hears_out {
                 let count = take(&mut out, &mut piece)?;
                 said.extend_from_slice(piece.get(..count).unwrap_or_default());
@@ -260,14 +307,22 @@ pub(super) fn take(pipe: &mut Option<impl Read>, piece: &mut [u8]) -> Result<usi
 }
 
 /// A child that does not outlive this.
-struct Running(Child);
+struct Running {
+    child: Child,
+    /// Whether its own children are to go with it.
+    is_group: bool,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            if self.is_group {
+                // While it was not waited for, the group's number is its own.
+                let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
+            }
             // It may have ended just now.
-            let _ = self.0.kill();
-            let _ = self.0.wait();
+            let _ = self.child.kill();
+            let _ = self.child.wait();
         }
     }
 }
@@ -293,7 +348,7 @@ fn isolate(command: &mut Command) {
     }
     command.env("HOME", "/nonexistent").env("XDG_CONFIG_HOME", "/nonexistent");
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_ATTR_NOSYSTEM", "1");
-    // Nothing is fetched, in whatever way.
+    // Nothing is fetched, in whatever way, unless that is said.
     command.env("GIT_ALLOW_PROTOCOL", "").env("GIT_NO_LAZY_FETCH", "1");
 }
 

@@ -1,5 +1,6 @@
 //! Under which circumstances a pipeline is made, and the variables that say so.
 
+use crate::domain::build::Variable;
 use crate::domain::pipeline::Source;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -55,6 +56,14 @@ impl Given {
     /// A variable that anybody may see.
     pub fn public(key: impl Into<String>, value: impl Into<String>) -> Given {
         Given { key: key.into(), value: value.into(), public: true, file: false, raw: false }
+    }
+}
+
+impl From<Variable> for Given {
+    /// The variable of a build, of which nothing is left to say but that it may be expanded.
+    fn from(variable: Variable) -> Given {
+        let Variable { key, value, public, file, .. } = variable;
+        Given { key, value, public, file, raw: false }
     }
 }
 

@@ -19,6 +19,7 @@ mod include;
 mod inputs;
 mod interpolate;
 mod keywords;
+pub mod lint;
 mod matrix;
 mod merge;
 pub mod messages;

@@ -105,6 +105,15 @@ pub fn set_ci_token(c: &Connection, id: ProjectId, ci_token: &Token) -> Result<(
     Ok(())
 }
 
+/// Notes a project's default branch.
+///
+/// # Errors
+/// The database's.
+pub fn set_default_branch(c: &Connection, id: ProjectId, name: Option<&str>) -> Result<()> {
+    c.execute("UPDATE projects SET default_branch = ?2 WHERE id = ?1", rusqlite::params![id.0, name])?;
+    Ok(())
+}
+
 /// Gives a project another name, repository and timeout.
 ///
 /// # Errors

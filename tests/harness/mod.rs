@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod command;
+pub mod forge;
 pub mod healthy;
 pub mod hold;
 pub mod http;

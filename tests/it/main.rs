@@ -57,6 +57,7 @@ mod scripts;
 mod secrets;
 mod settings;
 mod space;
+mod start;
 mod tidy;
 mod tokens;
 mod trace;

@@ -70,7 +70,8 @@ fn job(name: &str, stage: usize, when: When) -> Job {
 
 /// Two stages, the second with a manual job.
 fn pipeline(server: &Baton, project: &str) -> (i64, Vec<BuildId>) {
-    let jobs = vec![job("make", 0, When::OnSuccess), job("test:unit", 1, When::OnSuccess), job("ship", 1, When::Manual)];
+    let jobs =
+        vec![job("make", 0, When::OnSuccess), job("test:unit", 1, When::OnSuccess), job("ship", 1, When::Manual)];
     let added = server.operator().add_pipeline(
         NewPipeline {
             project: project.to_owned(),
@@ -125,7 +126,10 @@ fn every_path_is_for_those_who_may_and_for_nobody_else() {
             assert!(!seen.text().contains("method=\"post\""), "{path}: a button for somebody who may not press it");
             let page = known.send(visit(Request::get(path))).expect(200);
             headers(&page);
-            assert_eq!(page.header("Cache-Control"), Some(if path.contains("search") { "private, no-store" } else { "private, no-cache" }));
+            assert_eq!(
+                page.header("Cache-Control"),
+                Some(if path.contains("search") { "private, no-store" } else { "private, no-cache" })
+            );
             // A name that may be a stranger's is told nothing.
             let rebound = known.send(Request::get(path).header("Host", "evil.example")).expect(421).text();
             assert!(!rebound.contains("make") && rebound.contains("--base-url"), "{rebound}");
@@ -151,7 +155,13 @@ fn every_path_is_for_those_who_may_and_for_nobody_else() {
         }
         assert_eq!(server.status(builds[0]), Status::Pending, "nothing of that was done");
         let origin = format!("http://{}", server.address());
-        known.send(Request::post(&format!("/-/runners/{}/pause", runner.id)).header("Host", &server.address().to_string()).header("Origin", &origin)).expect(303);
+        known
+            .send(
+                Request::post(&format!("/-/runners/{}/pause", runner.id))
+                    .header("Host", &server.address().to_string())
+                    .header("Origin", &origin),
+            )
+            .expect(303);
         assert!(server.runner_row(runner.id.0).paused, "a browser without Sec-Fetch-Site says its origin");
         let badge = format!("{p}/badges/main/pipeline.svg");
         let key = server.operator().badge_key("group/demo").unwrap().unwrap();
@@ -192,10 +202,21 @@ fn no_stranger_makes_markup_and_each_page_leads_to_pages() {
     };
     let odd = server.queue(hostile);
     let claimed = server.claim(&runner);
-    server.append(&claimed, 0, "plain\n<script>alert(2)</script> \u{1b}[31m<b>red</b>\n\u{1b}]8;;javascript:alert(3)\u{7}x\n").expect(202);
+    server
+        .append(
+            &claimed,
+            0,
+            "plain\n<script>alert(2)</script> \u{1b}[31m<b>red</b>\n\u{1b}]8;;javascript:alert(3)\u{7}x\n",
+        )
+        .expect(202);
     let browser = Browser::sign_in(&server, "mi<b>ra");
     let mut seen = std::collections::BTreeSet::new();
-    let mut to_see = vec!["/".to_owned(), format!("/-/jobs/{odd}"), format!("/-/pipelines/{id}"), "/-/search?q=%3Cscript%3E".to_owned()];
+    let mut to_see = vec![
+        "/".to_owned(),
+        format!("/-/jobs/{odd}"),
+        format!("/-/pipelines/{id}"),
+        "/-/search?q=%3Cscript%3E".to_owned(),
+    ];
     to_see.extend(builds.iter().map(|id| format!("/-/jobs/{id}")));
     while let Some(path) = to_see.pop() {
         if !seen.insert(path.clone()) || seen.len() > 150 {
@@ -211,7 +232,8 @@ fn no_stranger_makes_markup_and_each_page_leads_to_pages() {
         if !is_page {
             continue;
         }
-        for tag in ["<script>", "<b>ird", "<b>'", "<i>tag", "<b>no", "<b>red", "mi<b>", "href=\"javascript", "\u{202e}"] {
+        for tag in ["<script>", "<b>ird", "<b>'", "<i>tag", "<b>no", "<b>red", "mi<b>", "href=\"javascript", "\u{202e}"]
+        {
             assert!(!page.contains(tag), "{path} has {tag}");
         }
         assert!(!page.contains("style=") && !page.contains(" onclick"), "{path} has what the policy forbids");
@@ -288,7 +310,11 @@ fn a_page_is_asked_for_what_has_changed_and_held_while_nothing_has() {
     let page = browser.page(&path);
     let token = page.split("data-live=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let part = |token: &str, hold: &str| {
-        visit(Request::get(&path)).query("part", "1").query("v", token).query("hold", hold).header("Cookie", &browser.cookie)
+        visit(Request::get(&path))
+            .query("part", "1")
+            .query("v", token)
+            .query("hold", hold)
+            .header("Cookie", &browser.cookie)
     };
     let nothing = server.send(part(&token, "0")).expect(204);
     assert_eq!(nothing.header("X-Baton-Token"), Some(token.as_str()));
@@ -329,7 +355,11 @@ fn a_server_that_stops_lets_readers_go_and_one_with_few_connections_holds_none()
     let page = browser.page("/-/jobs");
     let token = page.split("data-live=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let part = |hold: &str| {
-        visit(Request::get("/-/jobs")).query("part", "1").query("v", &token).query("hold", hold).header("Cookie", &browser.cookie)
+        visit(Request::get("/-/jobs"))
+            .query("part", "1")
+            .query("v", &token)
+            .query("hold", hold)
+            .header("Cookie", &browser.cookie)
     };
     let mut first = Connection::open(server.address());
     first.send_raw(&part("25").bytes());
@@ -368,8 +398,9 @@ fn the_command_line_lets_people_in_and_out() {
     done(&baton(data, &["page", "logout", "jon"]));
     assert!(done(&baton(data, &["page", "list", "--json"])).is_empty());
     // Keys that are wrong are counted, and then none is looked at.
-    let wrong: Vec<u16> =
-        (0..12).map(|n| server.send(visit(Request::get("/-/login")).query("key", &format!("wrong{n}"))).status).collect();
+    let wrong: Vec<u16> = (0..12)
+        .map(|n| server.send(visit(Request::get("/-/login")).query("key", &format!("wrong{n}"))).status)
+        .collect();
     assert!(wrong.starts_with(&[403; 9]) && wrong.ends_with(&[429]), "{wrong:?}");
     let good = server.operator().make_login_key("mira", Timestamp::now()).unwrap();
     server.send(own(Request::post("/-/login")).form(&[("key", good.reveal())])).expect(429);

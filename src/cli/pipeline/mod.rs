@@ -3,6 +3,7 @@
 pub(super) mod document;
 pub(super) mod facts;
 mod find;
+mod start;
 mod text;
 
 use self::document::PipelineDocument;
@@ -18,12 +19,13 @@ use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 
-/// List, show, cancel and repeat pipelines, and start their manual jobs.
+/// Start, list, show, cancel and repeat pipelines, and start their manual jobs.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "pipeline",
     example = "\
+        {command_name} run --project demo --ref main\n\
         {command_name} list --project demo\n\
         {command_name} show 7\n\
         {command_name} play 7 deploy"
@@ -36,6 +38,7 @@ pub struct Pipeline {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
+    Run(start::Run),
     List(List),
     Show(Show),
     Follow(Follow),
@@ -159,6 +162,7 @@ impl Pipeline {
     /// Does what the command line says.
     pub fn run(self, coordinator: &Coordinator) -> Done {
         match self.command {
+            Command::Run(run) => run.run(coordinator),
             Command::List(list) => list.run(coordinator),
             Command::Show(show) => show.run(coordinator),
             Command::Follow(follow) => follow.run(coordinator),

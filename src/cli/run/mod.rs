@@ -13,6 +13,7 @@ mod unpack;
 mod wake;
 mod work;
 
+pub(super) use self::ci::{input, path_of_checkout, source};
 use self::guard::check_place;
 use self::house::House;
 use self::interrupt::{Interrupt, Queued};
@@ -427,7 +428,7 @@ fn bring(coordinator: &Coordinator, id: BuildId, dir: &Path, below: &Path, stop:
 }
 
 /// The only project, or a new one.
-fn only_project(coordinator: &Coordinator) -> Done<Project> {
+pub(super) fn only_project(coordinator: &Coordinator) -> Done<Project> {
     let mut projects = coordinator.list_projects()?;
     match projects.as_slice() {
         [] => {

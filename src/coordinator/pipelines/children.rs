@@ -8,6 +8,7 @@ use super::add::add;
 use super::{NewPipeline, no_such};
 use crate::coordinator::Coordinator;
 use crate::coordinator::builds::finish::finish;
+use crate::coordinator::start::files::{BYTES_MAX, CommitFiles};
 use crate::domain::build::{BuildId, FailureReason, Status, Variable};
 use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::states::PipelineState;
@@ -17,14 +18,12 @@ use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::git::Contents;
 use crate::gitlab_ci::context::{Context, Given};
-use crate::gitlab_ci::surroundings::{Base, Changes, Elsewhere, Refusal, Surroundings, refusal};
-use crate::gitlab_ci::yaml::FILE_BYTES_MAX;
+use crate::gitlab_ci::surroundings::{Base, Changes, Elsewhere, Refusal, Surroundings};
 use crate::gitlab_ci::{Compiled, Outcome, compile};
 use crate::store::builds::{self, BuildState};
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::{jobs, runner_builds};
 use rusqlite::Connection;
-use std::cell::RefCell;
 use std::io::Read;
 use std::sync::Arc;
 use zip::ZipArchive;
@@ -33,8 +32,6 @@ use zip::ZipArchive;
 const DEPTH_MAX: usize = 3;
 /// Jobs with `trigger` that one run makes pipelines for.
 const MADE_PER_RUN_MAX: usize = 20;
-/// Bytes of a file of the configuration: one more than there may be, so that it is refused as too big.
-const BYTES_MAX: u64 = FILE_BYTES_MAX as u64 + 1;
 
 impl Coordinator {
     /// Makes the pipelines of jobs with `trigger` whose turn has come, and ends those that waited for theirs. To be called
@@ -110,19 +107,23 @@ impl Coordinator {
         let Some(context) = parent.context.as_ref().and_then(|text| serde_json::from_str::<Context>(text).ok()) else {
             return Ok(Err("nothing is known of the circumstances of its pipeline".to_owned()));
         };
-        let (Some(key), Some(sha)) = (&parent.sources_key, &parent.sha) else {
-            return Ok(Err("the files of its pipeline's commit are not here".to_owned()));
+        let Some(sha) = &parent.sha else {
+            return Ok(Err("the commit of its pipeline is not known".to_owned()));
         };
         let context = context_of_child(context, &trigger, variables);
-        let contents = Contents::of_repository(&self.sources_dir().join(key), sha)?;
-        let inside = Inside {
-            coordinator: self,
-            parent: parent.id,
-            paths: Arc::new(contents.paths().map(ToOwned::to_owned).collect()),
-            contents: RefCell::new(contents),
-            base: parent.before_sha.clone(),
+        // Nobody removes the commit while it is read.
+        let mirror;
+        let contents = match &parent.sources_key {
+            Some(key) => Contents::of_repository(&self.sources_dir().join(key), sha)?,
+            None => {
+                mirror = self.commit_again(&parent.project, sha)?;
+                mirror.contents(sha)?
+            }
         };
+        let files = CommitFiles::of(contents);
+        let inside = Inside { coordinator: self, parent: parent.id, files, base: parent.before_sha.clone() };
         let compiled = compile(trigger.configuration().as_bytes(), &context, &inside);
+        inside.files.check()?;
         Ok(child(&parent, id, &context, compiled).map(|new| (new, trigger.depends)))
     }
 }
@@ -158,9 +159,9 @@ fn child(
     parent: &Pipeline,
     id: BuildId,
     context: &Context,
-    compiled: Compiled,
+    mut compiled: Compiled,
 ) -> std::result::Result<NewPipeline, String> {
-    let pipeline = match compiled.outcome {
+    let pipeline = match std::mem::replace(&mut compiled.outcome, Outcome::Refused(Vec::new())) {
         Outcome::Pipeline(pipeline) => *pipeline,
         Outcome::Nothing(words) => return Err(words),
         Outcome::Refused(messages) => {
@@ -169,20 +170,13 @@ fn child(
     };
     Ok(NewPipeline {
         project: parent.project.clone(),
-        pipeline,
-        ref_: parent.ref_.clone(),
-        is_tag: parent.is_tag,
         sha: parent.sha.clone(),
         before_sha: parent.before_sha.clone(),
         sources_key: parent.sources_key.clone(),
-        left_out: serde_json::to_value(&compiled.left_out).unwrap_or_default(),
-        warnings: compiled.warnings.iter().map(ToString::to_string).collect(),
         title: parent.title.clone(),
         actor: parent.actor.clone(),
-        given: context.given.iter().map(|given| given.key.clone()).collect(),
-        context: Some(context.clone()),
         parent: Some(id),
-        ..NewPipeline::default()
+        ..NewPipeline::compiled(context, pipeline, &compiled)
     })
 }
 
@@ -237,8 +231,7 @@ pub fn open_children(c: &Connection, id: PipelineId) -> Result<Vec<PipelineId>> 
 struct Inside<'a> {
     coordinator: &'a Coordinator,
     parent: PipelineId,
-    contents: RefCell<Contents>,
-    paths: Arc<Vec<String>>,
+    files: CommitFiles,
     base: Option<String>,
 }
 
@@ -258,17 +251,17 @@ impl Inside<'_> {
 
 impl Surroundings for Inside<'_> {
     fn file(&self, path: &str) -> Option<Vec<u8>> {
-        self.contents.borrow_mut().read(path, BYTES_MAX).ok().flatten()
+        self.files.file(path)
     }
 
     fn paths(&self) -> Arc<Vec<String>> {
-        Arc::clone(&self.paths)
+        self.files.paths()
     }
 
     fn changes(&self, base: Base<'_>) -> Changes {
         match (base, &self.base) {
             (Base::Pipeline, Some(base)) => {
-                let changed = self.contents.borrow().changed_since(base).ok().flatten();
+                let changed = self.files.changed_since(base).ok().flatten();
                 changed.map_or(Changes::Unknown, |paths| Changes::Paths(Arc::new(paths)))
             }
             (Base::Pipeline, None) => Changes::Unknown,
@@ -278,7 +271,7 @@ impl Surroundings for Inside<'_> {
     }
 
     fn last_commits(&self, paths: &[String]) -> Vec<String> {
-        self.contents.borrow().last_commits(paths).unwrap_or_default()
+        self.files.last_commits(paths)
     }
 
     fn elsewhere(&self, file: Elsewhere<'_>) -> std::result::Result<Vec<u8>, Refusal> {
@@ -287,7 +280,7 @@ impl Surroundings for Inside<'_> {
                 .made(job, path)
                 .ok_or_else(|| Refusal { words: format!("The artifacts of `{job}` have no `{path}`"), hint: None }),
             Elsewhere::Project { .. } | Elsewhere::Component(_) | Elsewhere::Remote { .. } | Elsewhere::Template(_) => {
-                Err(refusal(file))
+                self.files.elsewhere(file)
             }
         }
     }

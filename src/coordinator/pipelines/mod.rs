@@ -2,7 +2,7 @@
 //! started by hand.
 
 pub(super) mod act;
-mod add;
+pub(super) mod add;
 pub(super) mod children;
 mod follow;
 #[cfg(test)]

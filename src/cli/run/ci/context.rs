@@ -2,21 +2,17 @@
 
 use super::Terms;
 use crate::cli::{Done, Stop};
+use crate::coordinator::start::circumstances::of_commit;
 use crate::domain::git_names::url_of_short_form;
 use crate::domain::pipeline::Source;
-use crate::git::checkout::Settings;
+use crate::error::Result;
+use crate::git::checkout::{Found, Settings, look};
 use crate::git::{Checkout, Head, Snapshot};
 use crate::gitlab_ci::context::{Context, Given};
 use nix::unistd::{User, getuid};
 
-/// GitLab's "no commit".
-const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
-
 /// What the ref is called where none is checked out.
 const DETACHED: &str = "detached";
-
-/// Digits of a commit that scripts know as its short name.
-const SHORT: usize = 8;
 
 /// A checkout, and what is known of it before anything is compiled.
 pub struct Place {
@@ -111,7 +107,7 @@ pub fn base(place: &Place, what: &For, terms: &Terms) -> Done<Option<String>> {
 }
 
 /// A commit by any name, that of a branch of `origin` too.
-pub fn resolve(checkout: &Checkout, name: &str) -> Done<Option<String>> {
+pub fn resolve(checkout: &Checkout, name: &str) -> Result<Option<String>> {
     let short = name.strip_prefix("refs/heads/").unwrap_or(name);
     for name in [name.to_owned(), short.to_owned(), format!("origin/{short}")] {
         if let Some(sha) = checkout.resolve(&name)? {
@@ -154,6 +150,17 @@ fn origin(url: &str) -> Option<Origin> {
     })
 }
 
+/// The path of `origin` of the checkout that this is called in, if it has one.
+///
+/// # Errors
+/// What git finds wrong with the checkout.
+pub fn path_of_checkout() -> Done<Option<String>> {
+    let Ok(here) = std::env::current_dir() else { return Ok(None) };
+    let Found::Checkout(checkout) = look(&here)? else { return Ok(None) };
+    let settings = checkout.settings()?;
+    Ok(settings.origin().and_then(origin).map(|origin| origin.path))
+}
+
 /// The project's path, as in `group/name`: that of `origin`, else the folder's name below `local/`.
 pub fn project_path(place: &Place) -> String {
     let of_origin = place.settings.origin().and_then(origin).map(|origin| origin.path);
@@ -177,7 +184,7 @@ pub fn context(
     terms: &Terms,
     given: Vec<Given>,
 ) -> Done<Context> {
-    let mut predefined = of_commit(place, snapshot, base);
+    let mut predefined = of_commit(&place.head, &snapshot.sha, base);
     if let Some(tag) = &what.tag
         && let Some(message) = place.checkout.tag_message(tag)?
     {
@@ -204,24 +211,6 @@ pub fn context(
         given,
         inputs: terms.inputs.clone(),
     })
-}
-
-fn of_commit(place: &Place, snapshot: &Snapshot, base: Option<&str>) -> Vec<(String, String)> {
-    let head = &place.head;
-    let description = head.message.split_once('\n').map(|(_, rest)| rest.trim_start_matches('\n')).unwrap_or_default();
-    let short = snapshot.sha.get(..SHORT).unwrap_or_default();
-    [
-        ("CI_COMMIT_SHA", snapshot.sha.as_str()),
-        ("CI_COMMIT_SHORT_SHA", short),
-        ("CI_COMMIT_BEFORE_SHA", base.unwrap_or(NO_COMMIT)),
-        ("CI_COMMIT_TITLE", head.title()),
-        ("CI_COMMIT_MESSAGE", &head.message),
-        ("CI_COMMIT_DESCRIPTION", description),
-        ("CI_COMMIT_AUTHOR", &format!("{} <{}>", head.author_name, head.author_email)),
-        ("CI_COMMIT_TIMESTAMP", &head.committed_at),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
 }
 
 fn of_server(place: &Place) -> Vec<(String, String)> {

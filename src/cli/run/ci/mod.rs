@@ -14,6 +14,7 @@ mod select;
 mod start;
 mod terms;
 
+pub use context::path_of_checkout;
 pub use outside::Named;
 pub use terms::{input, parallel, source};
 
@@ -22,6 +23,7 @@ use self::outside::Outside;
 use self::select::Selection;
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
+use crate::coordinator::start::circumstances::CONFIG_PATH;
 use crate::domain::pipeline::{Pipeline, Source};
 use crate::git::checkout::{Found, look};
 use crate::git::{Snapshot, Wanted};
@@ -31,7 +33,7 @@ use crate::gitlab_ci::{Compiled, Outcome, compile};
 use std::path::{Path, PathBuf};
 
 /// The file that is read unless another one is named.
-pub const FILE: &str = ".gitlab-ci.yml";
+pub const FILE: &str = CONFIG_PATH;
 
 /// Rules let nothing through: not the same as a pipeline that failed.
 const NO_PIPELINE: u8 = 3;

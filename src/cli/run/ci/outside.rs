@@ -4,18 +4,16 @@
 
 use super::context::resolve;
 use super::remote::Remote;
-use crate::cli::{Done, Stop};
+use crate::cli::Done;
+use crate::coordinator::start::files::{BYTES_MAX, CommitFiles};
+use crate::error::{Error, Result};
 use crate::git::checkout::{Found, look};
 use crate::git::{Checkout, Contents};
 use crate::gitlab_ci::surroundings::{Base, Changes, Elsewhere, Refusal, Surroundings, component_project, refusal};
-use crate::gitlab_ci::yaml::FILE_BYTES_MAX;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-
-/// Bytes of a file that is read: one more than a configuration may have, so that it is refused as too big.
-const BYTES_MAX: u64 = FILE_BYTES_MAX as u64 + 1;
 
 /// Where files of other projects are.
 #[derive(Clone, Debug, Default)]
@@ -31,15 +29,13 @@ pub struct Named {
 /// See the module.
 pub struct Outside {
     checkout: Checkout,
-    contents: RefCell<Contents>,
-    paths: Arc<Vec<String>>,
+    files: CommitFiles,
     base: Option<String>,
     all_changes: bool,
     changes: RefCell<HashMap<Option<String>, Changes>>,
     named: Named,
     others: RefCell<HashMap<PathBuf, Option<Checkout>>>,
     remote: Remote,
-    failed: RefCell<Option<Stop>>,
 }
 
 impl Outside {
@@ -53,15 +49,13 @@ impl Outside {
     ) -> Outside {
         Outside {
             checkout: checkout.clone(),
-            paths: Arc::new(contents.paths().map(ToOwned::to_owned).collect()),
-            contents: RefCell::new(contents),
+            files: CommitFiles::of(contents),
             base,
             all_changes,
             changes: RefCell::default(),
             named,
             others: RefCell::default(),
             remote: Remote::default(),
-            failed: RefCell::default(),
         }
     }
 
@@ -70,18 +64,15 @@ impl Outside {
     /// # Errors
     /// Just that.
     pub fn check(&self) -> Done {
-        self.failed.borrow_mut().take().map_or(Ok(()), Err)
+        Ok(self.files.check()?)
     }
 
     /// The value of an answer; a failure is kept for [`Outside::check`].
-    fn or_keep<T>(&self, answer: Done<Option<T>>) -> Option<T> {
-        answer.unwrap_or_else(|stop| {
-            self.failed.borrow_mut().get_or_insert(stop);
-            None
-        })
+    fn or_keep<T>(&self, answer: Result<Option<T>>) -> Option<T> {
+        self.files.or_keep(answer)
     }
 
-    fn changed_since(&self, base: Base<'_>) -> Done<Option<Changes>> {
+    fn changed_since(&self, base: Base<'_>) -> Result<Option<Changes>> {
         let sha = match base {
             Base::Pipeline => self.base.clone(),
             Base::Ref(name) => {
@@ -93,11 +84,9 @@ impl Outside {
             return Ok(Some(known.clone()));
         }
         let changes = match &sha {
-            Some(sha) => self
-                .contents
-                .borrow()
-                .changed_since(sha)?
-                .map_or(Changes::Unknown, |paths| Changes::Paths(Arc::new(paths))),
+            Some(sha) => {
+                self.files.changed_since(sha)?.map_or(Changes::Unknown, |paths| Changes::Paths(Arc::new(paths)))
+            }
             None => Changes::Unknown,
         };
         self.changes.borrow_mut().insert(sha, changes.clone());
@@ -105,7 +94,7 @@ impl Outside {
     }
 
     /// A file of another project.
-    fn of_project(&self, project: &str, reference: Option<&str>, path: &str) -> Result<Vec<u8>, Refusal> {
+    fn of_project(&self, project: &str, reference: Option<&str>, path: &str) -> std::result::Result<Vec<u8>, Refusal> {
         let dir = self.dir_of(project).ok_or_else(|| refusal(Elsewhere::Project { project, reference, path }))?;
         let told = |words: String| Refusal { words, hint: None };
         let absent = || told(format!("Project `{project}` file `{path}` does not exist!"));
@@ -119,7 +108,7 @@ impl Outside {
         };
         let answer = (|| {
             let Some(sha) = resolve(&checkout, reference)? else { return Ok(None) };
-            Ok::<_, Stop>(Some(Contents::of_commit(&checkout, &sha)?.read(path, BYTES_MAX)?))
+            Ok::<_, Error>(Some(Contents::of_commit(&checkout, &sha)?.read(path, BYTES_MAX)?))
         })();
         match self.or_keep(answer) {
             Some(content) => content.ok_or_else(absent),
@@ -141,14 +130,14 @@ impl Outside {
         let found = match look(dir) {
             Ok(Found::Checkout(checkout)) => Some(*checkout),
             Ok(Found::Nothing | Found::NoGit) => None,
-            Err(error) => self.or_keep(Err(error.into())),
+            Err(error) => self.or_keep(Err(error)),
         };
         others.insert(dir.to_owned(), found.clone());
         found
     }
 
     /// A component: the template of this name in its project, at this version.
-    fn component(&self, address: &str) -> Result<Vec<u8>, Refusal> {
+    fn component(&self, address: &str) -> std::result::Result<Vec<u8>, Refusal> {
         let project = component_project(address);
         let Some(dir) = self.dir_of(project) else { return Err(refusal(Elsewhere::Component(address))) };
         let told = |words: String| Refusal { words, hint: None };
@@ -166,7 +155,7 @@ impl Outside {
             for path in [format!("templates/{name}.yml"), format!("templates/{name}/template.yml")] {
                 found = found.or(contents.read(&path, BYTES_MAX)?);
             }
-            Ok::<_, Stop>(Some(found))
+            Ok::<_, Error>(Some(found))
         })();
         match self.or_keep(answer) {
             Some(Some(content)) => Ok(content),
@@ -177,7 +166,7 @@ impl Outside {
 }
 
 /// The commit of a version: a tag, branch or commit; `~latest` or the begin of a version: the highest tag that fits.
-fn version_of(checkout: &Checkout, version: &str) -> Done<Option<String>> {
+fn version_of(checkout: &Checkout, version: &str) -> Result<Option<String>> {
     let numbers = |text: &str| {
         let text = text.strip_prefix('v').unwrap_or(text);
         text.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()
@@ -189,10 +178,8 @@ fn version_of(checkout: &Checkout, version: &str) -> Done<Option<String>> {
         return Ok(Some(sha));
     }
     let Some(wanted) = wanted else { return Ok(None) };
-    let list = checkout
-        .git()
-        .ask(&["for-each-ref", "--format=%(refname:strip=2)", "refs/tags"])
-        .map_err(crate::error::Error::from)?;
+    let list =
+        checkout.git().ask(&["for-each-ref", "--format=%(refname:strip=2)", "refs/tags"]).map_err(Error::from)?;
     let list = String::from_utf8_lossy(&list).into_owned();
     let fitting = list.lines().filter_map(|tag| {
         let parts = numbers(tag).filter(|parts| parts.len() == 3 && parts.starts_with(&wanted))?;
@@ -220,11 +207,11 @@ fn read_below(dir: &Path, path: &str) -> Option<Vec<u8>> {
 
 impl Surroundings for Outside {
     fn file(&self, path: &str) -> Option<Vec<u8>> {
-        self.or_keep(self.contents.borrow_mut().read(path, BYTES_MAX).map_err(Stop::from))
+        self.files.file(path)
     }
 
     fn paths(&self) -> Arc<Vec<String>> {
-        Arc::clone(&self.paths)
+        self.files.paths()
     }
 
     fn changes(&self, base: Base<'_>) -> Changes {
@@ -235,10 +222,10 @@ impl Surroundings for Outside {
     }
 
     fn last_commits(&self, paths: &[String]) -> Vec<String> {
-        self.or_keep(self.contents.borrow().last_commits(paths).map(Some).map_err(Stop::from)).unwrap_or_default()
+        self.files.last_commits(paths)
     }
 
-    fn elsewhere(&self, file: Elsewhere<'_>) -> Result<Vec<u8>, Refusal> {
+    fn elsewhere(&self, file: Elsewhere<'_>) -> std::result::Result<Vec<u8>, Refusal> {
         match file {
             Elsewhere::Project { project, reference, path } => self.of_project(project, reference, path),
             Elsewhere::Component(address) => self.component(address),

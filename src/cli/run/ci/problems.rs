@@ -4,9 +4,8 @@ use super::{FILE, Reading};
 use crate::cli::show::cells::clean;
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
-use crate::domain::pipeline::Source;
 use crate::gitlab_ci::Outcome;
-use crate::gitlab_ci::context::Context;
+use crate::gitlab_ci::lint::{self, Trial, trials};
 use crate::gitlab_ci::messages::Message;
 use crate::gitlab_ci::surroundings::Surroundings;
 use serde::Serialize;
@@ -72,22 +71,15 @@ struct Made {
 /// A file that is wrong under one of them.
 pub fn lint(reading: &Reading, json: bool) -> Done {
     let own = &reading.context;
-    let branch = own.branch.clone().or_else(|| Some(own.default_branch.clone()));
-    let of_branch = |source| Context { source, branch: branch.clone(), tag: None, target: None, ..own.clone() };
-    let merge_request = Context { target: Some(reading.what.target.clone()), ..of_branch(Source::MergeRequestEvent) };
-    let tag =
-        Context { tag: own.tag.clone().or_else(|| Some("v1.0.0".to_owned())), branch: None, ..of_branch(Source::Push) };
-    let (mut errors, mut warnings, mut pipelines) = (Vec::new(), Vec::new(), Vec::new());
-    for context in [own.clone(), of_branch(Source::Push), tag, merge_request] {
-        let compiled = reading.compile(&context)?;
-        keep_new(&mut warnings, compiled.warnings);
-        let jobs = match compiled.outcome {
+    let trials = trials(&reading.content, own, &reading.what.target, &reading.outside);
+    reading.outside.check()?;
+    let (errors, warnings) = (lint::errors(&trials), lint::warnings(&trials));
+    let mut pipelines = Vec::new();
+    for Trial { context, compiled } in &trials {
+        let jobs = match &compiled.outcome {
             Outcome::Pipeline(pipeline) => pipeline.jobs.len(),
             Outcome::Nothing(_) => 0,
-            Outcome::Refused(messages) => {
-                keep_new(&mut errors, messages);
-                continue;
-            }
+            Outcome::Refused(_) => continue,
         };
         let kind = if context.tag.is_some() { "tag" } else { "branch" };
         let made = Made { source: context.source.as_str(), of: format!("{kind} {}", context.ref_name()), jobs };
@@ -107,12 +99,4 @@ pub fn lint(reading: &Reading, json: bool) -> Done {
         .iter()
         .map(|made| format!("  {}: {} ({})\n", made.of, print::count(made.jobs as u64, "job"), made.source));
     print::out(&format!("{} is valid\n{}", own.config_path, made.collect::<String>()))
-}
-
-fn keep_new(known: &mut Vec<Message>, more: Vec<Message>) {
-    for message in more {
-        if !known.contains(&message) {
-            known.push(message);
-        }
-    }
 }

@@ -70,7 +70,7 @@ pub fn run(
             }
         }
     }
-    let new = NewPipeline { runner, ..new_pipeline(&reading, project.name, pipeline, &compiled)? };
+    let new = NewPipeline { runner, ..new_pipeline(&reading, project.name, pipeline, &compiled) };
     let mut added = Added { id: PipelineId(0), builds: Vec::new() };
     interrupt.queue(&coordinator, house.canceler(), || {
         added = coordinator.add_pipeline(new, Timestamp::now())?;
@@ -134,24 +134,16 @@ fn project(coordinator: &Coordinator, name: Option<&str>, reading: &Reading) -> 
     }
 }
 
-fn new_pipeline(reading: &Reading, project: String, pipeline: Pipeline, compiled: &Compiled) -> Done<NewPipeline> {
-    let left_out = serde_json::to_value(&compiled.left_out).map_err(Error::from)?;
-    Ok(NewPipeline {
+fn new_pipeline(reading: &Reading, project: String, pipeline: Pipeline, compiled: &Compiled) -> NewPipeline {
+    NewPipeline {
         project,
-        pipeline,
-        ref_: reading.context.ref_name().to_owned(),
-        is_tag: reading.context.tag.is_some(),
         sha: Some(reading.snapshot.sha.clone()),
         before_sha: reading.base.clone(),
         sources_key: Some(reading.snapshot.key.clone()),
-        left_out,
-        warnings: compiled.warnings.iter().map(ToString::to_string).collect(),
         title: Some(reading.place.head.title().to_owned()).filter(|title| !title.is_empty()),
         actor: Some("command line".to_owned()),
-        context: Some(reading.context.clone()),
-        given: reading.context.given.iter().map(|given| given.key.clone()).collect(),
-        ..NewPipeline::default()
-    })
+        ..NewPipeline::compiled(&reading.context, pipeline, compiled)
+    }
 }
 
 /// Unpacks the archives of all jobs, a folder a job.

@@ -11,7 +11,6 @@ use crate::cli::show::logger;
 use crate::cli::words::secrets::{read_secret, warn_of_short};
 use crate::cli::{Done, Stop, Typed};
 use crate::coordinator::Coordinator;
-use crate::domain::build::Variable;
 use crate::domain::pipeline::Source;
 use crate::domain::text::did_you_mean::nearest;
 use crate::gitlab_ci::context::Given;
@@ -126,7 +125,7 @@ impl Run {
         let (secrets, files) = (std::mem::take(&mut self.secret), std::mem::take(&mut self.secret_file));
         let all = variables(given, secrets, files)?;
         warn_of_short(&all);
-        let mut given: Vec<Given> = all.into_iter().map(given_variable).collect();
+        let mut given: Vec<Given> = all.into_iter().map(Given::from).collect();
         for (key, path) in &self.variable_file {
             let value = read_secret(path, FILE_VARIABLE_BYTES_MAX)
                 .map_err(|error| Stop::Failed(format!("--variable-file {key}=...: {error}")))?;
@@ -166,9 +165,4 @@ impl Run {
             selection,
         })
     }
-}
-
-fn given_variable(variable: Variable) -> Given {
-    let Variable { key, value, public, file, .. } = variable;
-    Given { key, value, public, file, raw: false }
 }
