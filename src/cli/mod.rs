@@ -21,6 +21,7 @@ mod show;
 mod signals;
 mod status;
 mod token;
+mod trigger;
 mod words;
 
 /// The tests beside the code and those of the whole program say in the same way that they are skipped.
@@ -100,6 +101,7 @@ enum Command {
     Prune(prune::Prune),
     Du(du::Du),
     Status(status::Status),
+    Trigger(trigger::Trigger),
 }
 
 /// Why a command ends before its natural end.
@@ -256,6 +258,7 @@ fn dispatch(baton: Baton, typed: &Typed) -> Done {
         Some(Command::Prune(prune)) => prune.run(&open()?),
         Some(Command::Du(du)) => du.run(&open()?),
         Some(Command::Status(status)) => status.run(&open()?, &data),
+        Some(Command::Trigger(trigger)) => trigger.run(&open()?),
     }
 }
 
@@ -269,6 +272,7 @@ impl Command {
             Command::Pipeline(pipeline) => pipeline.only_reads(),
             Command::Page(page) => page.only_reads(),
             Command::Token(token) => token.only_reads(),
+            Command::Trigger(trigger) => trigger.only_reads(),
             Command::Status(_) | Command::Du(_) => true,
             Command::Serve(_)
             | Command::Run(_)

@@ -41,6 +41,7 @@ pub mod terminal;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod trigger_token;
 pub mod uploads;
 pub mod variables;
 pub mod wants;

@@ -24,6 +24,8 @@ const TELLING: &str = "glrt-";
 
 /// What access tokens begin with. Not GitLab's `glpat-`: who looks for lost tokens would tell GitLab of it.
 pub const ACCESS: &str = "btn-";
+/// What trigger tokens begin with.
+pub const TRIGGER: &str = "btt-";
 
 impl Token {
     /// A token that a client sent; `None` if it is empty.
@@ -61,6 +63,20 @@ impl Token {
     #[must_use]
     pub fn is_access(&self) -> bool {
         self.0.starts_with(ACCESS)
+    }
+
+    /// A new trigger token: `btt-` and 43 URL-safe characters, 256 bits.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_trigger() -> Result<Token, getrandom::Error> {
+        random::<32>().map(|bytes| Token(format!("{TRIGGER}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// Whether it says that it is a trigger token.
+    #[must_use]
+    pub fn is_trigger(&self) -> bool {
+        self.0.starts_with(TRIGGER)
     }
 
     /// Whether it says that it is a runner's.
@@ -200,6 +216,14 @@ mod tests {
         assert!(token.is_access() && token.reveal().len() == ACCESS.len() + 43, "{}", token.reveal());
         assert!(Token::chosen(token.reveal()).is_ok(), "it is safe in URLs and on command lines");
         assert_ne!(token.hash(), Token::new_access().unwrap().hash());
+    }
+
+    #[test]
+    fn a_trigger_token_says_what_it_is_and_has_256_random_bits() {
+        let token = Token::new_trigger().unwrap();
+        assert!(token.is_trigger() && token.reveal().len() == TRIGGER.len() + 43, "{}", token.reveal());
+        assert!(Token::chosen(token.reveal()).is_ok(), "it is safe in URLs and on command lines");
+        assert_ne!(token.hash(), Token::new_trigger().unwrap().hash());
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod silence;
 pub mod statistics;
 mod steps;
 pub mod traces;
+pub mod triggers;
 pub mod undecided;
 pub mod usage;
 mod writer;

@@ -349,7 +349,7 @@ fn lint_says_what_a_text_or_the_file_of_a_ref_means() {
 }
 
 #[test]
-fn the_command_line_starts_one_without_a_server() {
+fn the_command_line_starts_one_without_a_server_and_makes_trigger_tokens() {
     let (forge, dir) = (Forge::start(), tempfile::tempdir().unwrap());
     let data = dir.path().join("data");
     let run = |words: &[&str]| baton(&data, words);
@@ -365,4 +365,15 @@ fn the_command_line_starts_one_without_a_server() {
     assert_eq!(said, "{\"id\":2,\"jobs\":[3,4,5]}\n");
     let why = refused(&run(&["pipeline", "run", "--ref", "nope"]));
     assert!(why.contains("Reference not found"), "{why}");
+
+    let token = done(&run(&["trigger", "add", "--project", "demo", "--description", "nightly", "--token-only"]));
+    let token = token.trim();
+    assert!(token.starts_with("btt-") && token.len() == 47, "{token}");
+    let listed = done(&run(&["trigger", "list", "--project", "demo"]));
+    assert!(listed.contains("nightly") && listed.contains(&token[..8]) && !listed.contains(token), "{listed}");
+    done(&run(&["trigger", "remove", "--project", "demo", "1"]));
+    assert!(refused(&run(&["trigger", "remove", "--project", "demo", "1"])).contains("no trigger token 1"));
+    let database = open_database(&data);
+    let dump: String = database.query_row("SELECT count(*) || '' FROM triggers", [], |row| row.get(0)).unwrap();
+    assert_eq!(dump, "0");
 }
