@@ -184,7 +184,7 @@ fn a_connection_goes_on_after_head_and_204() {
         connection.send(&ask(&runner.token)).expect(204);
         assert_eq!(connection.send(&download(&build)).expect(200).body, b"content");
         connection.send(&patch(&build, 7, b"hole")).expect(416);
-        connection.send(&Request::get("/nowhere")).expect(404);
+        connection.send(&Request::post("/nowhere")).expect(404);
     }
 }
 
@@ -304,7 +304,13 @@ fn an_unknown_path_is_404() {
         "/%ff%fe",
         "/../../etc/passwd",
     ] {
-        for method in ["GET", "POST"] {
+        // What is no protocol's is the page's, which says nothing to strangers.
+        let is_pages = ["/", "/%00", "/../../etc/passwd"].contains(&path);
+        if is_pages {
+            baton.send(Request::get(path).header("Host", "127.0.0.1")).expect(401);
+            baton.send(Request::get(path)).expect(421);
+        }
+        for method in if is_pages { &["POST"][..] } else { &["GET", "POST"] } {
             let json = baton.send(Request::new(method, path)).expect_error(404).json();
             assert_eq!(json, json!({"message": "404 Not Found"}), "{method} {path}");
         }

@@ -97,7 +97,7 @@ fn each_request_that_does_something_is_a_record_with_its_build_and_runner_and_em
         client.send(&patch(&build, 99, b"hole")).expect(416);
         let end = json!({"token": build.token, "state": "success"});
         client.send(&Request::put(&format!("builds/{id}")).json(&end)).expect(200);
-        client.send(&Request::get(&format!("/{token}"))).expect(404);
+        client.send(&Request::get(&format!("/{token}"))).expect(421);
         client.send(&Request::new("ZANZIBAR", &format!("builds/{id}?{token}"))).expect(405);
         let all = requests(&served, |line| line["status"] == 405);
         let (own, his) = (Some(id.0), Some(runner.id.0));

@@ -139,13 +139,14 @@ fn labels_hold_words_of_the_program_only() {
         baton.send(Request::new(&secret.to_uppercase(), &path));
     }
     let end = metrics(&baton);
+    let routes = [baton::api::routes(), baton::web::routes()].concat();
     for (name, value) in end.labels() {
         assert!(!value.to_lowercase().contains(secret) && !value.contains(&runner.token), "{name}={value}");
         let is_word = value.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         match name {
             "status" => assert!(is_word || value.parse::<u16>().is_ok(), "{value}"),
             "reason" | "state" | "outcome" | "verdict" => assert!(is_word, "{name}={value}"),
-            "route" => assert!(value == "other" || baton::api::routes().contains(&value), "{value}"),
+            "route" => assert!(value == "other" || routes.contains(&value), "{value}"),
             "method" => assert!(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OTHER"].contains(&value), "{value}"),
             "le" => assert!(value == "+Inf" || value.parse::<f64>().is_ok(), "{value}"),
             "version" => assert_eq!(value, env!("CARGO_PKG_VERSION")),

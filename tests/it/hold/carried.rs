@@ -166,12 +166,14 @@ fn is_left(server: SocketAddr, client: SocketAddr) -> bool {
     !std::fs::read_to_string("/proc/net/tcp").unwrap().contains(&ends)
 }
 
-/// At least half of all connections are for those who want an answer now.
+/// Half of all connections, but for the places of readers, are for those who want an answer now.
 #[test]
 fn when_half_of_the_connections_are_held_further_requests_are_answered_at_once() {
     for connections_max in [8, 9] {
-        let server = Server::start(Limits { connections_max, ..patient() }, HOUR);
-        let mut held: Vec<Raw> = (0..4).map(|_| server.hold(LATER).0).collect();
+        let limits = Limits { connections_max, ..patient() };
+        let places = 4 + limits.readers_max();
+        let server = Server::start(limits, HOUR);
+        let mut held: Vec<Raw> = (0..places).map(|_| server.hold(LATER).0).collect();
         for _ in 0..10 {
             let answer = server.send(LATER).expect_answer().expect(204);
             assert_eq!(answer.header("Connection"), None);
