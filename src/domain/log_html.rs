@@ -60,6 +60,8 @@ pub struct LogPiece {
     pub html: String,
     /// The line that it begins with.
     pub from: u64,
+    /// Where that begins.
+    pub offset: u64,
     /// Where the next part begins. Rows from this line on may come again, and then otherwise: it has no end yet.
     pub next: LineEnd,
 }
@@ -75,7 +77,7 @@ pub fn write_piece<E>(
 ) -> Result<LogPiece, E> {
     if matches!(order.begin, PieceBegin::Offset(offset) if offset >= index.bytes()) {
         let next = LineEnd { number: index.lines() + 1, offset: index.bytes() };
-        return Ok(LogPiece { html: String::new(), from: next.number, next });
+        return Ok(LogPiece { html: String::new(), from: next.number, offset: next.offset, next });
     }
     let begin = place_of(index, order.begin, &mut read)?;
     let mut writer = LogWriter::new(index, order, begin);
@@ -97,7 +99,7 @@ pub fn write_piece<E>(
     };
     writer.close(0);
     let next = writer.end.unwrap_or(unfinished);
-    Ok(LogPiece { html: writer.out, from: begin.line, next })
+    Ok(LogPiece { html: writer.out, from: begin.line, offset: begin.offset, next })
 }
 
 fn end_of(lines: &LogLines) -> LineEnd {
@@ -271,7 +273,7 @@ impl<'a> LogWriter<'a> {
         self.out.push_str("</span>");
         if self.screen.cut_bytes() > 0 {
             let more = format_size(self.screen.cut_bytes());
-            self.out.push_str("<a class=\"cut\" href=\"");
+            self.out.push_str("<a class=\"rest\" href=\"");
             write_escaped(self.order.raw_link, &mut self.out);
             self.write(format_args!("?line={number}\">{more} more in the raw log</a>"));
         }
@@ -307,7 +309,8 @@ impl<'a> LogWriter<'a> {
     fn begin_line(&mut self, start: &LineStart) {
         let is_full = self.rows >= self.order.rows_max.min(ROWS_MAX) || self.is_stuffed();
         let is_far = start.offset.saturating_sub(self.gone_from) > PIECE_READ_BYTES_MAX;
-        if start.number >= self.order.until || is_full || is_far {
+        // What is folded is passed over to its end, so that the next part does not begin inside.
+        if self.hidden_by.is_none() && (start.number >= self.order.until || is_full || is_far) {
             self.end = Some(LineEnd { number: start.number, offset: start.offset });
             return;
         }

@@ -111,6 +111,13 @@ pub struct LogHit {
     pub at: Range<usize>,
 }
 
+impl From<u64> for LogHit {
+    /// A line whose text nobody has looked at.
+    fn from(line: u64) -> LogHit {
+        LogHit { line, section: None, text: String::new(), at: 0..0 }
+    }
+}
+
 impl LogHit {
     /// Its text as HTML, with the hit marked.
     pub fn write_html(&self, out: &mut String) {

@@ -5,7 +5,7 @@ use super::states::Look;
 use super::words::{self, cleaned};
 use super::{Asked, Web, assets, icons};
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::gzip;
 use crate::http::{Body, Request, Response};
 use maud::{DOCTYPE, Markup, html};
@@ -69,6 +69,9 @@ pub struct Part {
     pub body: Markup,
 }
 
+/// Makes what a page has but once.
+pub type Fixed = Box<dyn Fn(&Web, &Asked) -> Result<Markup>>;
+
 /// A page, without its frame.
 pub struct Page {
     /// What its tab shows.
@@ -79,8 +82,8 @@ pub struct Page {
     pub crumbs: Vec<(String, Option<String>)>,
     /// Its parts, in order.
     pub parts: Vec<Part>,
-    /// What stands in its first column behind the parts, and is not replaced: a log.
-    pub fixed: Option<Markup>,
+    /// What stands in its first column behind the parts, and is not replaced: a log. It is made for whole pages only.
+    pub fixed: Option<Fixed>,
     /// The class of what holds both columns.
     pub columns: &'static str,
     /// Whether something goes on that changes it.
@@ -110,7 +113,11 @@ impl Page {
 const ABOVE: &str = "top";
 
 /// Each part in its place.
-fn body(page: &Page) -> Markup {
+fn body(web: &Web, asked: &Asked, page: &Page) -> Markup {
+    let fixed = page.fixed.as_ref().map(|make| {
+        make(web, asked)
+            .unwrap_or_else(|error| html! { p class="note fail" { (cleaned(&words::sentence(&error.message))) } })
+    });
     let part = |part: &Part| html! { section data-part=(part.name) { (part.body) } };
     let above = page.parts.iter().filter(|part| part.name.starts_with(ABOVE));
     let main = || page.parts.iter().filter(|part| !part.is_side && !part.name.starts_with(ABOVE));
@@ -119,12 +126,12 @@ fn body(page: &Page) -> Markup {
         @for it in above { (part(it)) }
         @if side().next().is_some() {
             div class=(page.columns) {
-                div { @for it in main() { (part(it)) } @if let Some(fixed) = &page.fixed { (fixed) } }
+                div { @for it in main() { (part(it)) } @if let Some(fixed) = &fixed { (fixed) } }
                 aside class="side" { @for it in side() { (part(it)) } }
             }
         } @else {
             @for it in main() { (part(it)) }
-            @if let Some(fixed) = &page.fixed { (fixed) }
+            @if let Some(fixed) = &fixed { (fixed) }
         }
     }
 }
@@ -152,7 +159,7 @@ pub fn whole(web: &Web, asked: &Asked, page: &Page, token: Option<&str>, now: Ti
                 (top(&links, asked, page))
                 main id="main" data-live=[token] data-url=[url] {
                     @if !page.crumbs.is_empty() { (crumbs(&page.crumbs)) }
-                    (body(page))
+                    (body(web, asked, page))
                 }
                 (foot(&links))
             }

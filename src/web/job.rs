@@ -48,7 +48,7 @@ pub fn page(_: &Asked, places: &Places<'_>) -> Result<PageOf> {
     Ok(Arc::new(move |web, asked, now| {
         let view = view(web, asked, id, now)?;
         let mut page = render(web, asked, &view, now);
-        page.fixed = Some(super::log::panel(web, asked, &view, now)?);
+        page.fixed = Some(Box::new(move |web, asked| super::log::panel(web, asked, &view)));
         Ok(page)
     }))
 }
@@ -80,6 +80,9 @@ fn render(web: &Web, asked: &Asked, view: &JobView, now: Timestamp) -> Page {
         page = page.with("top-note", note);
     }
     page = page.beside("facts", facts(&links, view, now));
+    if let Some(sections) = super::log::sections(web, view) {
+        page = page.beside("sections", sections);
+    }
     if !view.report.artifacts.is_empty() {
         page = page.beside("artifacts", artifacts(&links, asked, view));
     }
@@ -176,7 +179,7 @@ fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Mark
                 strong { (said) }
                 @if let Some((line, text)) = red {
                     " " span class="mono" { (foreign(&text)) }
-                    a class="to" href={ "#L" (line) } { "First red line: " (words::number(line)) }
+                    a class="to" href={ (links.job(&build.project, build.id)) "?line=" (line) "#L" (line) } { "First red line: " (words::number(line)) }
                 }
             }
         });

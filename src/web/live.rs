@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 pub type PageOf = Arc<dyn Fn(&Web, &Asked, Timestamp) -> Result<Page> + Send + Sync>;
 
 /// How long a request is held at most. Time limits of proxies are 60 seconds, usually.
-const HOLD_MAX: Duration = Duration::from_secs(25);
+pub const HOLD_MAX: Duration = Duration::from_secs(25);
 /// When to come again who finds no place.
-const COME_AGAIN_S: &str = "5";
+pub const COME_AGAIN_S: &str = "5";
 /// Pages that are kept until the next commit.
 const RENDERED_MAX: usize = 64;
 /// What is kept is not older than this: runners go offline without a commit.
@@ -223,6 +223,12 @@ impl Held for HeldPart {
     fn until(&self) -> Instant {
         self.until
     }
+}
+
+/// What a page is asked for anew with as things stand, and up to which commit.
+pub fn token(web: &Web, asked: &Asked, of: &PageOf) -> Result<(String, u64)> {
+    let parts = web.rendered(asked, of)?;
+    Ok((parts.token(), parts.moves))
 }
 
 impl Web {

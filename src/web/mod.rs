@@ -7,6 +7,7 @@
 //! runners ask for, and runners come first where there is no room.
 
 mod acts;
+mod artifacts;
 mod assets;
 mod badge;
 mod frame;
@@ -17,9 +18,11 @@ mod jobs;
 mod links;
 mod live;
 mod log;
+mod log_parts;
 mod overview;
 mod pipeline;
 mod pipelines;
+mod raw;
 mod runners;
 mod search;
 mod session;
@@ -33,10 +36,14 @@ use crate::coordinator::Coordinator;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::http::budget::Budget;
 use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::{Answer, Method, Request, Response};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
+
+/// Logs and artifacts that are sent at a time: each keeps a thread.
+const TRANSFERS_MAX: u64 = 64;
 
 /// Who may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +75,8 @@ pub struct Web {
     cookie: String,
     wrong_keys: WrongKeys,
     rendered: live::Rendered,
+    /// Logs and artifacts that are sent at a time.
+    transfers: Budget,
 }
 
 /// A request to the page, as far as it is judged.
@@ -146,6 +155,14 @@ const PROJECT: &[Endpoint<Handling>] = &[
     on(Method::Post, "/PROJECT/-/pipelines/:id/cancel", For::Known, acts::cancel_pipeline),
     on(Method::Get, "/PROJECT/-/jobs", For::Readers, page!(jobs::page)),
     on(Method::Get, "/PROJECT/-/jobs/:id", For::Readers, page!(job::page)),
+    on(Method::Get, "/PROJECT/-/jobs/:id/log", For::Readers, log_parts::part),
+    on(Method::Get, "/PROJECT/-/jobs/:id/log/search", For::Readers, log_parts::search),
+    on(Method::Get, "/PROJECT/-/jobs/:id/raw", For::Readers, raw::log),
+    on(Method::Get, "/PROJECT/-/jobs/:id/artifacts/browse/", For::Readers, page!(artifacts::folder)),
+    on(Method::Get, "/PROJECT/-/jobs/:id/artifacts/browse/*path", For::Readers, page!(artifacts::folder)),
+    on(Method::Get, "/PROJECT/-/jobs/:id/artifacts/file/*path", For::Known, page!(artifacts::file)),
+    on(Method::Get, "/PROJECT/-/jobs/:id/artifacts/raw/*path", For::Known, raw::file),
+    on(Method::Get, "/PROJECT/-/jobs/:id/artifacts/download", For::Known, raw::archive),
     on(Method::Post, "/PROJECT/-/jobs/:id/retry", For::Known, acts::retry),
     on(Method::Post, "/PROJECT/-/jobs/:id/cancel", For::Known, acts::cancel),
     on(Method::Get, "/PROJECT/-/jobs/:id/play", For::Known, page!(acts::ask_play)),
@@ -217,6 +234,7 @@ impl Web {
             cookie,
             wrong_keys: WrongKeys::default(),
             rendered: live::Rendered::default(),
+            transfers: Budget::new("downloads", TRANSFERS_MAX),
         }
     }
 

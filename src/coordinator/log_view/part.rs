@@ -18,6 +18,8 @@ pub enum LogBegin {
     Tail,
     /// With this line.
     Line(u64),
+    /// With the first of these lines, and ending with the second.
+    Lines(u64, u64),
     /// So that it ends before this line.
     Before(u64),
     /// So that this line is in the middle.
@@ -97,20 +99,15 @@ impl Coordinator {
         })
     }
 
-    /// The next line behind `line` in which something is red, or the last one before it.
+    /// Up to `count_max` lines from `from` on in which something is red, and whether there are more.
     ///
     /// # Errors
     /// As [`Coordinator::log_part`].
-    pub fn log_next_red(&self, id: BuildId, line: u64, is_back: bool) -> Result<Look<Option<u64>>> {
+    pub fn log_reds(&self, id: BuildId, from: u64, count_max: usize) -> Result<Look<(Vec<u64>, bool)>> {
         self.view_log(id, |view| {
             let index = view.index();
-            let reds = index.reds();
-            let place = if is_back {
-                reds.partition_point(|red| *red < line).checked_sub(1)
-            } else {
-                Some(reds.partition_point(|red| *red <= line))
-            };
-            Ok(place.and_then(|place| reds.get(place)).copied())
+            let reds = index.reds().get(index.reds().partition_point(|red| *red < from)..).unwrap_or_default();
+            Ok((reds.iter().take(count_max).copied().collect(), reds.len() > count_max))
         })
     }
 }
@@ -138,6 +135,7 @@ fn piece(view: &View<'_>, index: &LogIndex, begin: LogBegin, rows: u64, raw_link
     };
     match begin {
         LogBegin::Line(line) => write(PieceBegin::Line(line), u64::MAX, rows, Some(line)),
+        LogBegin::Lines(from, to) => write(PieceBegin::Line(from), to.saturating_add(1), rows, Some(from)),
         LogBegin::Around(line) => {
             // What is around it is unfolded, so that there may be many lines before it.
             let mut own = Folds::new(sections, outcome);

@@ -81,6 +81,7 @@ fn any_part_of_a_growing_log_is_there() {
     assert_eq!(house.lines(id, LogBegin::Tail, 500), (2501..=3000).collect::<Vec<_>>());
     assert_eq!(house.lines(id, LogBegin::Line(1000), 3), [1000, 1001, 1002]);
     assert_eq!(house.lines(id, LogBegin::Before(1000), 3), [997, 998, 999]);
+    assert_eq!(house.lines(id, LogBegin::Lines(10, 12), 500), [10, 11, 12]);
     assert_eq!(house.lines(id, LogBegin::Around(1000), 5), [998, 999, 1000, 1001, 1002]);
     assert_eq!(house.lines(id, LogBegin::Around(1), 5), [1, 2, 3, 4, 5]);
     assert_eq!(house.lines(id, LogBegin::Line(9999), 5), [3000], "the last one");
@@ -165,17 +166,16 @@ fn a_word_is_found_and_one_search_of_a_log_goes_on_at_a_time() {
     assert!(matches!(house.coordinator.search_log(id, &needle, 1).unwrap(), Look::Soon(_)));
     drop(turn);
     there(house.coordinator.search_log(id, &needle, 1).unwrap());
-    assert_eq!(there(house.coordinator.log_next_red(id, 1, false).unwrap()), None);
 }
 
 #[test]
-fn the_next_red_line_is_known_in_both_directions() {
+fn red_lines_are_listed_from_any_line_on() {
     let house = House::new();
     let id = house.build();
     house.append(id, "a\n\x1b[31mb\x1b[0m\nc\n\x1b[31md\x1b[0m\n");
-    let next = |line, is_back| there(house.coordinator.log_next_red(id, line, is_back).unwrap());
-    assert_eq!([next(0, false), next(2, false), next(4, false)], [Some(2), Some(4), None]);
-    assert_eq!([next(9, true), next(4, true), next(2, true)], [Some(4), Some(2), None]);
+    let reds = |from, count_max| there(house.coordinator.log_reds(id, from, count_max).unwrap());
+    assert_eq!([reds(1, 9), reds(2, 1), reds(3, 1)], [(vec![2, 4], false), (vec![2], true), (vec![4], false)]);
+    assert_eq!(reds(5, 9), (vec![], false));
 }
 
 #[test]

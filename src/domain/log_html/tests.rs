@@ -91,7 +91,7 @@ fn lines_are_rows_and_sections_can_be_folded() {
 fn a_log_without_times_has_none_and_a_long_line_is_cut() {
     let html = whole(format!("a\n{}\nb", "x".repeat(20_000)).as_bytes());
     assert!(!html.contains("<time"));
-    let link = "<a class=\"cut\" href=\"/demo/-/jobs/7/raw?line=2\">11.5 KiB more in the raw log</a></div>";
+    let link = "<a class=\"rest\" href=\"/demo/-/jobs/7/raw?line=2\">11.5 KiB more in the raw log</a></div>";
     assert!(html.contains(link), "{}", &html[8000..]);
     assert_eq!(rows(&html).len(), 3);
     assert_eq!(whole(b""), "");

@@ -1,0 +1,355 @@
+//! What the script asks a log for: parts of it, what has come since, and where a word is.
+//!
+//! What must stay true: an answer is a part of the page, made by what makes the page. Who waits, for more of a log or for
+//! its turn to have a long one gone through, keeps no thread.
+
+use super::frame::{self, Nav, Page, SharedWeb, Tab, with_headers};
+use super::live::{self, COME_AGAIN_S, HOLD_MAX, PageOf};
+use super::words::{foreign, number};
+use super::{Asked, Web, job, log};
+use crate::coordinator::{JobView, LogBegin, LogPart, Look, Soon, Watching};
+use crate::domain::build::BuildId;
+use crate::domain::log_search::{HITS_MAX, LogFound, Needle};
+use crate::domain::time::Timestamp;
+use crate::error::{Error, Kind, Result};
+use crate::http::router::Places;
+use crate::http::{Answer, Held, Request, Response, Wake};
+use maud::{Markup, PreEscaped, html};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long somebody waits for others who have logs gone through.
+const TURN_TIME: Duration = Duration::from_secs(10);
+
+/// Makes an answer, or says whom to wait for.
+type Make = Box<dyn Fn(&Web) -> Result<Look<Response>> + Send>;
+
+/// An answer that waits for its turn.
+struct HeldTurn {
+    web: SharedWeb,
+    asked: Asked,
+    make: Make,
+    soon: Option<Soon>,
+    until: Instant,
+}
+
+impl Held for HeldTurn {
+    fn begin(&mut self, wake: Wake) {
+        match self.soon.take() {
+            Some(soon) => soon.when_ready(move || wake.wake()),
+            None => wake.wake(),
+        }
+    }
+
+    fn answer(&mut self, last: bool) -> Option<Response> {
+        match (self.make)(&self.web) {
+            Ok(Look::There(response)) => Some(response),
+            Ok(Look::Soon(soon)) if !last => {
+                self.soon = Some(soon);
+                None
+            }
+            Ok(Look::Soon(_)) => {
+                let error = Error::new(Kind::Busy, "too many long logs are gone through");
+                Some(self.web.failed(&self.asked, &error, Timestamp::now()))
+            }
+            Err(error) => Some(self.web.failed(&self.asked, &error, Timestamp::now())),
+        }
+    }
+
+    fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+fn in_turn(web: &SharedWeb, asked: &Asked, make: Make) -> Result<Answer> {
+    Ok(match make(web)? {
+        Look::There(response) => response.into(),
+        Look::Soon(soon) => {
+            let (web, asked, until) = (Arc::clone(web), asked.clone(), Instant::now() + TURN_TIME);
+            Answer::Held(Box::new(HeldTurn { web, asked, make, soon: Some(soon), until }))
+        }
+    })
+}
+
+/// A number of the query.
+fn given(asked: &Asked, name: &str) -> Result<Option<u64>> {
+    let parse = |text: String| text.parse().map_err(|_| Error::invalid(format!("{name} is a number")));
+    asked.parameter(name).map(parse).transpose()
+}
+
+/// The log of which job.
+struct Of {
+    id: BuildId,
+    /// The address of the raw log.
+    raw: String,
+}
+
+fn of(web: &Web, asked: &Asked, places: &Places<'_>, now: Timestamp) -> Result<(Of, JobView)> {
+    let view = job::view(web, asked, job::id(places)?, now)?;
+    let build = &view.report.build;
+    let raw = format!("{}/raw", web.links().job(&build.project, build.id));
+    Ok((Of { id: build.id, raw }, view))
+}
+
+/// `GET /PROJECT/-/jobs/:id/log`: the lines of `from=N&to=M`, or what has come `after=OFFSET`.
+pub fn part(
+    web: &SharedWeb,
+    request: &mut Request<'_>,
+    asked: &Asked,
+    places: &Places<'_>,
+    now: Timestamp,
+) -> Result<Answer> {
+    let (of, _) = of(web, asked, places, now)?;
+    if let Some(offset) = given(asked, "after")? {
+        return since(web, request, asked, places, (of, offset));
+    }
+    let from = given(asked, "from")?.unwrap_or(1);
+    let rows = given(asked, "lines")?.unwrap_or(500);
+    let begin = match given(asked, "to")? {
+        Some(to) if to < from => return Err(Error::invalid("to is not before from")),
+        Some(to) => LogBegin::Lines(from, to),
+        None => LogBegin::Line(from),
+    };
+    let known = request.headers.get("If-None-Match").map(str::to_owned);
+    let packs = frame::takes_gzip(request);
+    let rows = if asked.parameter("to").is_some() { u64::MAX } else { rows };
+    in_turn(
+        web,
+        asked,
+        Box::new(move |web| {
+            let Of { id, raw } = &of;
+            let part = match web.coordinator.log_part(*id, begin, rows, raw)? {
+                Look::There(part) => part,
+                Look::Soon(soon) => return Ok(Look::Soon(soon)),
+            };
+            let stand = part.stand;
+            let etag = format!("\"{}-{}-{}-{from}-{rows}\"", stand.number, stand.bytes, stand.status.as_str());
+            let is_known = known.as_ref().is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag));
+            let response = if is_known {
+                with_headers(Response::empty(304))
+            } else {
+                with_headers(frame::packed(packs, 200, log::lines(&part, false).into_string()))
+            };
+            Ok(Look::There(response.with("ETag", etag).with("Cache-Control", "private, no-cache").as_routine()))
+        }),
+    )
+}
+
+/// A reader that waits for more of a log, or for its page to change.
+struct HeldLog {
+    web: SharedWeb,
+    asked: Asked,
+    page: PageOf,
+    of: Of,
+    offset: u64,
+    /// The trace's number.
+    trace: i64,
+    /// What the page is asked for anew with.
+    token: String,
+    seen: u64,
+    watching: Option<Watching>,
+    soon: Option<Soon>,
+    until: Instant,
+    packs: bool,
+}
+
+fn since(
+    web: &SharedWeb,
+    request: &Request<'_>,
+    asked: &Asked,
+    places: &Places<'_>,
+    (of, offset): (Of, u64),
+) -> Result<Answer> {
+    let hold = given(asked, "hold")?.map_or(Duration::ZERO, Duration::from_secs);
+    let hold = hold.min(web.coordinator.limits().hold_time_max).min(HOLD_MAX);
+    let trace = asked.parameter("trace").and_then(|number| number.parse().ok()).unwrap_or(0);
+    let path = asked.path.strip_suffix("/log").unwrap_or(&asked.path).to_owned();
+    let mut held = HeldLog {
+        web: Arc::clone(web),
+        page: job::page(asked, places)?,
+        of,
+        offset,
+        trace,
+        token: asked.parameter("v").unwrap_or_default(),
+        seen: 0,
+        watching: None,
+        soon: None,
+        until: Instant::now() + hold,
+        packs: frame::takes_gzip(request),
+        asked: Asked { path, query: String::new(), ..asked.clone() },
+    };
+    if let Some(response) = held.look(hold.is_zero()) {
+        return Ok(response.into());
+    }
+    if !held.take_place(|| {}) {
+        return Ok(held.nothing().with("Retry-After", COME_AGAIN_S).into());
+    }
+    Ok(Answer::Held(Box::new(held)))
+}
+
+impl HeldLog {
+    fn take_place(&mut self, wake: impl Fn() + Send + 'static) -> bool {
+        self.watching = None;
+        self.watching = self.web.coordinator.watch(self.seen, wake);
+        self.watching.is_some()
+    }
+
+    fn nothing(&self) -> Response {
+        self.told(with_headers(Response::empty(204)))
+    }
+
+    fn told(&self, response: Response) -> Response {
+        response.with("X-Baton-Token", self.token.clone()).with("Cache-Control", "no-store").as_routine()
+    }
+
+    /// What has come, if anything has.
+    fn look(&mut self, last: bool) -> Option<Response> {
+        match self.news() {
+            Ok(Some(part)) => {
+                let html = log::lines(&part, true).into_string();
+                Some(self.told(with_headers(frame::packed(self.packs, 200, html))))
+            }
+            Ok(None) => last.then(|| self.nothing()),
+            Err(error) => Some(self.web.failed(&self.asked, &error, Timestamp::now())),
+        }
+    }
+
+    fn news(&mut self) -> Result<Option<LogPart>> {
+        let (token, moves) = live::token(&self.web, &self.asked, &self.page)?;
+        self.seen = moves;
+        let is_page_new = !self.token.is_empty() && self.token != token;
+        self.token = token;
+        let part = match self.web.coordinator.log_part(self.of.id, LogBegin::After(self.offset), 500, &self.of.raw)? {
+            Look::There(part) => part,
+            Look::Soon(soon) => {
+                self.soon = Some(soon);
+                return Ok(None);
+            }
+        };
+        let is_grown = part.stand.bytes > part.piece.next.offset || part.piece.next.offset != self.offset;
+        let is_new = is_grown || part.stand.number != self.trace || !part.stand.is_open || is_page_new;
+        Ok(is_new.then_some(part))
+    }
+}
+
+impl Held for HeldLog {
+    fn begin(&mut self, wake: Wake) {
+        if let Some(soon) = self.soon.take() {
+            soon.when_ready(move || wake.wake());
+        } else if !self.take_place(move || wake.wake()) {
+            // Another has taken its place between two looks: it is answered at once.
+            self.until = Instant::now();
+        }
+    }
+
+    fn answer(&mut self, last: bool) -> Option<Response> {
+        if self.seen == self.web.coordinator.moves() && self.watching.is_some() {
+            return last.then(|| self.nothing());
+        }
+        self.look(last)
+    }
+
+    fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+/// `GET /PROJECT/-/jobs/:id/log/search`: the lines that have `q`, or with `red=1` those that have something red.
+pub fn search(
+    web: &SharedWeb,
+    _: &mut Request<'_>,
+    asked: &Asked,
+    places: &Places<'_>,
+    now: Timestamp,
+) -> Result<Answer> {
+    let (Of { id, .. }, view) = of(web, asked, places, now)?;
+    let from = given(asked, "from")?.unwrap_or(1);
+    let text = asked.parameter("q");
+    let needle = match &text {
+        Some(text) => Some(Needle::parse(text).map_err(Error::invalid)?),
+        None if asked.parameter("red").is_some() => None,
+        None => return Err(Error::invalid("q is what is looked for")),
+    };
+    let of = Hits { id, from, text, job: web.links().job(&view.report.build.project, id), view, asked: asked.clone() };
+    in_turn(
+        web,
+        asked,
+        Box::new(move |web| {
+            let found = match &needle {
+                Some(needle) => web.coordinator.search_log(id, needle, from)?,
+                None => reds(web, id, from)?,
+            };
+            Ok(match found {
+                Look::There(found) => Look::There(of.page(web, &found)),
+                Look::Soon(soon) => Look::Soon(soon),
+            })
+        }),
+    )
+}
+
+/// Red lines as hits, without their texts.
+fn reds(web: &Web, id: BuildId, from: u64) -> Result<Look<LogFound>> {
+    Ok(match web.coordinator.log_reds(id, from, HITS_MAX)? {
+        Look::Soon(soon) => Look::Soon(soon),
+        Look::There((lines, is_more)) => {
+            let next_line = lines.last().filter(|_| is_more).map(|line| line + 1);
+            Look::There(LogFound { hits: lines.into_iter().map(Into::into).collect(), next_line })
+        }
+    })
+}
+
+/// What was looked for, and where.
+struct Hits {
+    id: BuildId,
+    from: u64,
+    /// `None`: something red.
+    text: Option<String>,
+    /// The job's address.
+    job: String,
+    view: JobView,
+    asked: Asked,
+}
+
+impl Hits {
+    fn page(&self, web: &Web, found: &LogFound) -> Response {
+        let build = &self.view.report.build;
+        let title = format!("Search in {} #{} · {}", build.name, self.id, build.project);
+        let mut page = Page::new(Tab::titled(title), Nav::Jobs);
+        page.crumbs = job::crumbs(&web.links(), &self.view, false);
+        page.crumbs.push(("Search".to_owned(), None));
+        let page = page.with("hits", self.list(web, found));
+        web.page_response(&self.asked, 200, &page).as_routine()
+    }
+
+    fn list(&self, web: &Web, found: &LogFound) -> Markup {
+        let next = found.next_line.map(|next| {
+            let (key, value) = self.text.as_ref().map_or(("red", "1"), |text| ("q", text.as_str()));
+            let next = Some(next.to_string());
+            (next.clone(), self.asked.with(&web.links(), &[(key, Some(value.to_owned())), ("from", next)]))
+        });
+        html! {
+            section class="panel" {
+                header { h2 { @match &self.text { Some(text) => { "Lines with " (foreign(text)) }, None => "Lines with something red" } } }
+                @if found.hits.is_empty() { p { "Nothing was found" @if self.from > 1 { " from line " (number(self.from)) " on" } "." } }
+                div class="log" {
+                    @for hit in &found.hits {
+                        div class="l" data-line=(hit.line) {
+                            a href={ (self.job) "?line=" (hit.line) "#L" (hit.line) } { (hit.line) }
+                            time {}
+                            span { (hit_html(hit)) }
+                        }
+                    }
+                }
+                @if let Some((next, link)) = next {
+                    p { a href=(link) data-next=[next] { "More from line " (number(found.next_line.unwrap_or(0))) } }
+                }
+            }
+        }
+    }
+}
+
+fn hit_html(hit: &crate::domain::log_search::LogHit) -> Markup {
+    let mut html = String::new();
+    hit.write_html(&mut html);
+    PreEscaped(html)
+}

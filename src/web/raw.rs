@@ -1,0 +1,197 @@
+//! Bytes as they are: logs, archives, and single files of archives.
+//!
+//! What must stay true: nothing of it is run or shown as a page of this server: a log is text in a sandbox, a file of a
+//! build is for the disk. What is sent is bounded in number, and breaks off rather than being another than was said.
+
+use super::frame::SharedWeb;
+use super::{Asked, Web, job};
+use crate::coordinator::{ArchiveFile, LogBegin, Look};
+use crate::domain::time::Timestamp;
+use crate::domain::token::hex;
+use crate::error::{Error, Result};
+use crate::http::budget::Reserved;
+use crate::http::headers::disposition::content_disposition;
+use crate::http::headers::range::{ByteRange, resolve};
+use crate::http::router::Places;
+use crate::http::{Answer, Body, Method, Request, Response, Stream};
+use percent_encoding::percent_decode_str;
+use std::io::{Read, Seek, SeekFrom};
+
+/// Parts up to this many bytes are sent with their length.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a browser may do with it: nothing.
+const POLICY: &str = "default-src 'none'; sandbox";
+
+/// What is being sent, with its place among the others.
+struct Sent {
+    from: Box<dyn Read + Send>,
+    _place: Reserved,
+}
+
+impl Read for Sent {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.from.read(out)
+    }
+}
+
+fn headers(response: Response, kind: &str) -> Response {
+    response
+        .with("Content-Type", kind)
+        .with("X-Content-Type-Options", "nosniff")
+        .with("Content-Security-Policy", POLICY)
+        .with("Referrer-Policy", "same-origin")
+        .with("Vary", "Cookie")
+}
+
+/// A body of so many bytes, if that is known: short ones are sent with their length.
+fn body(web: &Web, mut from: Box<dyn Read + Send>, bytes: Option<u64>) -> Result<Body> {
+    if bytes.is_some_and(|bytes| bytes <= WHOLE_BYTES_MAX) {
+        let mut whole = Vec::new();
+        from.read_to_end(&mut whole)?;
+        return Ok(Body::Bytes(whole));
+    }
+    Ok(Body::Stream(Stream(Box::new(Sent { from, _place: web.transfers.reserve(1)? }))))
+}
+
+/// Whether the client has what has this tag.
+fn is_known(request: &Request<'_>, etag: &str) -> bool {
+    let known = request.headers.get("If-None-Match").unwrap_or_default();
+    known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
+}
+
+/// `GET /PROJECT/-/jobs/:id/raw`: the bytes of the log; with `plain=1` its text; with `line=N` that line alone.
+pub fn log(
+    web: &SharedWeb,
+    request: &mut Request<'_>,
+    asked: &Asked,
+    places: &Places<'_>,
+    now: Timestamp,
+) -> Result<Answer> {
+    let view = job::view(web, asked, job::id(places)?, now)?;
+    let id = view.report.build.id;
+    let line = asked.parameter("line").map(|line| line.parse().map_err(|_| Error::invalid("line is a number")));
+    let line = match line.transpose()? {
+        None => None,
+        Some(line) => match web.coordinator.log_part(id, LogBegin::Lines(line, line), 1, "")? {
+            Look::There(part) => Some((part.stand.number, part.piece.offset, part.piece.next.offset)),
+            Look::Soon(_) => return Err(Error::new(crate::error::Kind::Busy, "too many long logs are gone through")),
+        },
+    };
+    let log = web.coordinator.log_bytes(id)?;
+    let (size, is_plain) = (log.size(), asked.parameter("plain").is_some());
+    let etag = format!("\"{}-{size}{}\"", log.number(), if is_plain { "-plain" } else { "" });
+    let text = |response| headers(response, "text/plain; charset=utf-8").with("Content-Disposition", "inline");
+    if is_known(request, &etag) && line.is_none() {
+        return Ok(text(Response::empty(304)).with("ETag", etag).into());
+    }
+    if is_plain {
+        let body = body(web, Box::new(log.read_plain()), None)?;
+        return Ok(text(Response::new(200, body)).with("ETag", etag).into());
+    }
+    if let Some((number, from, to)) = line {
+        if number != log.number() {
+            return Err(Error::not_found("another log has taken the place of that one"));
+        }
+        let body = body(web, Box::new(log.read(from, to)), to.checked_sub(from))?;
+        return Ok(text(Response::new(200, body)).into());
+    }
+    let is_unchanged = request.headers.get("If-Range").is_none_or(|tag| tag == etag);
+    let range = request.headers.get("Range").filter(|_| is_unchanged && request.method == Method::Get);
+    let (status, start, end) = match resolve(range, size) {
+        ByteRange::Whole => (200, 0, size),
+        ByteRange::Part { start, end } => (206, start, end + 1),
+        ByteRange::Unsatisfiable => {
+            return Ok(Response::error(416, "").with("Content-Range", format!("bytes */{size}")).into());
+        }
+    };
+    let response = text(Response::new(status, body(web, Box::new(log.read(start, end)), Some(end - start))?))
+        .with("Accept-Ranges", "bytes")
+        .with("Cache-Control", "private, no-cache")
+        .with("ETag", etag);
+    Ok(match status {
+        206 => response.with("Content-Range", format!("bytes {start}-{}/{size}", end - 1)),
+        _ => response,
+    }
+    .into())
+}
+
+/// The path in an archive that an address names.
+pub fn path(places: &Places<'_>) -> Result<String> {
+    let sent = places.texts.first().copied().unwrap_or_default();
+    let path = percent_decode_str(sent).decode_utf8();
+    path.map(std::borrow::Cow::into_owned).map_err(|_| Error::invalid("the path is no UTF-8"))
+}
+
+/// The kind of a picture, by its name; others are bytes. SVG is a picture where a page asks for one, and never a page.
+pub fn picture(name: &str) -> Option<&'static str> {
+    let ending = name.rsplit_once('.')?.1.to_ascii_lowercase();
+    let kinds =
+        [("png", "png"), ("jpg", "jpeg"), ("jpeg", "jpeg"), ("gif", "gif"), ("webp", "webp"), ("svg", "svg+xml")];
+    let known = kinds.iter().find(|(own, _)| *own == ending)?.1;
+    Some(match known {
+        "png" => "image/png",
+        "jpeg" => "image/jpeg",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        _ => "image/svg+xml",
+    })
+}
+
+/// `GET /PROJECT/-/jobs/:id/artifacts/raw/*path`: one file out of the archive, for the disk.
+pub fn file(
+    web: &SharedWeb,
+    request: &mut Request<'_>,
+    asked: &Asked,
+    places: &Places<'_>,
+    now: Timestamp,
+) -> Result<Answer> {
+    let view = job::view(web, asked, job::id(places)?, now)?;
+    let ArchiveFile { name, size, artifacts, read, .. } =
+        web.coordinator.archive_file(view.report.build.id, &path(places)?, now)?;
+    let etag = format!("\"{}\"", hex(&artifacts.sha256));
+    let kind = picture(&name).unwrap_or("application/octet-stream");
+    let response =
+        if is_known(request, &etag) { Response::empty(304) } else { Response::new(200, body(web, read, size)?) };
+    let response = headers(response, kind).with("Content-Disposition", content_disposition(&name));
+    Ok(response.with("ETag", etag).with("Cache-Control", "private, no-cache").into())
+}
+
+/// `GET /PROJECT/-/jobs/:id/artifacts/download`: the archive.
+pub fn archive(
+    web: &SharedWeb,
+    request: &mut Request<'_>,
+    asked: &Asked,
+    places: &Places<'_>,
+    now: Timestamp,
+) -> Result<Answer> {
+    let view = job::view(web, asked, job::id(places)?, now)?;
+    let kind = crate::domain::spec::ArtifactKind::archive();
+    let mut found = web.coordinator.operator_artifacts(view.report.build.id, &kind, now)?;
+    let (size, etag) = (found.artifacts.size, format!("\"{}\"", hex(&found.artifacts.sha256)));
+    let name = content_disposition(&found.artifacts.filename);
+    let whole = |response: Response| {
+        let response = headers(response, "application/octet-stream").with("Content-Disposition", name.clone());
+        response.with("ETag", etag.clone()).with("Accept-Ranges", "bytes").with("Cache-Control", "private, no-cache")
+    };
+    if is_known(request, &etag) {
+        return Ok(whole(Response::empty(304)).into());
+    }
+    let is_unchanged = request.headers.get("If-Range").is_none_or(|tag| tag == etag);
+    let range = request.headers.get("Range").filter(|_| is_unchanged && request.method == Method::Get);
+    let (status, start, bytes) = match resolve(range, size) {
+        ByteRange::Whole => (200, 0, size),
+        ByteRange::Part { start, end } => (206, start, end - start + 1),
+        ByteRange::Unsatisfiable => {
+            return Ok(Response::error(416, "").with("Content-Range", format!("bytes */{size}")).into());
+        }
+    };
+    found.file.seek(SeekFrom::Start(start))?;
+    let transfer = web.transfers.reserve(1)?;
+    let response = whole(Response::new(status, Body::File { file: found.file, bytes, transfer }));
+    Ok(match status {
+        206 => response.with("Content-Range", format!("bytes {start}-{}/{size}", start + bytes - 1)),
+        _ => response,
+    }
+    .into())
+}
