@@ -120,7 +120,7 @@ CREATE TABLE pipelines (
     -- Name of the bare repository below `sources/` that holds its commit. NULL: it lies where the builds' URL says.
     sources_key TEXT,
     -- JSON object of the circumstances under which it was made, secrets among them: its children are made under the same.
-    -- NULL: it has no children.
+    -- NULL: it has no children, and nobody gave it variables.
     context     TEXT,
     -- The build that made this pipeline as its child; it may have been pruned since. NULL: no build did.
     parent_id   INTEGER,

@@ -111,7 +111,7 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// Answers a request whose path leads nowhere.
     pub fn answer(&self, request: &Request<'_>) -> Response {
-        let Some(mistake) = Mistake::of(&request.path) else { return gitlab_v4::unknown_path() };
+        let Some(mistake) = Mistake::of(&request.path) else { return gitlab_v4::unknown_path(&request.path) };
         let version = runner_version(request.headers.get("User-Agent"));
         let sentence = mistake.sentence(version);
         let is_warned = match mistake {

@@ -198,6 +198,11 @@ pub fn routes() -> Vec<&'static str> {
     all
 }
 
+/// The same of the API for programs alone, below its prefix.
+pub fn program_routes() -> Vec<&'static str> {
+    gitlab_v4::PROTOCOL.tables.iter().flat_map(|table| patterns(table)).collect()
+}
+
 impl Api {
     /// The protocols over these deeds, for a server that counts in `traffic`, by [`routes`]. `restarts`: as
     /// [`crate::server::Config::restarts`].

@@ -211,6 +211,36 @@ impl Coordinator {
     }
 }
 
+impl Coordinator {
+    /// Keeps all that a build has uploaded until somebody removes it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown build, and for one without artifacts.
+    pub fn keep_artifacts(&self, id: BuildId, now: Timestamp) -> Result<()> {
+        self.store.write(move |c| {
+            builds::state(c, id)?.ok_or_else(|| super::builds::no_such(id))?;
+            let all = artifacts::all_of_build(c, id, now)?;
+            if all.is_empty() {
+                return Err(none_of(&ArtifactKind::archive(), id));
+            }
+            all.iter().try_for_each(|stored| artifacts::set_expiry(c, id, &stored.kind, None))
+        })
+    }
+
+    /// Removes all that a build has uploaded, for the operator; there need not be any.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for an unknown build.
+    pub fn remove_artifacts(&self, id: BuildId) -> Result<()> {
+        let files = self.store.write(move |c| {
+            builds::state(c, id)?.ok_or_else(|| super::builds::no_such(id))?;
+            artifacts::remove_all(c, id)
+        })?;
+        self.artifacts.remove(&files);
+        Ok(())
+    }
+}
+
 fn none_of(kind: &ArtifactKind, id: BuildId) -> Error {
     let of_kind = if *kind == ArtifactKind::archive() { String::new() } else { format!(" of the kind {}", kind.0) };
     Error::not_found(format!("build {id} has no artifacts{of_kind}, or they have expired"))

@@ -50,7 +50,7 @@ pub use pipelines::{Added, NewPipeline, PipelineMark, PipelineReport};
 pub use projects::{ProjectChange, RemovedProject};
 pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;
-pub use report::read::NumberedPiece;
+pub use report::read::{NumberedPiece, ShownTrace};
 pub use runners::{Registration, RunnerChange};
 pub use sessions::{LINK_TIME, SESSION_TIME, Session};
 pub use sources::Source;

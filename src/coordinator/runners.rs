@@ -37,6 +37,8 @@ pub struct RunnerChange {
     pub maximum_timeout_s: Option<Option<i64>>,
     /// What its owner notes of it.
     pub maintenance_note: Option<String>,
+    /// Whether it gets no builds until it is resumed.
+    pub paused: Option<bool>,
 }
 
 /// Longest description, in bytes.
@@ -193,7 +195,24 @@ impl Coordinator {
                 ..NewRunner::default()
             };
             check(&new)?;
-            runners::update(c, id, &new)
+            runners::update(c, id, &new)?;
+            match change.paused {
+                Some(paused) => runners::set_paused(c, id, paused),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Gives a runner another token; the old one is void.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown runner.
+    pub fn new_runner_token(&self, id: RunnerId) -> Result<Registration> {
+        self.store.write(move |c| {
+            let id = runners::by_id(c, id)?.ok_or_else(|| no_such(id))?.id;
+            let token = Token::new_telling()?;
+            runners::set_token(c, id, token.hash())?;
+            Ok(Registration { id, token })
         })
     }
 

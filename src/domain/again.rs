@@ -29,7 +29,8 @@ const RUNNERS_WORDS: [&str; 8] = [
 impl Failure<'_> {
     /// GitLab's words for the reason. A log or artifacts that are too large will be so again: there is no word for them
     /// but `always`.
-    fn words(&self) -> Vec<&str> {
+    #[must_use]
+    pub fn words(&self) -> Vec<&str> {
         match self.reason {
             FailureReason::ScriptFailure => vec!["script_failure"],
             FailureReason::RunnerLost => vec!["runner_system_failure", "stuck_or_timeout_failure"],

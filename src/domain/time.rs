@@ -15,6 +15,30 @@ impl Timestamp {
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// A time as ISO 8601 has it: a day, or a day and a time of it, with or without fractions of a second, in UTC or with an
+    /// offset. `None`: it is none, or before 1970.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        // A `+` of a query string that nobody has encoded is a blank.
+        let text = text.trim().replace(' ', "+");
+        let (day, rest) = text.split_once('T').map_or((text.as_str(), "00:00:00Z"), |(day, rest)| (day, rest));
+        let at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
+        let (clock, zone) = rest.split_at_checked(at)?;
+        let utc = humantime::parse_rfc3339(&format!("{day}T{clock}Z")).ok()?;
+        let ms = i64::try_from(utc.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
+        let offset_ms = match zone.split_at_checked(1) {
+            None | Some(("Z" | "z", "")) => 0,
+            Some((sign @ ("+" | "-"), offset)) => {
+                let digits: String = offset.chars().filter(|c| *c != ':').collect();
+                let (hours, minutes) = digits.split_at_checked(2).filter(|_| digits.len() == 4)?;
+                let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+                if sign == "+" { minutes * 60_000 } else { -minutes * 60_000 }
+            }
+            Some(_) => return None,
+        };
+        Some(Timestamp(ms - offset_ms))
+    }
+
     /// This time plus `duration`, at the latest the end of representable time.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Timestamp {
@@ -64,6 +88,26 @@ mod tests {
         assert_eq!(Timestamp(1_000_000_000_999).to_the_second(), "2001-09-09T01:46:40Z");
         assert_eq!(Timestamp(-5).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn times_are_read_as_clients_write_them() {
+        for (text, ms) in [
+            ("1970-01-01T00:00:01Z", Some(1000)),
+            ("1970-01-01T00:00:01.250Z", Some(1250)),
+            ("1970-01-02", Some(86_400_000)),
+            ("1970-01-01T02:00:00+02:00", Some(0)),
+            ("1970-01-01T02:00:00 0200", Some(0)),
+            ("1970-01-01T00:00:00-01:30", Some(5_400_000)),
+            ("1970-01-01T00:00:05", Some(5000)),
+            ("yesterday", None),
+            ("1970-13-01", None),
+            ("1970-01-01T00:00:00+2", None),
+            ("1970-01-01T00:00:00+é0", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::parse(text).map(|at| at.0), ms, "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::domain::pipeline::PipelineId;
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// Builds that a page with a filter looks at, beside those that have not ended.
 pub const BUILDS_LOOKED_MAX: usize = 10_000;
@@ -40,6 +40,8 @@ pub struct BuildsAsked {
     pub is_ascending: bool,
     /// Only those behind this one, in the order of the list.
     pub cursor: Option<BuildId>,
+    /// Whether the page is asked for by its number, and not by the cursor that the one before has named.
+    pub is_numbered: bool,
     /// How many of them come before the page.
     pub skip: u64,
     /// At most so many.
@@ -127,7 +129,7 @@ fn filtered(c: &Connection, asked: &BuildsAsked) -> Result<(Vec<i64>, Option<i64
     for (id, status, project) in unfinished(c, asked)? {
         // Whoever asks by cursor meets them later; whoever asks by number would not.
         let is_behind = end.is_some_and(|end| asked.comes_before(end, id));
-        if asked.comes_before(begin, id) && is_behind && asked.cursor.is_none() && fits(status, project) {
+        if asked.comes_before(begin, id) && is_behind && asked.is_numbered && fits(status, project) {
             all.push(id);
         }
     }
@@ -174,6 +176,29 @@ pub fn of_pipeline(c: &Connection, id: PipelineId, with_retried: bool) -> Result
     )?;
     let rows =
         statement.query_map((id.0, with_retried), |row| Ok((BuildId(row.get(0)?), super::builds::status(row, 1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The newest build of this name in a pipeline that succeeded and has an archive by `now`.
+pub fn archive_of_job(c: &Connection, id: PipelineId, name: &str, now: Timestamp) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id FROM builds b JOIN build_specs s ON s.build_id = b.id
+             JOIN artifacts a ON a.build_id = b.id AND a.kind = 'archive' AND coalesce(a.expire_at > :now, 1)
+         WHERE b.pipeline_id = :pipeline AND s.name = :name AND b.status = 'success' AND b.retried_by IS NULL
+         ORDER BY b.id DESC LIMIT 1",
+    )?;
+    let parameters = named_params! {":pipeline": id.0, ":name": name, ":now": now.0};
+    Ok(statement.query_row(parameters, |row| row.get(0)).optional()?.map(BuildId))
+}
+
+/// Builds of a pipeline that count and have artifacts of a kind, with their names, at most so many.
+pub fn with_artifacts(c: &Connection, id: PipelineId, kind: &str, limit: usize) -> Result<Vec<(BuildId, String)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT b.id, s.name FROM builds b JOIN build_specs s ON s.build_id = b.id
+             JOIN artifacts a ON a.build_id = b.id AND a.kind = ?2
+         WHERE b.pipeline_id = ?1 AND b.retried_by IS NULL ORDER BY b.id LIMIT ?3",
+    )?;
+    let rows = statement.query_map((id.0, kind, limit), |row| Ok((BuildId(row.get(0)?), row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -253,6 +278,22 @@ pub fn pipelines(
 const OF_ROWS: &str = "coalesce(source = :source, :source IS NULL) AND coalesce(name = :name, :name IS NULL)
     AND coalesce(actor = :actor, :actor IS NULL) AND coalesce(is_tag = :is_tag, :is_tag IS NULL)
     AND coalesce(created_at > :after, :after IS NULL) AND coalesce(created_at < :before, :before IS NULL)";
+
+/// The newest pipeline of each of a project's branches and tags, by their names, of so many at most: two look-ups each.
+pub fn newest_of_refs(c: &Connection, project: ProjectId, limit: usize) -> Result<Vec<PipelineId>> {
+    let mut statement = c.prepare_cached(
+        "WITH RECURSIVE refs (ref) AS (
+             SELECT min(ref) FROM pipelines WHERE project_id = :project
+             UNION ALL
+             SELECT (SELECT min(ref) FROM pipelines WHERE project_id = :project AND ref > refs.ref)
+             FROM refs WHERE refs.ref IS NOT NULL LIMIT :limit)
+         SELECT (SELECT max(id) FROM pipelines WHERE project_id = :project AND ref = refs.ref) FROM refs
+         WHERE refs.ref IS NOT NULL",
+    )?;
+    let rows = statement
+        .query_map(named_params! {":project": project.0, ":limit": limit}, |row| row.get(0).map(PipelineId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
 
 /// How many pipelines a project has. The database keeps the number.
 pub fn count_pipelines(c: &Connection, project: ProjectId) -> Result<u64> {

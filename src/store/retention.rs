@@ -88,11 +88,27 @@ pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> 
         .query_row(named_params! {":id": id.0, ":ended_by": past.ended_by.0}, |row| row.get(0))
         .optional()?;
     let Some(pipeline) = pipeline else { return Ok(None) };
-    let files = artifacts::remove_all(c, id)?;
-    c.prepare_cached("DELETE FROM build_needs WHERE needs_id = ?1")?.execute([id.0])?;
-    c.prepare_cached("DELETE FROM builds WHERE id = ?1")?.execute([id.0])?;
+    let files = remove_build(c, id)?;
     if let Some(pipeline) = pipeline {
         pipelines::remove_if_empty(c, PipelineId(pipeline))?;
     }
     Ok(Some(files))
+}
+
+/// Removes a build with its log and the rows of its artifacts, and returns their files, whatever its state.
+pub fn remove_build(c: &Connection, id: BuildId) -> Result<Files> {
+    let files = artifacts::remove_all(c, id)?;
+    c.prepare_cached("DELETE FROM build_needs WHERE needs_id = ?1")?.execute([id.0])?;
+    c.prepare_cached("DELETE FROM builds WHERE id = ?1")?.execute([id.0])?;
+    Ok(files)
+}
+
+/// A build of another pipeline that needs this one and has not ended.
+pub fn waits_for(c: &Connection, id: BuildId) -> Result<Option<BuildId>> {
+    let mut statement = c.prepare_cached(
+        "SELECT n.build_id FROM build_needs n JOIN builds waiting ON waiting.id = n.build_id
+             JOIN builds own ON own.id = n.needs_id
+         WHERE n.needs_id = ?1 AND waiting.finished_at IS NULL AND waiting.pipeline_id IS NOT own.pipeline_id LIMIT 1",
+    )?;
+    Ok(statement.query_row([id.0], |row| row.get(0)).optional()?.map(BuildId))
 }

@@ -135,6 +135,11 @@ impl Request {
         &self.method
     }
 
+    /// The target: path and query string.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// Length of the body.
     pub fn body_bytes(&self) -> usize {
         match &self.body {

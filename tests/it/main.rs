@@ -38,6 +38,7 @@ mod examples;
 mod first;
 mod fixtures;
 mod git;
+mod gitlab_v4;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod hold;

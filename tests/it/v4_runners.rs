@@ -365,7 +365,7 @@ fn a_token_may_come_in_each_place_and_each_encoding_and_a_parameter_wins_over_th
 fn a_known_path_with_another_method_is_405() {
     let baton = Baton::start();
     for (method, path, allow) in [
-        ("GET", "runners", "POST, DELETE"),
+        ("PUT", "runners", "POST, DELETE, GET, HEAD"),
         ("POST", "runners/managers", "DELETE"),
         ("GET", "runners/verify", "POST"),
         ("DELETE", "runners/reset_authentication_token", "POST"),

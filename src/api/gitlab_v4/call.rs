@@ -71,8 +71,8 @@ impl<'c, 'r> Call<'c, 'r> {
         now: Timestamp,
     ) -> std::result::Result<Call<'c, 'r>, Denial> {
         let received = Received::of(request, route.fields, api.coordinator.limits().form_bytes_max)?;
-        let caller = match received.token(request) {
-            Some(token) => api.coordinator.caller(&token, now)?,
+        let caller = match received.presented(request) {
+            Some((token, holder)) => api.coordinator.caller(&token, now)?.filter(|caller| holder.takes(caller)),
             None => None,
         };
         // Whoever has shown a token is a stranger no more.
@@ -227,22 +227,41 @@ impl Received {
         Ok(received)
     }
 
-    /// The first token in the order in which GitLab looks for one.
-    fn token(&self, request: &Request<'_>) -> Option<Token> {
+    /// The first token in the order in which GitLab looks for one, and whose it may be there.
+    fn presented(&self, request: &Request<'_>) -> Option<(Token, HeldBy)> {
         let header = |name| request.headers.get(name).map(str::trim).filter(|value| !value.is_empty());
         let given = |name| self.tokens.text(name).filter(|value| !value.is_empty());
         let authorization = header("Authorization").and_then(|value| value.split_once(' '));
         let of_scheme = |scheme: &str| {
             authorization.filter(|(own, _)| own.eq_ignore_ascii_case(scheme)).map(|(_, value)| value.trim())
         };
-        given(PRIVATE)
-            .or_else(|| header("PRIVATE-TOKEN"))
-            .or_else(|| of_scheme("Bearer"))
-            .or_else(|| given(JOB))
-            .or_else(|| header("JOB-TOKEN"))
-            .map(str::to_owned)
-            .or_else(|| of_scheme("Basic").and_then(password_of_job))
-            .and_then(|text| Token::received(&text))
+        let places = [
+            (given(PRIVATE), HeldBy::ByPrograms),
+            (header("PRIVATE-TOKEN"), HeldBy::ByPrograms),
+            (of_scheme("Bearer"), HeldBy::ByEither),
+            (given(JOB), HeldBy::ByJobs),
+            (header("JOB-TOKEN"), HeldBy::ByJobs),
+        ];
+        let first = places.into_iter().find_map(|(text, kept)| Some((text?.to_owned(), kept)));
+        let password = || of_scheme("Basic").and_then(password_of_job).map(|text| (text, HeldBy::ByJobs));
+        first.or_else(password).and_then(|(text, kept)| Some((Token::received(&text)?, kept)))
+    }
+}
+
+/// Whose tokens count in a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HeldBy {
+    ByPrograms,
+    ByJobs,
+    ByEither,
+}
+
+impl HeldBy {
+    fn takes(self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Program(_) => self != HeldBy::ByJobs,
+            Caller::Job { .. } => self != HeldBy::ByPrograms,
+        }
     }
 }
 

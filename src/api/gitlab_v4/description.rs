@@ -80,7 +80,7 @@ fn operation(method: Method, own: &Route, path: &str, places: &[(&str, bool)]) -
     let mut operation = json!({
         "summary": own.says.summary,
         "operationId": format!("{} {path}", method.as_str().to_ascii_lowercase()),
-        "responses": responses(own, !places.is_empty()),
+        "responses": responses(own),
     });
     if has_body && !own.fields.is_empty() {
         let members: Map<String, Value> =
@@ -115,7 +115,7 @@ fn of_shape(shape: Shape) -> Value {
     }
 }
 
-fn responses(own: &Route, has_places: bool) -> Value {
+fn responses(own: &Route) -> Value {
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let of_type =
         |kind: &str, schema: Value| json!({"description": own.says.summary, "content": {kind: {"schema": schema}}});
@@ -144,9 +144,7 @@ fn responses(own: &Route, has_places: bool) -> Value {
         error("401", "No token, or none that is good here");
         error("403", "The token or the state of the thing does not allow it");
     }
-    if has_places {
-        error("404", "There is no such thing for this token");
-    }
+    error("404", "There is no such thing for this token");
     error("400", "A parameter is missing or wrong");
     error("405", "Not so: another method, or another kind of pages");
     error("409", "The state of things contradicts it");

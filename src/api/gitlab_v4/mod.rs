@@ -10,13 +10,19 @@
 //! `DELETE projects/:id/artifacts` (one undefined variable in a script would remove all), GraphQL.
 
 mod about;
+mod artifacts;
 mod call;
 mod denial;
 mod description;
+mod jobs;
+mod log;
 mod object;
 mod pages;
+mod pipelines;
 mod projects;
+mod repository;
 mod route;
+mod runners;
 mod urls;
 
 pub use self::call::answer;
@@ -35,7 +41,16 @@ pub const PROTOCOL: Protocol =
     Protocol { prefixes: &[PREFIX], tables: TABLES, in_table: |path| path.into(), is_for_runners: false };
 
 /// All endpoints, a table for each noun.
-const TABLES: &[&[Endpoint<Handler>]] = &[about::ENDPOINTS, projects::ENDPOINTS, description::ENDPOINTS];
+const TABLES: &[&[Endpoint<Handler>]] = &[
+    about::ENDPOINTS,
+    projects::ENDPOINTS,
+    jobs::ENDPOINTS,
+    artifacts::ENDPOINTS,
+    pipelines::ENDPOINTS,
+    runners::ENDPOINTS,
+    repository::ENDPOINTS,
+    description::ENDPOINTS,
+];
 
 /// First words of paths that no runner means, also if they end as a runner's do.
 const NOUNS: [&str; 4] = ["projects/", "groups/", "user/", "personal_access_tokens/"];
@@ -45,8 +60,11 @@ pub fn is_for_programs(path: &str) -> bool {
     path.strip_prefix(PREFIX).is_some_and(|rest| NOUNS.iter().any(|noun| rest.starts_with(noun)))
 }
 
-/// The answer to a path that is not there. Some clients read the one member, some the other.
-pub fn unknown_path() -> Response {
+/// The answer to a path that is not there. Below this prefix some clients read the one member, some the other.
+pub fn unknown_path(path: &str) -> Response {
+    if !path.starts_with(PREFIX) {
+        return Response::error(404, "");
+    }
     let said = "404 Not Found";
     Response::json(404, &json!({ "error": said, "message": said }))
 }

@@ -6,11 +6,13 @@ use super::object::project::{project, simple_project};
 use super::pages::{self, Asked};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
+use crate::error::Kind;
 use crate::http::params::{Field, Shape, text};
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};
 use crate::store::projects::Project;
 use std::cmp::Ordering;
+use std::time::Duration;
 
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint<Handler>] = &[
@@ -22,6 +24,23 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
         &[],
         show,
         says("A project, by its number or its encoded name", 200, Content::Object("Project")),
+    ),
+    route(
+        Method::Post,
+        "projects",
+        May::Write,
+        MAKE,
+        make,
+        says("Makes a project without a repository", 201, Content::Object("Project")),
+    ),
+    // A client whose caller forgets a job's number calls this: all artifacts of the project would go.
+    route(
+        Method::Delete,
+        "projects/:project/artifacts",
+        May::Write,
+        &[],
+        |_| Err(Denial::Status(405, "405 Method Not Allowed - name the job".to_owned())),
+        says("Refused: artifacts are removed by their job", 204, Content::Nothing),
     ),
 ];
 
@@ -38,6 +57,36 @@ const LIST: &[Field] = &[
     Field { name: "simple", shape: Shape::Flag },
     Field { name: "archived", shape: Shape::Flag },
 ];
+
+const MAKE: &[Field] = &[text("name"), text("path"), text("import_url"), text("default_branch"), text("build_timeout")];
+
+/// Longest run of builds of a project that is made here, in seconds, as for `baton project add`.
+const TIMEOUT_S: u64 = 3600;
+
+/// Answers `POST projects`. Where sources come from is said by the command line: a token of a program makes no server
+/// fetch from anywhere.
+fn make(call: &mut Call<'_, '_>) -> Answered {
+    if call.kept_to().is_some() {
+        return Err(Denial::Refused("403 Forbidden - this token is for one project only"));
+    }
+    let params = call.params()?;
+    let given = |name: &str| params.text(name).filter(|text| !text.is_empty());
+    if given("import_url").is_some() {
+        return Err(Denial::Refused("403 Forbidden - `baton project set --repo-url` names the repository"));
+    }
+    let name = given("path").or(given("name")).ok_or_else(|| Denial::missing("name, path"))?;
+    let timeout_s = match given("build_timeout").map(str::parse) {
+        None => TIMEOUT_S,
+        Some(Ok(seconds)) => seconds,
+        Some(Err(_)) => return Err(Denial::Parameter("build_timeout is invalid".to_owned())),
+    };
+    let made = call.coordinator().add_project(name, None, Duration::from_secs(timeout_s), call.now);
+    let made = made.map_err(|error| match error.kind {
+        Kind::Conflict => Denial::Value { field: "name", why: "has already been taken".to_owned() },
+        _ => error.into(),
+    })?;
+    Ok(Response::json(201, &project(&call.urls(), &made, None)).into())
+}
 
 /// Answers `GET projects`. Whatever GitLab asks of the caller's part in a project (`membership`, `owned`, ...) is true of all.
 fn list(call: &mut Call<'_, '_>) -> Answered {

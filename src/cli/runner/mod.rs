@@ -282,6 +282,7 @@ impl Set {
             run_untagged,
             maximum_timeout_s,
             maintenance_note: self.note,
+            paused: None,
         };
         coordinator.change_runner(self.id, change)?;
         say(self.id, "is changed")

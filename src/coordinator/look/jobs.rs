@@ -2,6 +2,7 @@
 //!
 //! What must stay true: a list costs what its entries cost. What several of them share is looked up once.
 
+use super::pipelines::STANDINGS_LOOKED_MAX;
 use crate::coordinator::builds::no_such;
 use crate::coordinator::builds::reasons::Reasons;
 use crate::coordinator::upkeep::serving::is_served;
@@ -10,11 +11,11 @@ use crate::domain::asker::Manager;
 use crate::domain::build::{Build, BuildId, ProjectId, Status};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::about::About;
-use crate::domain::pipeline::states::Waits;
+use crate::domain::pipeline::states::{PipelineState, Waits};
 use crate::domain::runner::{RunnerAtWork, RunnerId, RunningBuild};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
-use crate::store::lists::{self, BuildsAsked, IdsFound};
+use crate::store::lists::{self, BuildsAsked, IdsFound, PipelinesAsked};
 use crate::store::{builds, jobs, managers, pipelines, runners};
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -144,6 +145,40 @@ impl Coordinator {
             let build = builds::by_id(known.c, id, now)?.filter(|build| build.project_id == project);
             known.job(build.ok_or_else(|| no_such(id))?)
         })
+    }
+
+    /// The newest successful build of this name with an archive, in the newest successful pipeline of a branch or tag.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] if there is none among the newest pipelines that are looked at.
+    pub fn newest_archive_of(&self, project: ProjectId, ref_: &str, job: &str, now: Timestamp) -> Result<BuildId> {
+        let asked = PipelinesAsked { ref_: Some(ref_.to_owned()), ..PipelinesAsked::default() };
+        self.store.read(|c| {
+            for id in lists::pipelines(c, project, &asked, false, (0, STANDINGS_LOOKED_MAX))? {
+                if pipelines::standing(c, id)?.tally.pipeline() != PipelineState::Success {
+                    continue;
+                }
+                let found = lists::archive_of_job(c, id, job, now)?;
+                return found.ok_or_else(|| Error::not_found(format!("pipeline {id} has no archive of job {job:?}")));
+            }
+            Err(Error::not_found(format!("there is no successful pipeline of {ref_:?}")))
+        })
+    }
+
+    /// A runner with what it does.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown runner.
+    pub fn runner_at_work(&self, id: RunnerId) -> Result<RunnerAtWork> {
+        self.store.read(|c| {
+            let found = if runners::by_id(c, id)?.is_some() { at_work_even_removed(c, id)? } else { None };
+            found.ok_or_else(|| Error::not_found(format!("there is no runner {id}; `baton runner list` shows them")))
+        })
+    }
+
+    /// The managers of a runner, those first that called last.
+    pub fn managers_of(&self, id: RunnerId) -> Result<Vec<Manager>> {
+        self.store.read(|c| managers::all_of(c, id))
     }
 
     /// Whether this is a build of the project.

@@ -5,17 +5,25 @@
 
 use super::jobs::pipeline_of;
 use crate::coordinator::{Coordinator, PipelineReport};
-use crate::domain::build::ProjectId;
+use crate::domain::build::{BuildId, ProjectId};
+use crate::domain::junit::Summary;
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::gitlab_ci::context::{Context, Given};
 use crate::store::lists::{self, COUNTED_MAX, PipelinesAsked};
 use crate::store::pipelines;
 use rusqlite::Connection;
 
 /// Pipelines of which it is looked up how they stand, for who asks for some of them by that.
 pub const STANDINGS_LOOKED_MAX: usize = 1000;
+
+/// Branches and tags that are listed of one project.
+const REFS_MAX: usize = 1000;
+
+/// JUnit reports of one pipeline that are read for one request.
+const JUNIT_REPORTS_MAX: usize = 20;
 
 /// By what a list of pipelines is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +98,54 @@ impl Coordinator {
     /// [`crate::error::Kind::NotFound`] for an unknown pipeline, and for another project's.
     pub fn pipeline_of(&self, project: ProjectId, id: PipelineId) -> Result<PipelineReport> {
         self.store.read(|c| PipelineReport::of(c, pipeline_of(c, project, id)?))
+    }
+
+    /// Whether this is a pipeline of the project.
+    ///
+    /// # Errors
+    /// As [`Coordinator::pipeline_of`].
+    pub fn is_pipeline_of(&self, project: ProjectId, id: PipelineId) -> Result<()> {
+        self.store.read(|c| pipeline_of(c, project, id)).map(drop)
+    }
+
+    /// The variables that people gave a pipeline when it was made; secrets may be among them.
+    ///
+    /// # Errors
+    /// As [`Coordinator::pipeline_of`].
+    pub fn variables_given(&self, project: ProjectId, id: PipelineId) -> Result<Vec<Given>> {
+        let pipeline = self.store.read(|c| pipeline_of(c, project, id))?;
+        match pipeline.context {
+            Some(context) => Ok(serde_json::from_str::<Context>(&context)?.given),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The JUnit reports of a pipeline's jobs in short, each with the job's name and id; of so many jobs at most.
+    pub fn junit_of_pipeline(&self, id: PipelineId, now: Timestamp) -> Result<Vec<(String, BuildId, Summary)>> {
+        let jobs = self.store.read(|c| lists::with_artifacts(c, id, "junit", JUNIT_REPORTS_MAX))?;
+        let mut all = Vec::with_capacity(jobs.len());
+        for (build, name) in jobs {
+            all.extend(self.junit_summary(build, now)?.map(|summary| (name, build, summary)));
+        }
+        Ok(all)
+    }
+
+    /// The newest pipeline of a branch, of a tag, or else of a commit of this name.
+    pub fn newest_of_commit(&self, project: ProjectId, name: &str) -> Result<Option<PipelineReport>> {
+        let of_ref = PipelinesAsked { ref_: Some(name.to_owned()), ..PipelinesAsked::default() };
+        let of_sha = PipelinesAsked { sha: Some(name.to_owned()), ..PipelinesAsked::default() };
+        match self.newest_pipeline(project, &of_ref)? {
+            Some(found) => Ok(Some(found)),
+            None => self.newest_pipeline(project, &of_sha),
+        }
+    }
+
+    /// The newest pipeline of each branch and tag of a project, by their names; of so many at most.
+    pub fn refs_of(&self, project: ProjectId) -> Result<Vec<PipelineReport>> {
+        self.store.read(|c| {
+            let ids = lists::newest_of_refs(c, project, REFS_MAX)?;
+            reports(c, ids)
+        })
     }
 
     /// The newest pipeline that is asked for, if there is one.

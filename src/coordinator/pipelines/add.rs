@@ -92,7 +92,8 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     }
     let project = named(c, &new.project)?;
     let makes_children = jobs.iter().any(|job| matches!(job.work, Work::Trigger(_)));
-    let context = new.context.as_ref().filter(|_| makes_children).map(serde_json::to_string).transpose()?;
+    let is_kept = |context: &&Context| makes_children || !context.given.is_empty();
+    let context = new.context.as_ref().filter(is_kept).map(serde_json::to_string).transpose()?;
     let row = NewRow {
         ref_: &new.ref_,
         is_tag: new.is_tag,

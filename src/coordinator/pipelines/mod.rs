@@ -8,6 +8,7 @@ mod follow;
 #[cfg(test)]
 mod model;
 mod outcome;
+mod remove;
 mod show;
 
 pub use add::{Added, NewPipeline};

@@ -206,6 +206,20 @@ pub enum PipelineState {
 }
 
 impl PipelineState {
+    /// Every state.
+    pub const ALL: [PipelineState; 10] = [
+        PipelineState::Created,
+        PipelineState::WaitingForResource,
+        PipelineState::Pending,
+        PipelineState::Running,
+        PipelineState::Scheduled,
+        PipelineState::Manual,
+        PipelineState::Success,
+        PipelineState::Failed,
+        PipelineState::Canceled,
+        PipelineState::Skipped,
+    ];
+
     /// GitLab's word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -189,6 +189,12 @@ impl Params {
         }
     }
 
+    /// Whether it was given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.kept.contains_key(name)
+    }
+
     /// The items of a list; `None` unless it came as one.
     #[must_use]
     pub fn list(&self, name: &str) -> Option<&[String]> {

@@ -4,8 +4,12 @@
 //! whole list else. No token and no value of a variable is in an object. What Baton knows beyond GitLab's fields is in
 //! fields more, which GitLab's clients ignore.
 
+pub mod commit;
+pub mod job;
 pub mod people;
+pub mod pipeline;
 pub mod project;
+pub mod runner;
 pub mod schema;
 
 use crate::domain::time::Timestamp;
