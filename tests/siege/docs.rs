@@ -80,6 +80,11 @@ fn the_guide_to_the_page_does_what_it_says() {
 }
 
 #[test]
+fn the_api_for_programs_does_what_its_page_says() {
+    run("docs/api.md", 8);
+}
+
+#[test]
 fn no_page_with_commands_is_left_out() {
     let source = include_str!("docs.rs");
     for page in pages().iter().filter(|page| page.commands() > 0) {
