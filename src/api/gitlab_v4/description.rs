@@ -112,6 +112,17 @@ fn of_shape(shape: Shape) -> Value {
         Shape::Flag => json!({"type": "boolean"}),
         Shape::Words => json!({"type": "array", "items": {"type": "string"}}),
         Shape::Object(_) => json!({"type": "object"}),
+        Shape::Map { with_scalars: false } => {
+            json!({"type": "object", "additionalProperties": {"type": ["string", "null"]}})
+        }
+        Shape::Map { with_scalars: true } => {
+            json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}})
+        }
+        Shape::Objects(members) => {
+            let of = |name: &&str| ((*name).to_owned(), json!({"type": ["string", "boolean", "null"]}));
+            let properties: Map<String, Value> = members.iter().map(of).collect();
+            json!({"type": "array", "items": {"type": "object", "properties": properties}})
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 mod allowance;
 mod form;
 mod json;
+mod nested;
 
 pub use self::allowance::{Allowance, Metered, body_error, read_body};
 
@@ -48,6 +49,13 @@ pub enum Shape {
     /// An object with these members, texts all; others are passed over. A member of an object in it is named as in
     /// forms: `features][masking` is `masking` in `features`.
     Object(&'static [&'static str]),
+    /// An object whose members have any names, texts all.
+    Map {
+        /// Whether numbers and booleans of a JSON body count as theirs.
+        with_scalars: bool,
+    },
+    /// A list of objects with these members, texts all; others are passed over.
+    Objects(&'static [&'static str]),
 }
 
 impl Shape {
@@ -58,6 +66,9 @@ impl Shape {
             Shape::Flag => "true or false",
             Shape::Words => "a text or a list of texts",
             Shape::Object(_) => "an object",
+            Shape::Map { with_scalars: false } => "an object of texts",
+            Shape::Map { with_scalars: true } => "an object of texts, numbers and booleans",
+            Shape::Objects(_) => "a list of objects",
         }
     }
 }
@@ -132,6 +143,8 @@ enum Kept {
     List(Vec<String>),
     /// Each member once.
     Object(Vec<(&'static str, Cow<'static, str>)>),
+    Pairs(Vec<(String, String)>),
+    Objects(Vec<Vec<(&'static str, String)>>),
 }
 
 /// The known parameters of a request.
@@ -176,7 +189,7 @@ impl Params {
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.kept.get(name)? {
             Kept::Text(text) => Some(text),
-            Kept::Flag(_) | Kept::List(_) | Kept::Object(_) => None,
+            Kept::Flag(_) | Kept::List(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_) => None,
         }
     }
 
@@ -185,7 +198,7 @@ impl Params {
     pub fn flag(&self, name: &str) -> Option<bool> {
         match self.kept.get(name)? {
             Kept::Flag(is) => Some(*is),
-            Kept::Text(_) | Kept::List(_) | Kept::Object(_) => None,
+            Kept::Text(_) | Kept::List(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_) => None,
         }
     }
 
@@ -200,7 +213,7 @@ impl Params {
     pub fn list(&self, name: &str) -> Option<&[String]> {
         match self.kept.get(name)? {
             Kept::List(items) => Some(items),
-            Kept::Text(_) | Kept::Flag(_) | Kept::Object(_) => None,
+            Kept::Text(_) | Kept::Flag(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_) => None,
         }
     }
 
@@ -208,7 +221,7 @@ impl Params {
     pub fn members(&self, name: &str) -> impl Iterator<Item = (&'static str, &str)> {
         let members = match self.kept.get(name) {
             Some(Kept::Object(members)) => Some(members),
-            Some(Kept::Text(_) | Kept::Flag(_) | Kept::List(_)) | None => None,
+            Some(Kept::Text(_) | Kept::Flag(_) | Kept::List(_) | Kept::Pairs(_) | Kept::Objects(_)) | None => None,
         };
         members.into_iter().flatten().map(|(name, value)| (*name, value.as_ref()))
     }
@@ -216,9 +229,8 @@ impl Params {
     fn read_text(&mut self, name: &str, data: &mut dyn Read, lossy: bool) -> Result<String> {
         let mut bytes = Vec::new();
         data.take(self.bytes_left + 1).read_to_end(&mut bytes).map_err(body_error)?;
-        self.bytes_left = self.bytes_left.checked_sub(bytes.len() as u64).ok_or_else(|| {
-            Error::new(Kind::TooLarge, format!("the parameters up to {name} are longer than {KEPT_BYTES_MAX} bytes"))
-        })?;
+        let left = self.bytes_left.checked_sub(bytes.len() as u64);
+        self.bytes_left = left.ok_or_else(|| too_long(name))?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(text),
             Err(error) if lossy => Ok(String::from_utf8_lossy(error.as_bytes()).into_owned()),
@@ -236,8 +248,10 @@ impl Params {
                 "false" | "0" | "f" | "no" | "off" => Kept::Flag(false),
                 _ => return Err(wrong_type(field.name, field.shape.as_words())),
             },
-            Shape::Object(_) if text.is_empty() => return Ok(()),
-            Shape::Object(_) => return Err(wrong_type(field.name, field.shape.as_words())),
+            Shape::Object(_) | Shape::Map { .. } | Shape::Objects(_) if text.is_empty() => return Ok(()),
+            Shape::Object(_) | Shape::Map { .. } | Shape::Objects(_) => {
+                return Err(wrong_type(field.name, field.shape.as_words()));
+            }
         };
         self.kept.insert(field.name, kept);
         Ok(())
@@ -253,6 +267,8 @@ impl Params {
                 // An object in the object: wanted, if something in it is.
                 None => return Ok(matches!(given, Given::Object) && members.iter().any(|member| is_in(member, inner))),
             },
+            Shape::Map { with_scalars } => return self.take_pair(field, inner, given, with_scalars),
+            Shape::Objects(members) => return self.take_of_object(field, inner, given, members),
             Shape::Text | Shape::Flag | Shape::Words => {
                 return Err(wrong_type(field.name, field.shape.as_words()));
             }
@@ -281,13 +297,18 @@ impl Params {
             }
             None => match self.kept.entry(field.name).or_insert_with(|| Kept::List(Vec::new())) {
                 Kept::List(items) => items.push(text.into_owned()),
-                place @ (Kept::Text(_) | Kept::Flag(_) | Kept::Object(_)) => {
+                place @ (Kept::Text(_) | Kept::Flag(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_)) => {
                     *place = Kept::List(vec![text.into_owned()]);
                 }
             },
         }
         Ok(false)
     }
+}
+
+/// The error for parameters that are too long together.
+fn too_long(name: &str) -> Error {
+    Error::new(Kind::TooLarge, format!("the parameters up to {name} are longer than {KEPT_BYTES_MAX} bytes"))
 }
 
 /// Whether this member is in the object of this name.
@@ -314,6 +335,10 @@ impl Sink for Params {
             (Given::Null, _) => {
                 self.kept.remove(field.name);
                 Ok(false)
+            }
+            (Given::List, Shape::Objects(_)) | (Given::Object, Shape::Map { .. }) => {
+                self.kept.remove(field.name);
+                Ok(true)
             }
             (Given::List, Shape::Words) => {
                 self.kept.insert(field.name, Kept::List(Vec::new()));
