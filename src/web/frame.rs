@@ -1,4 +1,6 @@
 //! What all pages have: head, navigation, foot, and the headers of their answers.
+//!
+//! What must stay true: a page has the same parts, whatever stands in them, so that each finds its place when it changes.
 
 use super::links::Links;
 use super::states::Look;
@@ -102,6 +104,16 @@ impl Page {
         self
     }
 
+    /// The same with one more part, which may have nothing to say now.
+    pub fn with_any(self, name: &'static str, body: Option<Markup>) -> Page {
+        self.with(name, body.unwrap_or_else(words::nothing))
+    }
+
+    /// The same with one more part at the side, which may have nothing to say now.
+    pub fn beside_any(self, name: &'static str, body: Option<Markup>) -> Page {
+        self.beside(name, body.unwrap_or_else(words::nothing))
+    }
+
     /// The same with one more part at the side.
     pub fn beside(mut self, name: &'static str, body: Markup) -> Page {
         self.parts.push(Part { name, is_side: true, body });
@@ -150,7 +162,8 @@ pub fn whole(web: &Web, asked: &Asked, page: &Page, token: Option<&str>, now: Ti
                 title { (page.tab.whole_title()) }
                 (icon(page.tab.icon))
                 link rel="stylesheet" href=(links.site(&assets::path("style.css")));
-                script src=(links.site(&assets::path("page.js"))) defer {}
+                // Before the page is painted: it knows whether that is to be dark.
+                script src=(links.site(&assets::path("page.js"))) {}
                 @if page.is_moving { noscript { meta http-equiv="refresh" content="5"; } }
             }
             body {

@@ -76,23 +76,13 @@ fn render(web: &Web, asked: &Asked, view: &JobView, now: Timestamp) -> Page {
     page.is_moving = !build.status.is_finished() && build.status != Status::Manual;
     page.crumbs = crumbs(&links, view, true);
     page = page.with("top-head", head(&links, asked, view, now));
-    if let Some(note) = note(web, &links, view, now) {
-        page = page.with("top-note", note);
-    }
-    page = page.beside("facts", facts(&links, view, now));
-    if let Some(sections) = super::log::sections(web, view) {
-        page = page.beside("sections", sections);
-    }
-    if !view.report.artifacts.is_empty() {
-        page = page.beside("artifacts", artifacts(&links, asked, view));
-    }
-    if !view.earlier.is_empty() || view.report.repeated_by.is_some() || build.retry_of.is_some() {
-        page = page.beside("before", before(&links, view));
-    }
-    if view.stage.len() > 1 {
-        page = page.beside("stage", stage(&links, view, now));
-    }
-    page
+    let is_repeated = !view.earlier.is_empty() || view.report.repeated_by.is_some() || build.retry_of.is_some();
+    page.with_any("top-note", note(web, &links, view, now))
+        .beside("facts", facts(&links, view, now))
+        .beside_any("sections", super::log::sections(web, view))
+        .beside_any("artifacts", (!view.report.artifacts.is_empty()).then(|| artifacts(&links, asked, view)))
+        .beside_any("before", is_repeated.then(|| before(&links, view)))
+        .beside_any("stage", (view.stage.len() > 1).then(|| stage(&links, view, now)))
 }
 
 fn head(links: &Links, asked: &Asked, view: &JobView, now: Timestamp) -> Markup {

@@ -51,9 +51,7 @@ fn render(
     let mut page = Page::new(Tab { title, icon }, Nav::Overview);
     page.is_moving = seen.running_count + seen.waiting_count > 0;
     page = page.with("top-lead", lead(project, seen));
-    if let Some(warning) = warning(links, seen, now) {
-        page = page.with("top-warning", warning);
-    }
+    page = page.with_any("top-warning", warning(links, seen, now));
     let has_pipelines = !seen.pipelines.is_empty();
     page = if has_pipelines || seen.has_builds && project.is_none() {
         page.with("running", running(links, asked, project, seen, now))
@@ -63,9 +61,7 @@ fn render(
         page.with("first", first(project, seen, place))
     };
     page = page.beside("runners", runners(links, seen, now));
-    if !seen.histories.is_empty() {
-        page = page.beside("branches", branches(links, project, seen));
-    }
+    page = page.beside_any("branches", (!seen.histories.is_empty()).then(|| branches(links, project, seen)));
     if let Some(name) = project {
         page = page.beside("badge", badge(links, name, asked, seen, place));
     }

@@ -72,7 +72,7 @@ fn render(web: &Web, asked: &Asked, view: &PipelineView, now: Timestamp) -> Page
         (format!("Pipeline #{}", pipeline.id), None),
     ];
     page = page.with("top-head", head(&links, asked, view, now));
-    for_failed(web, &links, view).into_iter().for_each(|note| page.parts.push(note));
+    page = page.with_any("top-failed", for_failed(web, &links, view));
     if !pipeline.warnings.is_empty() {
         page = page.with("top-warnings", html! {
             p class="note wait" { (icons::silent(states::of_pipeline(report.state(), true))) span { @for warning in &pipeline.warnings { (foreign(&words::sentence(warning))) " " } } }
@@ -92,19 +92,14 @@ fn render(web: &Web, asked: &Asked, view: &PipelineView, now: Timestamp) -> Page
             }
         },
     );
-    if view.rows.iter().any(|row| row.started_at.is_some()) {
-        page = page.with(
-            "time",
-            html! {
-                section class="panel" aria-labelledby="h-time" {
-                    header { h2 id="h-time" { "Time" } span class="dim" { "dashed: waited for a runner" } }
-                    (time_line(&links, &pipeline.project, &view.rows, pipeline.created_at, now))
-                }
-            },
-        );
-    }
-    page = page.with("more", more(&links, view));
-    page
+    let has_begun = view.rows.iter().any(|row| row.started_at.is_some());
+    let time = html! {
+        section class="panel" aria-labelledby="h-time" {
+            header { h2 id="h-time" { "Time" } span class="dim" { "dashed: waited for a runner" } }
+            (time_line(&links, &pipeline.project, &view.rows, pipeline.created_at, now))
+        }
+    };
+    page.with_any("time", has_begun.then_some(time)).with("more", more(&links, view))
 }
 
 /// How many jobs stand how, in words.
@@ -163,7 +158,7 @@ fn acts(links: &Links, asked: &Asked, report: &PipelineReport) -> Markup {
     }
 }
 
-fn for_failed(web: &Web, links: &Links, view: &PipelineView) -> Option<super::frame::Part> {
+fn for_failed(web: &Web, links: &Links, view: &PipelineView) -> Option<Markup> {
     let failed: Vec<&JobRow> = view.rows.iter().filter(|row| row.is_bad() && row.retried_by.is_none()).collect();
     if failed.is_empty() {
         return None;
@@ -183,11 +178,10 @@ fn for_failed(web: &Web, links: &Links, view: &PipelineView) -> Option<super::fr
             }
         }
     };
-    let body = html! {
+    Some(html! {
         @for row in failed.iter().take(FAILED_MAX) { (one(row)) }
         @if failed.len() > FAILED_MAX { p class="note fail" { (count((failed.len() - FAILED_MAX) as u64, "more job")) " failed." } }
-    };
-    Some(super::frame::Part { name: "top-failed", is_side: false, body })
+    })
 }
 
 /// Where the configuration came from, what rules have left out, and artifacts.

@@ -56,8 +56,8 @@ pub fn page() -> Result<PageOf> {
             report.build.status == Status::Pending && !lines.iter().any(may_take)
         };
         let stuck: Vec<_> = stuck.waiting.iter().filter(shown).take(NAMED_MAX).collect();
-        if !stuck.is_empty() && !lines.is_empty() {
-            page = page.with("top-stuck", html! {
+        let is_any_stuck = !stuck.is_empty() && !lines.is_empty();
+        page = page.with_any("top-stuck", is_any_stuck.then(|| html! {
                 @for report in stuck {
                     p class="note wait" {
                         (icons::silent(states::of_build(&report.build)))
@@ -67,8 +67,7 @@ pub fn page() -> Result<PageOf> {
                         }
                     }
                 }
-            });
-        }
+        }));
         page = page.with("runners", html! {
             section class="panel" {
                 @if lines.is_empty() { p class="dim" { "No runner yet." } } @else { (table(&links, asked, &lines, &names, now)) }

@@ -21,7 +21,12 @@ const from = e => +e.dataset.from, to = e => +e.dataset.to, count = n => n.toLoc
 // A browser may refuse to keep anything.
 const kept = name => { try { return localStorage.getItem('baton-' + name); } catch { return null; } };
 const keep = (name, value) => { try { localStorage.setItem('baton-' + name, value); } catch { /* For this page only. */ } };
-const theme = () => { root.dataset.theme = kept('theme') || 'auto'; };
+const darks = [...document.styleSheets].flatMap(sheet => [...sheet.cssRules]).filter(e => /scheme: dark/.test(e.conditionText));
+function theme() {
+  const is = root.dataset.theme = kept('theme') || 'auto';
+  root.style.colorScheme = is === 'auto' ? '' : is;
+  for (const { media } of darks) media.mediaText = { auto: '(prefers-color-scheme: dark)', dark: 'all', light: 'not all' }[is];
+}
 theme();
 
 // Times: the reader's zone, by the server's clock.
@@ -79,7 +84,7 @@ function anew(mark) {
 function say() {
   const e = $('.live');
   e?.removeAttribute('hidden');
-  e?.classList.toggle('lost', !!lost);
+  e?.classList.toggle('lost', lost > 0);
   write(e, lost ? `not live: ${why || `no answer from the server for ${took(Math.round((Date.now() - lost) / 1000))}`}` : 'live');
 }
 async function ask(url, signal) {
@@ -120,16 +125,12 @@ async function round() {
     if (document.hidden) wait = Date.now() - hiddenAt < 600000 ? 15000 : 60000;
   } catch {
     if (own.signal.aborted) return;
-    lost ||= heard;
-    wait = Math.min(2 ** fails++, 30) * 1000;
+    [lost, wait] = [lost || heard, Math.min(2 ** fails++, 30) * 1000];
   }
   say();
   if (held === own && !why) timer = setTimeout(round, wait);
 }
-function pause() {
-  clearTimeout(timer);
-  held = held?.abort();
-}
+const pause = () => { clearTimeout(timer); held = held?.abort(); };
 
 // Parts: put in place when neither the focus nor a selection is inside.
 const waiting = new Map();
@@ -343,7 +344,7 @@ function help() {
 }
 let lead = '';
 addEventListener('keydown', e => {
-  moved = Date.now();
+  move();
   if (e.ctrlKey || e.altKey || e.metaKey || e.target.closest?.('input,textarea,select,dialog')) return;
   if (kept('keys') === 'off' && e.key !== '?') return;
   const key = lead + e.key, act = Object.hasOwn(keys, key) ? keys[key] : $(`[data-key="${CSS.escape(key)}"]`);
@@ -352,13 +353,12 @@ addEventListener('keydown', e => {
   e.preventDefault();
   act.click ? act.click() : act();
 });
-for (const name of ['wheel', 'touchmove', 'touchend', 'pointerdown']) {
-  addEventListener(name, () => { moved = Date.now(); }, { passive: true });
-}
+const move = () => { moved = Date.now(); };
+for (const name of ['wheel', 'touchmove', 'touchend', 'pointerdown']) addEventListener(name, move, { passive: true });
 addEventListener('scroll', () => {
   // Only who moves the page ends following; what comes in does not.
   const isReader = Date.now() - moved < 1000;
-  if (isReader) moved = Date.now();
+  if (isReader) move();
   if (log && (isAtEnd() ? !isFollowing && isGrowing() : isFollowing && isReader)) setFollowing(!isFollowing);
 }, { passive: true });
 addEventListener('click', e => {
