@@ -147,7 +147,6 @@ function settle() {
     waiting.delete(name);
     if (old) wake(old);
   }
-  head();
 }
 function morph(old, fresh) {
   if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) return old.replaceWith(fresh);
@@ -165,8 +164,8 @@ function head() {
   if (title) document.title = title;
   if (!shape) return;
   const like = { pend: 'wait', warn: 'wait', pause: 'wait', need: 'off', cancel: 'off', skip: 'off', gone: 'off', on: 'ok' };
-  const colour = getComputedStyle(root).getPropertyValue('--' + (like[icon] || icon)) || 'gray';
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" color="${colour.trim()}">`
+  const colour = getComputedStyle(root).getPropertyValue('--' + (like[icon] || icon)).trim() || 'gray';
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" color="${colour}">`
     + '<style>.cut{stroke:#fff;fill:none}.cutf{fill:#fff}</style>' + shape.innerHTML + '</svg>';
   const link = $('link[rel=icon]'), url = 'data:image/svg+xml,' + encodeURIComponent(svg);
   if (link && link.href !== url) link.href = url;
@@ -175,19 +174,17 @@ function wake(within) {
   zone(within);
   if (!log) openLog();
   for (const e of $$('[data-act]', within)) { e.hidden = false; press(e); }
+  head();
   tick();
 }
 
 // The log: pieces and gaps, and its end while it grows.
-let log, newer, isFollowing = false, seen = 0, moved = 0, hits = null;
+let log, newer, isFollowing = false, seen = 0, moved = 0, lead = '', hits = null;
 const isGrowing = () => log && /^(running|canceling)$/.test(log.dataset.state);
 const isAtEnd = () => log.getBoundingClientRect().bottom <= innerHeight + 30;
 const lineAt = n => document.getElementById('L' + n);
 const setFollowing = is => { isFollowing = is; $$('[data-act=follow]').forEach(press); news(); };
-function toEnd() {
-  const below = log.getBoundingClientRect().bottom - innerHeight + 8;
-  if (below > 0) scrollBy(0, below);
-}
+const toEnd = () => scrollBy(0, Math.max(0, log.getBoundingClientRect().bottom - innerHeight + 8));
 function news() {
   if (isFollowing || !isGrowing()) seen = +log.dataset.lines || 0;
   const n = log.dataset.lines - seen;
@@ -227,10 +224,11 @@ function append(fresh) {
     const end = last ? Math.min(to(last), a - 1) : 0;
     if (a > end + 1) { const more = gap(end + 1, a - 1); last ? last.after(more) : log.prepend(more); last = more; }
     const isFull = !last?.matches('.lines') || $$('.l', last).length + $$('.l', fresh).length > PIECE;
-    if (isFull) last ? last.after(fresh) : log.prepend(fresh);
-    else { join(last, fresh); last.dataset.to = b; }
+    if (!isFull) { join(last, fresh); last.dataset.to = b; } else last ? last.after(fresh) : log.prepend(fresh);
     letGo();
+    $('#end')?.replaceChildren();
   });
+  write($('.where .num'), count(+known.lines));
   news();
   if (isFollowing) toEnd();
 }
@@ -277,7 +275,8 @@ async function go(n) {
   for (let e = line; (e = e?.parentElement?.closest('details'));) e.open = true;
   $$('.on', log).forEach(e => e.classList.remove('on'));
   line?.classList.add('on');
-  line?.scrollIntoView({ block: 'center' });
+  const { top = 0, bottom = 0 } = line?.getBoundingClientRect() || {};
+  if (top < 100 || bottom > innerHeight) line?.scrollIntoView({ block: 'center' });
 }
 const goHash = () => { const n = /^#[LS](\d+)$/.exec(location.hash); if (log && n) go(+n[1]); };
 async function more() {
@@ -301,8 +300,7 @@ async function step(by) {
   if (n) await go(hits.lines[hits.at]);
 }
 function openLog() {
-  log = $('#log');
-  if (!log) return;
+  if (!(log = $('#log'))) return;
   newer = make('button', '', { className: 'newer', type: 'button', hidden: true, onclick: () => acts.follow(true) });
   log.append(newer);
   // Pieces get their true heights when they come into view.
@@ -322,7 +320,7 @@ const acts = {
     if (on !== true && isFollowing) return setFollowing(false);
     if ($$('.lines, .gap', log).pop()?.matches('.gap')) await load(+log.dataset.lines);
     toEnd();
-    setFollowing(true);
+    setFollowing(isGrowing());
   },
 };
 const pressed = { follow: () => isFollowing, time: () => !log.matches('.notime'), wrap: () => !log.matches('.nowrap') };
@@ -342,7 +340,6 @@ function help() {
   box.append(make('h2', 'Keys'), list, label, form);
   document.body.appendChild(box).showModal();
 }
-let lead = '';
 addEventListener('keydown', e => {
   move();
   if (e.ctrlKey || e.altKey || e.metaKey || e.target.closest?.('input,textarea,select,dialog')) return;
@@ -362,12 +359,17 @@ addEventListener('scroll', () => {
   if (log && (isAtEnd() ? !isFollowing && isGrowing() : isFollowing && isReader)) setFollowing(!isFollowing);
 }, { passive: true });
 addEventListener('click', e => {
-  const button = e.target.closest('[data-act]'), link = e.target.closest('.gap a[href*="#L"]');
+  const button = e.target.closest('[data-act]'), link = e.target.closest('a[href*="#"]');
   if (button) acts[button.dataset.act]?.();
-  if (!link || !log?.contains(link)) return;
+  if (!log || link?.pathname !== location.pathname || e.ctrlKey || e.metaKey || e.shiftKey) return;
+  const n = +/^#[LS](\d+)$/.exec(link.hash)?.[1], missing = link.closest('.gap');
+  if (!n && link.hash !== '#end') return;
   e.preventDefault();
-  const n = +link.hash.slice(2), isTop = n === from(link.closest('.gap'));
-  load(n).then(() => isTop && go(n));
+  if (!n) return void acts.follow(true);
+  // What is asked for from below comes above what is read, which stays.
+  if (missing && n !== from(missing)) return void load(n);
+  history.pushState(null, '', link.hash);
+  go(n);
 });
 addEventListener('toggle', e => { if (e.target.open && isFolded(e.target)) load(from(e.target)); }, true);
 addEventListener('submit', e => {
@@ -390,10 +392,8 @@ function start() {
   token = (main = $('main[data-live]'))?.dataset.live;
   feet();
   wake(document);
-  head();
   setInterval(tick, 1000);
-  if (main) round();
+  round();
 }
-if (document.readyState === 'loading') addEventListener('DOMContentLoaded', start);
-else start();
+document.readyState === 'loading' ? addEventListener('DOMContentLoaded', start) : start();
 })();
