@@ -159,8 +159,9 @@ mod tests {
 
     #[test]
     fn what_ticks_does_not_count_and_no_stranger_can_say_that_it_ticks() {
-        let page =
-            |s: i64| html! { (running(Timestamp(0), Timestamp(s * 1000))) b { (cleaned("a\u{1}b\u{202e}")) } }.into_string();
+        let page = |s: i64| {
+            html! { (running(Timestamp(0), Timestamp(s * 1000))) b { (cleaned("a\u{1}b\u{202e}")) } }.into_string()
+        };
         assert_ne!(shown(&page(1)), shown(&page(2)));
         assert_eq!(still(&page(1)), still(&page(2)));
         assert!(shown(&page(1)).contains(">1 s<") && still(&page(1)).contains("a\u{fffd}b\u{fffd}"));

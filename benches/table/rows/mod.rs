@@ -5,6 +5,7 @@ mod builds;
 mod footprint;
 mod holds;
 mod logs;
+mod page;
 mod pipelines;
 mod polls;
 mod queue;
@@ -17,7 +18,7 @@ use crate::report::Row;
 type Measure = fn(&Scale) -> Vec<Row>;
 
 /// Name and measurement, in the order of the table. Some share a set-up and make several rows.
-pub const ALL: [(&str, Measure); 27] = [
+pub const ALL: [(&str, Measure); 29] = [
     ("empty poll, keep-alive", polls::keep_alive),
     ("empty poll, connection per request", polls::connection_per_request),
     ("empty poll, database accesses", polls::database_accesses),
@@ -45,6 +46,8 @@ pub const ALL: [(&str, Measure); 27] = [
     ("pipeline: queue", pipelines::queue),
     ("pipeline: finish a job", pipelines::finish),
     ("pipeline: run and list in a checkout", pipelines::checkout),
+    ("page: overview", page::overview),
+    ("page: readers beside runners", page::readers_beside_runners),
 ];
 
 /// Clients, wherever there are many.
