@@ -168,7 +168,7 @@ struct LogWriter<'a> {
 impl<'a> LogWriter<'a> {
     fn new(index: &'a LogIndex, order: &'a PieceOrder<'a>, begin: LogPlace) -> LogWriter<'a> {
         let line = LineStart { number: begin.line, offset: begin.offset, head: None, is_loose: false };
-        let mut writer = LogWriter {
+        LogWriter {
             index,
             order,
             out: String::with_capacity(128 << 10),
@@ -185,12 +185,7 @@ impl<'a> LogWriter<'a> {
             has_mark: false,
             is_title: false,
             end: None,
-        };
-        for place in begin.open.all() {
-            writer.write_section(*place, true, false);
-            writer.written += 1;
         }
-        writer
     }
 
     /// Where to go on, if all until there is hidden.
@@ -238,6 +233,16 @@ impl<'a> LogWriter<'a> {
         Some(())
     }
 
+    /// Goes on with as many sections of those that began before, now that there is something to show in them.
+    fn go_on(&mut self, depth: usize) {
+        while let Some(place) = self.open.all().get(..depth).and_then(|all| all.get(self.written)).copied() {
+            if self.write_section(place, true, false).is_none() {
+                return;
+            }
+            self.written += 1;
+        }
+    }
+
     /// Ends all but so many of the sections that are open in `out`.
     fn close(&mut self, depth: usize) {
         while self.written > depth {
@@ -257,6 +262,7 @@ impl<'a> LogWriter<'a> {
     }
 
     fn write_row(&mut self) {
+        self.go_on(self.open.all().len());
         let LineStart { number, head, is_loose, .. } = self.line;
         let red = if self.screen.is_red() { " err" } else { "" };
         let loose = if is_loose { " more" } else { "" };
@@ -351,8 +357,18 @@ impl LineReader for LogWriter<'_> {
         }
         let Some(place) = self.open.start() else { return };
         self.is_title = true;
-        // Of one that the index does not know yet the row comes again. What is too much for one part has its line again.
-        if self.hidden_by.is_some() || self.is_stuffed() || self.written + 1 != self.open.all().len() {
+        if self.hidden_by.is_some() || self.is_stuffed() {
+            return;
+        }
+        if self.line.number >= self.order.until {
+            // Where what was hidden ends.
+            self.end = Some(LineEnd { number: self.line.number, offset: self.line.offset });
+            return;
+        }
+        let around = self.open.all().len() - 1;
+        self.go_on(around);
+        // The line of one that the index does not know yet comes again.
+        if self.written != around {
             return;
         }
         let is_folded = self.order.folds.is_folded(place);

@@ -1,5 +1,8 @@
 //! The page, without a browser: who may see what, what strangers' text becomes, what is held, and what the buttons do.
 
+mod artifacts;
+mod log;
+
 use crate::harness::command::{baton, done, refused, text};
 use crate::harness::*;
 use baton::coordinator::NewPipeline;
