@@ -116,9 +116,13 @@ pub(super) fn place_of<E>(
     begin: PieceBegin,
     read: &mut impl FnMut(u64, u64) -> Result<Vec<u8>, E>,
 ) -> Result<LogPlace, E> {
-    let (mark, is_before): (_, Box<dyn Fn(&LineStart) -> bool>) = match begin {
-        PieceBegin::Line(line) => (index.before_line(line), Box::new(move |start| start.number <= line)),
-        PieceBegin::Offset(offset) => (index.before_offset(offset), Box::new(move |start| start.offset <= offset)),
+    let mark = match begin {
+        PieceBegin::Line(line) => index.before_line(line),
+        PieceBegin::Offset(offset) => index.before_offset(offset),
+    };
+    let is_before = move |start: &LineStart| match begin {
+        PieceBegin::Line(line) => start.number <= line,
+        PieceBegin::Offset(offset) => start.offset <= offset,
     };
     let is_it = match begin {
         PieceBegin::Line(line) => mark.line == line,

@@ -4,6 +4,7 @@ mod artifacts;
 mod builds;
 mod footprint;
 mod holds;
+mod log_views;
 mod logs;
 mod page;
 mod pipelines;
@@ -18,7 +19,7 @@ use crate::report::Row;
 type Measure = fn(&Scale) -> Vec<Row>;
 
 /// Name and measurement, in the order of the table. Some share a set-up and make several rows.
-pub const ALL: [(&str, Measure); 29] = [
+pub const ALL: &[(&str, Measure)] = &[
     ("empty poll, keep-alive", polls::keep_alive),
     ("empty poll, connection per request", polls::connection_per_request),
     ("empty poll, database accesses", polls::database_accesses),
@@ -31,6 +32,7 @@ pub const ALL: [(&str, Measure); 29] = [
     ("artifact upload", artifacts::upload_large),
     ("artifact download", artifacts::download_large),
     ("log download", logs::download),
+    ("log view", log_views::looks),
     ("held poll, wake", holds::wake),
     ("held polls, cost", holds::crowd),
     ("run", run::command),

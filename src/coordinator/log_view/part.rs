@@ -120,10 +120,12 @@ fn stand(index: &LogIndex, shown: Shown) -> LogStand {
 
 fn piece(view: &View<'_>, index: &LogIndex, begin: LogBegin, rows: u64, raw_link: &str) -> Result<LogPiece> {
     let (sections, lines) = (index.sections(), index.lines());
-    let outcome = match view.shown.status {
-        _ if view.shown.is_open => Outcome::Open,
-        Status::Success => Outcome::Good,
-        _ => Outcome::Bad,
+    let outcome = if view.shown.is_open {
+        Outcome::Open
+    } else if view.shown.status == Status::Success {
+        Outcome::Good
+    } else {
+        Outcome::Bad
     };
     let mut folds = Folds::new(sections, outcome);
     let mut write = |begin: PieceBegin, until: u64, rows_max: u64, seen: Option<u64>| {

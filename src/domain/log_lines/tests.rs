@@ -60,7 +60,7 @@ pub const LOGS: &[(&str, &str)] = &[
     ),
     (
         "section_start:1:a[x\r\nsection_start:99999999999999999999:b\r.\n",
-        concat!("1@0[section_start:1:a[x]2@21 2@21[section_start:99999999999999999999:b^M.]3@60 "),
+        "1@0[section_start:1:a[x]2@21 2@21[section_start:99999999999999999999:b^M.]3@60 ",
     ),
     // Times.
     ("@01O a\n@01E b\n@00O \n", "1@0O[a]2@34 2@34E[b]3@68 3@68O[]4@101 "),

@@ -85,21 +85,16 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         "(http://a.example/b_(c))",
-        concat!(
-            "(<a href=\"http://a.example/b_(c))\" rel=\"nofollow noopener noreferrer\">http://a.example/b_(c))</a>"
-        ),
+        "(<a href=\"http://a.example/b_(c))\" rel=\"nofollow noopener noreferrer\">http://a.example/b_(c))</a>",
     ),
     (
         "<http://a.example>",
-        concat!("&lt;<a href=\"http://a.example\" rel=\"nofollow noopener noreferrer\">http://a.example</a>&gt;"),
+        "&lt;<a href=\"http://a.example\" rel=\"nofollow noopener noreferrer\">http://a.example</a>&gt;",
     ),
-    (
-        "[http://[::1]:80/]",
-        concat!("[<a href=\"http://[::1]:80/]\" rel=\"nofollow noopener noreferrer\">http://[::1]:80/]</a>"),
-    ),
+    ("[http://[::1]:80/]", "[<a href=\"http://[::1]:80/]\" rel=\"nofollow noopener noreferrer\">http://[::1]:80/]</a>"),
     (
         "javascript://x ftp://x xhttp://x http:// https://. http://\u{202e}x",
-        concat!("javascript://x ftp://x xhttp://x http:// https://. http://\u{202e}x"),
+        "javascript://x ftp://x xhttp://x http:// https://. http://\u{202e}x",
     ),
 ];
 
