@@ -16,6 +16,7 @@ mod attacks;
 mod backup;
 mod big;
 mod bytes;
+mod clients;
 mod clock;
 mod crash;
 mod crate_client;

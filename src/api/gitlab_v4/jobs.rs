@@ -9,6 +9,7 @@ use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
 use crate::coordinator::JobsFound;
 use crate::domain::access::Caller;
+use crate::domain::act::Act;
 use crate::domain::build::{BuildId, Status};
 use crate::error::Kind;
 use crate::http::params::{Field, Params, Shape};
@@ -138,6 +139,11 @@ fn list(call: &mut Call<'_, '_>) -> Answered {
     list_of(call, Whose::Project(project), states)
 }
 
+/// Writes down who did it.
+pub fn note(call: &Call<'_, '_>, ids: &[BuildId], act: Act) -> Result<(), Denial> {
+    Ok(call.coordinator().note_acts(ids, act, &call.caller()?.actor(), call.now)?)
+}
+
 /// The answer that a job is.
 fn answer(call: &Call<'_, '_>, status: u16, id: BuildId) -> Answered {
     let report = call.coordinator().job_of(call.project()?.id, id, call.now)?;
@@ -160,12 +166,16 @@ fn cancel(call: &mut Call<'_, '_>) -> Answered {
     let id = call.job()?;
     call.coordinator().is_job_of(call.project()?.id, id)?;
     let times = if call.params()?.flag("force") == Some(true) { 2 } else { 1 };
+    let mut is_done = false;
     for _ in 0..times {
         match call.coordinator().cancel_build(id, call.now) {
             // It has ended.
             Err(error) if error.kind == Kind::Conflict => {}
-            other => drop(other?),
+            other => is_done = other.map(|_| true)?,
         }
+    }
+    if is_done {
+        note(call, &[id], Act::Cancel)?;
     }
     answer(call, 201, id)
 }
@@ -180,7 +190,11 @@ fn retry(call: &mut Call<'_, '_>) -> Answered {
     call.params()?;
     match call.coordinator().retry_build(id, call.now) {
         Err(error) if error.kind == Kind::Conflict => Err(NOT),
-        new => answer(call, 201, new?),
+        new => {
+            let new = new?;
+            note(call, &[id], Act::Retry)?;
+            answer(call, 201, new)
+        }
     }
 }
 
@@ -196,6 +210,7 @@ fn erase(call: &mut Call<'_, '_>) -> Answered {
         Err(error) if error.kind == Kind::Conflict => Err(NOT),
         erased => {
             erased?;
+            note(call, &[id], Act::Erase)?;
             answer(call, 201, id)
         }
     }
@@ -211,6 +226,7 @@ fn play(call: &mut Call<'_, '_>) -> Answered {
         }
         played => {
             played?;
+            note(call, &[id], Act::Play)?;
             answer(call, 200, id)
         }
     }

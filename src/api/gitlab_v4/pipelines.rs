@@ -2,13 +2,14 @@
 
 use super::call::Call;
 use super::denial::Denial;
-use super::jobs::{SCOPE, states};
+use super::jobs::{SCOPE, note, states};
 use super::object::job::job;
 use super::object::pipeline::{pipeline, short_pipeline};
 use super::pages::{self, Asked, Part};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
 use crate::coordinator::{PipelineOrder, PipelinesPage};
+use crate::domain::act::Act;
 use crate::domain::junit::Summary;
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::PipelineState;
@@ -18,6 +19,7 @@ use crate::gitlab_ci::context::Given;
 use crate::http::params::{Field, Params, Shape, text};
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};
+use crate::store::job_rows::JobRow;
 use crate::store::lists::PipelinesAsked;
 use serde_json::{Value, json};
 
@@ -269,10 +271,15 @@ fn variables(call: &mut Call<'_, '_>) -> Answered {
 fn cancel(call: &mut Call<'_, '_>) -> Answered {
     let id = call.pipeline()?;
     call.coordinator().is_pipeline_of(call.project()?.id, id)?;
+    let open = |row: &&JobRow| !row.status.is_finished() && row.retried_by.is_none();
+    let ids: Vec<_> = call.coordinator().pipeline_rows(id)?.iter().filter(open).map(|row| row.id).collect();
     match call.coordinator().cancel_pipeline(id, call.now) {
         // Nothing of it goes on.
         Err(error) if error.kind == Kind::Conflict => {}
-        other => drop(other?),
+        other => {
+            other?;
+            note(call, &ids, Act::Cancel)?;
+        }
     }
     answer(call, 200, id)
 }
@@ -283,7 +290,7 @@ fn retry(call: &mut Call<'_, '_>) -> Answered {
     match call.coordinator().retry_pipeline(id, call.now) {
         // There is nothing to repeat.
         Err(error) if error.kind == Kind::Conflict => {}
-        other => drop(other?),
+        new => note(call, &new?, Act::Retry)?,
     }
     answer(call, 201, id)
 }
