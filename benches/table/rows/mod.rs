@@ -9,6 +9,7 @@ mod logs;
 mod page;
 mod pipelines;
 mod polls;
+mod programs;
 mod queue;
 mod run;
 mod v4;
@@ -44,6 +45,8 @@ pub const ALL: &[(&str, Measure)] = &[
     ("v4: trace patch, 64 clients", v4::patches),
     ("v4: artifacts, up and down", v4::transfers),
     ("v4: held poll, wake beyond the command", holds::wake_beyond),
+    ("programs: lists", programs::lists),
+    ("programs: beside runners", programs::beside_runners),
     ("pipeline: compile", pipelines::compile),
     ("pipeline: queue", pipelines::queue),
     ("pipeline: finish a job", pipelines::finish),

@@ -45,7 +45,7 @@ impl BuildReport {
             pending_reason: reasons.of_build(c, &build)?,
             artifacts: artifacts::all_of_build(c, build.id, now)?,
             repeated_by: builds::repeated_by(c, build.id)?,
-            manager: managers::system_for(c, build.id)?,
+            manager: if build.runner.is_some() { managers::system_for(c, build.id)? } else { None },
             build,
         })
     }

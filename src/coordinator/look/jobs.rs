@@ -61,18 +61,22 @@ struct Known<'c> {
 }
 
 impl Known<'_> {
+    /// Nothing is asked of the database that the build's row rules out: lists are long.
     fn job(&mut self, build: Build) -> Result<JobReport> {
-        let c = self.c;
-        let state = builds::state(c, build.id)?;
+        let (c, is_ordered) = (self.c, build.stage_index.is_some());
+        let is_running = build.status == Status::Running;
+        let is_canceling = is_running && builds::state(c, build.id)?.is_some_and(|state| state.is_canceling);
+        let about = if is_ordered { jobs::about(c, build.id)?.unwrap_or_default() } else { About::default() };
+        let runner = match &build.runner {
+            Some((id, _)) => self.runner(*id)?,
+            None => None,
+        };
         Ok(JobReport {
-            about: jobs::about(c, build.id)?.unwrap_or_default(),
+            about,
             pipeline: build.pipeline_id.map(|id| self.pipeline(id)).transpose()?.flatten(),
-            runner: match &build.runner {
-                Some((id, _)) => self.runner(*id)?,
-                None => None,
-            },
-            manager: managers::of_build(c, build.id)?,
-            is_canceling: build.status == Status::Running && state.is_some_and(|state| state.is_canceling),
+            manager: if runner.is_some() { managers::of_build(c, build.id)? } else { None },
+            runner,
+            is_canceling,
             ready_at: self.ready_at(&build)?,
             scheduled_at: if build.status == Status::Scheduled { jobs::time_of(c, build.id)? } else { None },
             report: BuildReport::of(c, build, &mut self.reasons, self.now)?,
@@ -99,7 +103,7 @@ impl Known<'_> {
     }
 
     fn ready_at(&mut self, build: &Build) -> Result<Timestamp> {
-        let mut at = builds::needs_ended_at(self.c, build.id)?;
+        let mut at = if build.needs.is_empty() { None } else { builds::needs_ended_at(self.c, build.id)? };
         if let (Some(pipeline), Some(stage @ 1..)) = (build.pipeline_id, build.stage_index)
             && jobs::by_id(self.c, build.id)?.is_some_and(|job| job.waits == Waits::Stages)
         {
