@@ -30,6 +30,8 @@ pub enum Denial {
         /// What is wrong with it.
         why: String,
     },
+    /// What a deed has to say against all of it, in several sentences.
+    Base(Vec<String>),
     /// This sentence with this status.
     Status(u16, String),
     /// A deed's refusal.
@@ -71,6 +73,10 @@ impl Denial {
             Denial::Value { field, why } => {
                 let (body, cause) = (json!({ "message": { field: [why] } }), format!("{field}: {why}"));
                 Response::json(400, &body).because(&cause)
+            }
+            Denial::Base(sentences) => {
+                let cause = sentences.first().cloned().unwrap_or_default();
+                Response::json(400, &json!({ "message": { "base": sentences } })).because(&cause)
             }
             Denial::Status(status, words) => message(status, &words).because(&words),
             Denial::Deed(error) => of_deed(error),

@@ -153,8 +153,8 @@ fn responses(own: &Route) -> Value {
     };
     if own.may != May::Anybody {
         error("401", "No token, or none that is good here");
-        error("403", "The token or the state of the thing does not allow it");
     }
+    error("403", "The token or the state of the thing does not allow it");
     error("404", "There is no such thing for this token");
     error("400", "A parameter is missing or wrong");
     error("405", "Not so: another method, or another kind of pages");

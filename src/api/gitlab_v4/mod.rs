@@ -15,6 +15,7 @@ mod call;
 mod denial;
 mod description;
 mod jobs;
+mod lint;
 mod log;
 mod object;
 mod pages;
@@ -23,6 +24,8 @@ mod projects;
 mod repository;
 mod route;
 mod runners;
+mod start;
+mod triggers;
 mod urls;
 
 pub use self::call::answer;
@@ -49,11 +52,14 @@ const TABLES: &[&[Endpoint<Handler>]] = &[
     pipelines::ENDPOINTS,
     runners::ENDPOINTS,
     repository::ENDPOINTS,
+    start::ENDPOINTS,
+    triggers::ENDPOINTS,
+    lint::ENDPOINTS,
     description::ENDPOINTS,
 ];
 
 /// First words of paths that no runner means, also if they end as a runner's do.
-const NOUNS: [&str; 4] = ["projects/", "groups/", "user/", "personal_access_tokens/"];
+const NOUNS: [&str; 5] = ["projects/", "ci/", "groups/", "user/", "personal_access_tokens/"];
 
 /// Whether a path can only be meant for programs.
 pub fn is_for_programs(path: &str) -> bool {

@@ -7,6 +7,7 @@ mod pages;
 mod pipelines;
 mod router;
 mod runners;
+mod start;
 mod tokens;
 
 use self::description::Description;

@@ -6,11 +6,13 @@
 
 pub mod commit;
 pub mod job;
+pub mod linted;
 pub mod people;
 pub mod pipeline;
 pub mod project;
 pub mod runner;
 pub mod schema;
+pub mod trigger;
 
 use crate::domain::time::Timestamp;
 use serde_json::{Value, json};

@@ -28,6 +28,9 @@ const OBJECTS: &[(&str, Members)] = &[
     ("RunnerManager", RUNNER_MANAGER),
     ("NewRunner", &[("id", "i"), ("token", "s"), ("token_expires_at", "t|")]),
     ("NewToken", &[("token", "s"), ("token_expires_at", "t|")]),
+    ("Trigger", TRIGGER),
+    ("Linted", LINTED),
+    ("LintedOfOld", LINTED_OF_OLD),
     ("Nothing", &[]),
 ];
 
@@ -327,6 +330,31 @@ const PROJECT: Members = &[
     ("?wiki_enabled", "b"),
     ("?snippets_enabled", "b"),
     ("?permissions", "o"),
+];
+
+const TRIGGER: Members = &[
+    ("id", "i"),
+    ("description", "s"),
+    ("token", "s"),
+    ("created_at", "t"),
+    ("updated_at", "t"),
+    ("deleted_at", "t|"),
+    ("last_used", "t|"),
+    ("expires_at", "t|"),
+    ("owner", "User"),
+];
+
+const LINTED: Members =
+    &[("valid", "b"), ("errors", "a"), ("warnings", "a"), ("merged_yaml", "s|"), ("includes", "a"), ("jobs", "a|")];
+
+const LINTED_OF_OLD: Members = &[
+    ("valid", "b"),
+    ("status", "s"),
+    ("errors", "a"),
+    ("warnings", "a"),
+    ("merged_yaml", "s|"),
+    ("includes", "a"),
+    ("jobs", "a|"),
 ];
 
 /// The schemas of all objects, and of errors.

@@ -1,0 +1,147 @@
+//! Starting pipelines of what a project's repository has: by an access token, or by one that can do nothing else.
+//!
+//! What must stay true: whoever shows no token that starts pipelines of a project does not learn whether there is such a
+//! project. A pipeline's own notice never starts another one: two servers would call each other for ever.
+
+use super::call::Call;
+use super::denial::Denial;
+use super::object::pipeline::pipeline;
+use super::route::{Answered, Content, May, route, says};
+use crate::api::Handler;
+use crate::coordinator::{PipelineRequest, StartOutcome, TriggeredBy};
+use crate::domain::pipeline::Source;
+use crate::domain::token::Token;
+use crate::git::mirror::Protocols;
+use crate::gitlab_ci::context::Given;
+use crate::http::params::{Field, Params, Shape, text};
+use crate::http::router::Endpoint;
+use crate::http::{Method, Response};
+
+/// The endpoints.
+pub const ENDPOINTS: &[Endpoint<Handler>] = &[
+    route(
+        Method::Post,
+        "projects/:project/pipeline",
+        May::Write,
+        START,
+        start,
+        says("Starts a pipeline of a branch or tag", 201, Content::Object("Pipeline")),
+    ),
+    route(
+        Method::Post,
+        "projects/:project/trigger/pipeline",
+        May::Anybody,
+        TRIGGER,
+        trigger,
+        says("Starts a pipeline by a trigger token or a job's", 201, Content::Object("Pipeline")),
+    ),
+    route(
+        Method::Post,
+        "projects/:project/ref/:ref/trigger/pipeline",
+        May::Anybody,
+        TRIGGER,
+        trigger_of_path,
+        says("Starts a pipeline of this branch or tag by a trigger token or a job's", 201, Content::Object("Pipeline")),
+    ),
+];
+
+const INPUTS: Field = Field { name: "inputs", shape: Shape::Map { with_scalars: true } };
+const START: &[Field] =
+    &[text("ref"), Field { name: "variables", shape: Shape::Objects(&["key", "value", "variable_type"]) }, INPUTS];
+const TRIGGER: &[Field] =
+    &[text("token"), text("ref"), Field { name: "variables", shape: Shape::Map { with_scalars: false } }, INPUTS];
+
+/// The header with which GitLab and we say what a notice is of.
+const EVENT: &str = "X-Gitlab-Event";
+
+fn reference(params: &Params) -> Result<String, Denial> {
+    params.text("ref").filter(|name| !name.is_empty()).map(str::to_owned).ok_or_else(|| Denial::missing("ref"))
+}
+
+/// Variables as a list has them.
+fn listed(params: &Params) -> Result<Vec<Given>, Denial> {
+    let mut all = Vec::new();
+    for entry in params.objects("variables") {
+        let member = |name: &str| entry.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
+        let key = member("key").ok_or_else(|| Denial::missing("variables[key]"))?;
+        let file = match member("variable_type") {
+            None | Some("" | "env_var") => false,
+            Some("file") => true,
+            Some(_) => return Err(Denial::invalid("variables[variable_type]")),
+        };
+        all.push(Given { file, raw: file, ..Given::public(key, member("value").unwrap_or_default()) });
+    }
+    Ok(all)
+}
+
+/// Answers `POST projects/:project/pipeline`.
+fn start(call: &mut Call<'_, '_>) -> Answered {
+    let (params, actor) = (call.params()?, call.caller()?.actor());
+    let request = PipelineRequest {
+        project: call.project()?.name.clone(),
+        ref_: Some(reference(params)?),
+        source: Source::Api,
+        given: listed(params)?,
+        inputs: params.pairs(INPUTS.name).to_vec(),
+        actor,
+        protocols: Protocols::Web,
+    };
+    begun(call, &request)
+}
+
+/// Answers `POST projects/:project/trigger/pipeline`.
+fn trigger(call: &mut Call<'_, '_>) -> Answered {
+    let by = triggered_by(call)?;
+    let name = reference(call.params()?)?;
+    begin_for(call, &by, name)
+}
+
+/// Answers the same with the ref in the path.
+fn trigger_of_path(call: &mut Call<'_, '_>) -> Answered {
+    let by = triggered_by(call)?;
+    let name = call.text()?;
+    begin_for(call, &by, name)
+}
+
+/// Whose token it is, if it starts pipelines of this project.
+fn triggered_by(call: &mut Call<'_, '_>) -> Result<TriggeredBy, Denial> {
+    if call.request.headers.get(EVENT) == Some("Pipeline Hook") {
+        return Err(Denial::Refused("403 Forbidden - the notice of a pipeline starts none"));
+    }
+    let (project, now) = (call.project()?.id, call.now);
+    let token = call.params()?.text("token").and_then(Token::received).ok_or_else(|| Denial::missing("token"))?;
+    let by = call.coordinator().triggered_by(project, &token, now)?.ok_or(Denial::NoProject)?;
+    // Whoever has shown a token is a stranger no more.
+    call.request.stranger = None;
+    if let TriggeredBy::Token(own) = &by {
+        call.request.note.set_id("trigger", own.id.0);
+    }
+    Ok(by)
+}
+
+fn begin_for(call: &mut Call<'_, '_>, by: &TriggeredBy, ref_name: String) -> Answered {
+    let params = call.params()?;
+    let given = params.pairs("variables").iter().map(|(key, value)| Given::public(key, value)).collect();
+    let request = PipelineRequest {
+        project: call.project()?.name.clone(),
+        ref_: Some(ref_name),
+        source: if matches!(by, TriggeredBy::Job(_)) { Source::Pipeline } else { Source::Trigger },
+        given,
+        inputs: params.pairs(INPUTS.name).to_vec(),
+        actor: by.actor(),
+        protocols: Protocols::Web,
+    };
+    begun(call, &request)
+}
+
+fn begun(call: &mut Call<'_, '_>, request: &PipelineRequest) -> Answered {
+    match call.coordinator().start_pipeline(request, call.now)? {
+        StartOutcome::Pipeline(added) => {
+            let report = call.coordinator().pipeline_of(call.project()?.id, added.id)?;
+            call.request.note.set_id("pipeline", added.id.0);
+            Ok(Response::json(201, &pipeline(&call.urls(), &report, call.now)).into())
+        }
+        StartOutcome::Nothing(words) => Err(Denial::Base(vec![words])),
+        StartOutcome::Refused(sentences) => Err(Denial::Base(sentences)),
+    }
+}

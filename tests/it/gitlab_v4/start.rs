@@ -1,0 +1,213 @@
+//! Pipelines that programs start, by access tokens and by those that can do nothing else, and what a configuration means.
+
+use super::{Programs, Wanted, token};
+use crate::harness::forge::{Forge, Manner};
+use crate::harness::*;
+use baton::coordinator::ProjectChange;
+use baton::domain::access::AccessScope;
+use baton::limits::Limits;
+use serde_json::{Value, json};
+
+const CONFIG: &str = "
+spec: {inputs: {level: {type: number, default: 1}}}
+---
+job: {script: ['echo $A $[[ inputs.level ]]']}
+triggered: {script: [x], rules: [{if: '$CI_PIPELINE_TRIGGERED'}]}
+";
+
+/// Project `demo` is what a forge has.
+fn stand(limits: Limits) -> (Programs, Forge) {
+    let (baton, forge) = (Baton::with_limits(limits), Forge::start());
+    baton.project("demo");
+    let change = ProjectChange { repo_url: Some(Some(forge.url())), ..ProjectChange::default() };
+    baton.operator().change_project("demo", change).unwrap();
+    forge.push("main", &[(".gitlab-ci.yml", CONFIG)]);
+    (Programs::with(baton), forge)
+}
+
+/// A trigger token of project `demo`.
+fn trigger_token(programs: &Programs) -> String {
+    let made = programs.post("projects/demo/triggers", &json!({"description": "nightly"})).expect(201).json();
+    made["token"].as_str().unwrap().to_owned()
+}
+
+fn value(build: &Claimed, key: &str) -> Value {
+    let all = build.json["variables"].as_array().unwrap();
+    all.iter().rev().find(|one| one["key"] == key).map_or(Value::Null, |one| one["value"].clone())
+}
+
+#[test]
+fn a_program_starts_a_pipeline_in_whatever_way_its_library_says_it() {
+    let (programs, forge) = stand(Limits::default());
+    let runner = programs.baton.runner();
+    let sha = forge.push("feature/x", &[]);
+    let body = json!({
+        "ref": "feature/x", "inputs": {"level": 3},
+        "variables": [{"key": "A", "value": "b"}, {"key": "F", "value": "text", "variable_type": "file"}],
+    });
+    let made = programs.post("projects/demo/pipeline", &body).expect(201).json();
+    let shown = (&made["id"], &made["ref"], &made["sha"], &made["source"], &made["status"], &made["user"]["name"]);
+    assert_eq!(shown, (&json!(1), &json!("feature/x"), &json!(sha), &json!("api"), &json!("pending"), &json!("all")));
+    assert_eq!(programs.json("projects/demo")["default_branch"], "main");
+    let build = programs.baton.claim(&runner);
+    assert_eq!((value(&build, "A"), value(&build, "F")), (json!("b"), json!("text")));
+    assert!(build.json["commands"].as_str().unwrap().contains("echo $A 3"), "{}", build.json["commands"]);
+    let given = programs.json("projects/demo/pipelines/1/variables");
+    assert_eq!(super::each(&given, "key"), ["A", "F"]);
+    // As a form and as a query without a body.
+    let path = "/api/v4/projects/demo/pipeline";
+    let form = Request::post(path).form(&[
+        ("ref", "main"),
+        ("variables[][key]", "A"),
+        ("variables[][value]", "c"),
+        ("inputs[level]", "4"),
+    ]);
+    programs.ask(form, &programs.token).expect(201);
+    let build = programs.baton.claim(&runner);
+    assert_eq!(value(&build, "A"), json!("c"));
+    programs.ask(Request::post(path).query("ref", "main"), &programs.token).expect(201);
+
+    // What is wrong is said in the framework's form, or the deed's.
+    for (body, said) in [
+        (json!({}), json!({"error": "ref is missing"})),
+        (json!({"ref": "nope"}), json!({"message": {"base": ["Reference not found"]}})),
+        (json!({"ref": "main", "variables": [{"value": "x"}]}), json!({"error": "variables[key] is missing"})),
+    ] {
+        assert_eq!(programs.post("projects/demo/pipeline", &body).expect(400).json(), said, "{body}");
+    }
+    for body in [
+        json!({"ref": "main", "variables": {"A": "b"}}),
+        json!({"ref": "main", "variables": [{"key": "A", "value": "b", "variable_type": "x"}]}),
+        json!({"ref": "main", "inputs": {"level": ["x"]}}),
+        json!({"ref": "main", "inputs": {"level": "many"}}),
+        json!({"ref": "main", "inputs": {"unknown": "1"}}),
+        json!({"ref": "main", "variables": [{"key": "CI_JOB_TOKEN", "value": "x"}]}),
+    ] {
+        programs.post("projects/demo/pipeline", &body).expect(400);
+    }
+    forge.push("main", &[(".gitlab-ci.yml", "job: {scirpt: [x]}")]);
+    let said = programs.post("projects/demo/pipeline", &json!({"ref": "main"})).expect(400).json();
+    let base = said["message"]["base"].as_array().unwrap();
+    assert!(base.iter().any(|one| one.as_str().unwrap().starts_with(".gitlab-ci.yml:1: ")), "{said}");
+    forge.push("main", &[(".gitlab-ci.yml", "workflow: {rules: [{when: never}]}\njob: {script: [x]}")]);
+    let said = programs.post("projects/demo/pipeline", &json!({"ref": "main"})).expect(400).json();
+    assert_eq!(said["message"]["base"][0], "Pipeline filtered out by workflow rules.");
+    assert_eq!(programs.baton.operator().list_pipelines(None, None).unwrap().len(), 3);
+}
+
+#[test]
+fn a_trigger_token_starts_pipelines_of_its_project_and_opens_nothing_else() {
+    let (programs, forge) = stand(Limits::default());
+    programs.baton.project("other");
+    let runner = programs.baton.runner();
+    let own = trigger_token(&programs);
+    let listed = programs.json("projects/demo/triggers");
+    assert_eq!((&listed[0]["token"], &listed[0]["description"]), (&json!(own[..8]), &json!("nightly")));
+    let described = programs.put("projects/demo/triggers/1", &json!({"description": "daily"})).expect(200).json();
+    assert_eq!(described["description"], "daily");
+    let path = "/api/v4/projects/demo/trigger/pipeline";
+    let send = |request: Request| programs.ask(request, "");
+    // As JSON, in the query with a multipart body, as a form, with the ref in the path.
+    let body = json!({"ref": "main", "token": own, "variables": {"A": "b"}, "inputs": {}});
+    let made = send(Request::post(path).json(&body)).expect(201).json();
+    assert_eq!((&made["source"], &made["user"]["name"]), (&json!("trigger"), &json!("trigger token daily")));
+    let build = programs.baton.claim(&runner);
+    assert_eq!((value(&build, "A"), value(&build, "CI_PIPELINE_TRIGGERED")), (json!("b"), json!("true")));
+    assert_eq!(programs.json("projects/demo/pipelines/1/jobs").as_array().unwrap().len(), 2);
+    let multipart = Request::post(path).query("token", &own).query("ref", "main");
+    let part = Part { name: "variables[A]", filename: None, data: b"c" };
+    send(multipart.multipart(&[part])).expect(201);
+    send(Request::post(path).form(&[("token", &own), ("ref", "main"), ("variables[A]", "d")])).expect(201);
+    let of_path = "/api/v4/projects/demo/ref/feature%2Fx/trigger/pipeline";
+    forge.push("feature/x", &[]);
+    let made = send(Request::post(of_path).form(&[("token", &own)])).expect(201).json();
+    assert_eq!(made["ref"], "feature/x");
+    assert!(programs.json("projects/demo/triggers/1")["last_used"].is_string());
+
+    // Whoever has no such token does not learn whether there is a project.
+    let other = format!("btt-{}", "A".repeat(43));
+    for (project, token) in [("demo", other.as_str()), ("other", &own), ("nobody", &own), ("demo", &programs.token)] {
+        let request = Request::post(&format!("/api/v4/projects/{project}/trigger/pipeline"));
+        let said = send(request.json(&json!({"ref": "main", "token": token}))).expect(404).json();
+        assert_eq!(said, json!({"message": "404 Project Not Found"}), "{project}");
+    }
+    for (body, status) in [
+        (json!({"ref": "main"}), 400),
+        (json!({"token": own}), 400),
+        (json!({"token": own, "ref": "main", "variables": {"A": 1}}), 400),
+        (json!({"token": own, "ref": "main", "variables": {"A": {"b": "c"}}}), 400),
+        (json!({"token": own, "ref": "nope"}), 400),
+    ] {
+        send(Request::post(path).json(&body)).expect(status);
+    }
+    let notice = Request::post(path).header("X-Gitlab-Event", "Pipeline Hook");
+    send(notice.json(&json!({"token": own, "ref": "main"}))).expect(403);
+    for path in ["projects/demo", "projects/demo/triggers", "user", "job"] {
+        programs.ask(Request::get(&format!("/api/v4/{path}")), &own).expect(401);
+    }
+    // Only reading opens no list of them.
+    let reading =
+        token(&programs.baton, &Wanted { name: "reading", scope: AccessScope::ReadApi, project: None, life: None });
+    programs.ask(Request::get("/api/v4/projects/demo/triggers"), &reading).expect(403);
+
+    // A job's token starts one of its own project, as long as the job runs.
+    let job = json!({"ref": "main", "token": build.token});
+    let made = send(Request::post(path).json(&job)).expect(201).json();
+    assert_eq!((&made["source"], &made["user"]["name"]), (&json!("pipeline"), &json!(format!("job {}", build.id))));
+    send(Request::post("/api/v4/projects/other/trigger/pipeline").json(&job)).expect(404);
+    programs.baton.finish(&build, "success");
+    send(Request::post(path).json(&job)).expect(404);
+    programs.delete("projects/demo/triggers/1").expect(204);
+    programs.delete("projects/demo/triggers/1").expect(404);
+    send(Request::post(path).json(&json!({"ref": "main", "token": own}))).expect(404);
+}
+
+#[test]
+fn who_comes_when_too_many_start_pipelines_is_told_to_come_again() {
+    let limits = Limits { starts_max: 2, starts_per_project_max: 2, ..Limits::default() };
+    let (programs, forge) = stand(limits);
+    let own = trigger_token(&programs);
+    forge.take_seen();
+    forge.behave(Manner::Silent);
+    let start = || {
+        let body = json!({"ref": "main", "token": own});
+        programs.ask(Request::post("/api/v4/projects/demo/trigger/pipeline").json(&body), "")
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        crate::harness::served::wait_for("refusals", || {
+            (all.iter().filter(|one| one.is_finished()).count() == 6).then_some(())
+        });
+        let lint = programs.post("projects/demo/ci/lint", &json!({"content": "job: {script: [x]}"}));
+        assert_eq!((lint.status, lint.header("Retry-After")), (503, Some("1")));
+        forge.behave(Manner::Good);
+        all.into_iter().map(|one| one.join().unwrap().status).collect()
+    });
+    let count = |status| statuses.iter().filter(|one| **one == status).count();
+    assert_eq!((count(201), count(503)), (2, 6), "{statuses:?}");
+}
+
+#[test]
+fn lint_answers_200_whatever_is_wrong_with_the_configuration() {
+    let (programs, forge) = stand(Limits::default());
+    let good = json!({"content": "job: {script: [x], tags: [a]}", "include_jobs": true});
+    let said = programs.post("projects/demo/ci/lint", &good).expect(200).json();
+    assert_eq!((&said["valid"], &said["errors"], &said["includes"]), (&json!(true), &json!([]), &json!([])));
+    let job = &said["jobs"][0];
+    assert_eq!((&job["name"], &job["script"], &job["tag_list"]), (&json!("job"), &json!(["x"]), &json!(["a"])));
+    assert!(said["merged_yaml"].as_str().unwrap().contains("job:"), "{said}");
+    let wrong = programs.post("projects/demo/ci/lint", &json!({"content": "job: {scirpt: [x]}"})).expect(200).json();
+    assert_eq!((&wrong["valid"], &wrong["jobs"]), (&json!(false), &Value::Null));
+    assert!(wrong["errors"].to_string().contains("did you mean script?"), "{wrong}");
+    let of_ref = programs.json("projects/demo/ci/lint?include_jobs=true");
+    assert_eq!(super::each(&of_ref["jobs"], "name"), ["job"]);
+    forge.push("broken", &[(".gitlab-ci.yml", "a: [")]);
+    assert_eq!(programs.json("projects/demo/ci/lint?content_ref=broken")["valid"], false);
+    assert_eq!(programs.json("projects/demo/ci/lint?content_ref=nope")["errors"][0], "Reference not found");
+    let rules = json!({"content": "job: {script: [x], rules: [{if: '$CI_COMMIT_TAG'}]}", "dry_run": true});
+    let said = programs.post("projects/demo/ci/lint", &rules).expect(200).json();
+    assert_eq!(said["valid"], false, "{said}");
+    let old = programs.post("ci/lint", &json!({"content": "job: {script: [x]}"})).expect(200).json();
+    assert_eq!(old["status"], "valid");
+    assert_eq!(programs.post("ci/lint", &json!({})).expect(400).json(), json!({"error": "content is missing"}));
+}
