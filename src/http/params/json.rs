@@ -84,11 +84,14 @@ impl<B: BufRead> Json<'_, B> {
     }
 
     /// The next byte that is no blank, not read yet.
+    #[inline]
     fn next(&mut self) -> Result<Option<u8>> {
         loop {
-            match self.peek()? {
+            let held = self.body.fill_buf().map_err(body_error)?;
+            match held.first() {
+                // Machines write none.
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.consume(1),
-                byte => return Ok(byte),
+                byte => return Ok(byte.copied()),
             }
         }
     }
@@ -139,7 +142,10 @@ impl<B: BufRead> Json<'_, B> {
         if let Some(bytes) = self.held_text()?.filter(|bytes| *bytes as u64 <= NAME_BYTES_MAX) {
             let held = self.body.fill_buf().map_err(body_error)?;
             let key = held.get(1..=bytes).unwrap_or_default();
-            self.path.text.push_str(&String::from_utf8_lossy(key));
+            match std::str::from_utf8(key) {
+                Ok(key) => self.path.text.push_str(key),
+                Err(_) => self.path.text.push_str(&String::from_utf8_lossy(key)),
+            }
             self.consume(bytes + 2);
             return Ok(true);
         }

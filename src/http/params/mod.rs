@@ -16,7 +16,6 @@ use super::message::Request;
 use super::multipart::{self, MultipartError, PartLimits, PartsError};
 use crate::error::{Error, Kind, Result};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
 /// Bytes that are held of one who has shown no token: of all parameters together, or of one body.
@@ -141,8 +140,8 @@ enum Kept {
     Text(String),
     Flag(bool),
     List(Vec<String>),
-    /// Each member once.
-    Object(Vec<(&'static str, Cow<'static, str>)>),
+    /// By the place of the member.
+    Object(Vec<Option<Cow<'static, str>>>),
     Pairs(Vec<(String, String)>),
     Objects(Vec<Vec<(&'static str, String)>>),
 }
@@ -151,7 +150,8 @@ enum Kept {
 #[derive(Debug)]
 pub struct Params {
     fields: &'static [Field],
-    kept: BTreeMap<&'static str, Kept>,
+    /// By the place of the field.
+    kept: Vec<Option<Kept>>,
     bytes_left: u64,
 }
 
@@ -159,7 +159,7 @@ impl Params {
     /// None yet, of these.
     #[must_use]
     pub fn of(fields: &'static [Field]) -> Params {
-        Params { fields, kept: BTreeMap::new(), bytes_left: KEPT_BYTES_MAX }
+        Params { fields, kept: fields.iter().map(|_| None).collect(), bytes_left: KEPT_BYTES_MAX }
     }
 
     /// The query string's.
@@ -184,10 +184,16 @@ impl Params {
         Ok(params)
     }
 
+    /// What was given for a field.
+    fn kept(&self, name: &str) -> Option<&Kept> {
+        let at = self.fields.iter().position(|field| field.name == name)?;
+        self.kept.get(at)?.as_ref()
+    }
+
     /// A text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        match self.kept.get(name)? {
+        match self.kept(name)? {
             Kept::Text(text) => Some(text),
             Kept::Flag(_) | Kept::List(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_) => None,
         }
@@ -196,7 +202,7 @@ impl Params {
     /// Yes or no.
     #[must_use]
     pub fn flag(&self, name: &str) -> Option<bool> {
-        match self.kept.get(name)? {
+        match self.kept(name)? {
             Kept::Flag(is) => Some(*is),
             Kept::Text(_) | Kept::List(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_) => None,
         }
@@ -205,13 +211,13 @@ impl Params {
     /// Whether it was given.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.kept.contains_key(name)
+        self.kept(name).is_some()
     }
 
     /// The items of a list; `None` unless it came as one.
     #[must_use]
     pub fn list(&self, name: &str) -> Option<&[String]> {
-        match self.kept.get(name)? {
+        match self.kept(name)? {
             Kept::List(items) => Some(items),
             Kept::Text(_) | Kept::Flag(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_) => None,
         }
@@ -219,11 +225,12 @@ impl Params {
 
     /// The members of an object.
     pub fn members(&self, name: &str) -> impl Iterator<Item = (&'static str, &str)> {
-        let members = match self.kept.get(name) {
-            Some(Kept::Object(members)) => Some(members),
-            Some(Kept::Text(_) | Kept::Flag(_) | Kept::List(_) | Kept::Pairs(_) | Kept::Objects(_)) | None => None,
+        let shape = self.fields.iter().find(|field| field.name == name).map(|field| field.shape);
+        let (names, values) = match (shape, self.kept(name)) {
+            (Some(Shape::Object(names)), Some(Kept::Object(values))) => (names, values.as_slice()),
+            _ => (&[][..], &[][..]),
         };
-        members.into_iter().flatten().map(|(name, value)| (*name, value.as_ref()))
+        names.iter().zip(values).filter_map(|(name, value)| Some((*name, value.as_deref()?)))
     }
 
     fn read_text(&mut self, name: &str, data: &mut dyn Read, lossy: bool) -> Result<String> {
@@ -238,7 +245,8 @@ impl Params {
         }
     }
 
-    fn keep(&mut self, field: &Field, text: String) -> Result<()> {
+    /// Keeps a text for the field at this place.
+    fn keep(&mut self, at: usize, field: &Field, text: String) -> Result<()> {
         let kept = match field.shape {
             Shape::Text | Shape::Words => Kept::Text(text),
             // `True` is what Python's clients write.
@@ -253,54 +261,65 @@ impl Params {
                 return Err(wrong_type(field.name, field.shape.as_words()));
             }
         };
-        self.kept.insert(field.name, kept);
+        self.set(at, Some(kept));
         Ok(())
     }
 
-    /// An item of a list, or a member of an object.
-    fn take_inner(&mut self, field: &Field, inner: &str, given: Given<'_>) -> Result<bool> {
-        let known = match field.shape {
-            // Some clients number the items.
-            Shape::Words if inner.bytes().all(|c| c.is_ascii_digit()) => None,
-            Shape::Object(members) => match members.iter().find(|member| **member == inner) {
-                Some(member) => Some(*member),
-                // An object in the object: wanted, if something in it is.
-                None => return Ok(matches!(given, Given::Object) && members.iter().any(|member| is_in(member, inner))),
-            },
-            Shape::Map { with_scalars } => return self.take_pair(field, inner, given, with_scalars),
-            Shape::Objects(members) => return self.take_of_object(field, inner, given, members),
-            Shape::Text | Shape::Flag | Shape::Words => {
-                return Err(wrong_type(field.name, field.shape.as_words()));
-            }
+    fn set(&mut self, at: usize, kept: Option<Kept>) {
+        if let Some(place) = self.kept.get_mut(at) {
+            *place = kept;
+        }
+    }
+
+    /// Where it is kept what was given for a field.
+    fn place(&mut self, field: &Field) -> Option<&mut Option<Kept>> {
+        let at = self.fields.iter().position(|own| own.name == field.name)?;
+        self.kept.get_mut(at)
+    }
+
+    /// An item of a list.
+    fn take_item(&mut self, at: usize, field: &Field, given: Given<'_>) -> Result<bool> {
+        let Given::Text { data, lossy } = given else {
+            return Err(wrong_type(field.name, field.shape.as_words()));
         };
-        let wrong = || match known {
-            Some(member) => wrong_type(&format!("{}[{member}]", field.name), "a text"),
-            None => wrong_type(field.name, field.shape.as_words()),
+        let text = self.read_text(field.name, data, lossy)?;
+        match self.kept.get_mut(at) {
+            Some(Some(Kept::List(items))) => items.push(text),
+            _ => self.set(at, Some(Kept::List(vec![text]))),
+        }
+        Ok(false)
+    }
+
+    /// A member of an object.
+    fn take_member(
+        &mut self,
+        at: usize,
+        field: &Field,
+        members: &[&'static str],
+        inner: &str,
+        given: Given<'_>,
+    ) -> Result<bool> {
+        let Some(place) = members.iter().position(|member| *member == inner) else {
+            // An object in the object: wanted, if something in it is.
+            return Ok(matches!(given, Given::Object) && members.iter().any(|member| is_in(member, inner)));
         };
         let text = match given {
             Given::Text { data, lossy } => Cow::Owned(self.read_text(field.name, data, lossy)?),
-            Given::Scalar(text) if known.is_some() => text,
-            Given::Null if known.is_some() => return Ok(false),
+            Given::Scalar(text) => text,
+            Given::Null => return Ok(false),
             // Newer clients may say more there: what is not understood is as if it were not said.
-            Given::List | Given::Object if known.is_some_and(|member| member.contains(DEEPER)) => return Ok(false),
-            Given::Scalar(_) | Given::Null | Given::List | Given::Object => return Err(wrong()),
-        };
-        match known {
-            Some(member) => {
-                let place = self.kept.entry(field.name).or_insert_with(|| Kept::Object(Vec::new()));
-                if let Kept::Object(members) = place {
-                    match members.iter_mut().find(|(own, _)| *own == member) {
-                        Some((_, value)) => *value = text,
-                        None => members.push((member, text)),
-                    }
-                }
+            Given::List | Given::Object if inner.contains(DEEPER) => return Ok(false),
+            Given::List | Given::Object => {
+                return Err(wrong_type(&format!("{}[{inner}]", field.name), "a text"));
             }
-            None => match self.kept.entry(field.name).or_insert_with(|| Kept::List(Vec::new())) {
-                Kept::List(items) => items.push(text.into_owned()),
-                place @ (Kept::Text(_) | Kept::Flag(_) | Kept::Object(_) | Kept::Pairs(_) | Kept::Objects(_)) => {
-                    *place = Kept::List(vec![text.into_owned()]);
-                }
-            },
+        };
+        if !matches!(self.kept.get(at), Some(Some(Kept::Object(_)))) {
+            self.set(at, Some(Kept::Object(vec![None; members.len()])));
+        }
+        if let Some(Some(Kept::Object(values))) = self.kept.get_mut(at)
+            && let Some(value) = values.get_mut(place)
+        {
+            *value = Some(text);
         }
         Ok(false)
     }
@@ -318,34 +337,43 @@ fn is_in(member: &str, object: &str) -> bool {
 
 impl Sink for Params {
     fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool> {
-        let Some(field) = self.fields.iter().find(|field| field.name == name.outer) else { return Ok(false) };
-        if let Some(inner) = name.inner {
-            return self.take_inner(field, inner, given);
+        let Some(at) = self.fields.iter().position(|field| field.name == name.outer) else { return Ok(false) };
+        let Some(field) = self.fields.get(at) else { return Ok(false) };
+        match (name.inner, field.shape) {
+            (None, _) => {}
+            (Some(inner), Shape::Object(members)) => return self.take_member(at, field, members, inner, given),
+            // Some clients number the items.
+            (Some(inner), Shape::Words) if inner.bytes().all(|c| c.is_ascii_digit()) => {
+                return self.take_item(at, field, given);
+            }
+            (Some(inner), Shape::Map { with_scalars }) => return self.take_pair(field, inner, given, with_scalars),
+            (Some(inner), Shape::Objects(members)) => return self.take_of_object(field, inner, given, members),
+            (Some(_), _) => return Err(wrong_type(field.name, field.shape.as_words())),
         }
         match (given, field.shape) {
             (Given::Text { data, lossy }, _) => {
                 let text = self.read_text(field.name, data, lossy)?;
-                self.keep(field, text)?;
+                self.keep(at, field, text)?;
                 Ok(false)
             }
             (Given::Scalar(text), Shape::Text | Shape::Flag) => {
-                self.keep(field, text.into_owned())?;
+                self.keep(at, field, text.into_owned())?;
                 Ok(false)
             }
             (Given::Null, _) => {
-                self.kept.remove(field.name);
+                self.set(at, None);
                 Ok(false)
             }
             (Given::List, Shape::Objects(_)) | (Given::Object, Shape::Map { .. }) => {
-                self.kept.remove(field.name);
+                self.set(at, None);
                 Ok(true)
             }
             (Given::List, Shape::Words) => {
-                self.kept.insert(field.name, Kept::List(Vec::new()));
+                self.set(at, Some(Kept::List(Vec::new())));
                 Ok(true)
             }
             (Given::Object, Shape::Object(_)) => {
-                self.kept.remove(field.name);
+                self.set(at, None);
                 Ok(true)
             }
             (Given::Scalar(_) | Given::List | Given::Object, _) => Err(wrong_type(field.name, field.shape.as_words())),

@@ -10,7 +10,7 @@ impl Params {
     /// The members of an object whose members may have any names.
     #[must_use]
     pub fn pairs(&self, name: &str) -> &[(String, String)] {
-        match self.kept.get(name) {
+        match self.kept(name) {
             Some(Kept::Pairs(pairs)) => pairs,
             _ => &[],
         }
@@ -19,7 +19,7 @@ impl Params {
     /// The objects of a list, each with the members that it was given.
     #[must_use]
     pub fn objects(&self, name: &str) -> &[Vec<(&'static str, String)>] {
-        match self.kept.get(name) {
+        match self.kept(name) {
             Some(Kept::Objects(objects)) => objects,
             _ => &[],
         }
@@ -42,8 +42,8 @@ impl Params {
             }
         };
         self.charge(field, inner)?;
-        let place = self.kept.entry(field.name).or_insert_with(|| Kept::Pairs(Vec::new()));
-        if let Kept::Pairs(pairs) = place {
+        let place = self.place(field).map(|place| place.get_or_insert_with(|| Kept::Pairs(Vec::new())));
+        if let Some(Kept::Pairs(pairs)) = place {
             match pairs.iter_mut().find(|(own, _)| own == inner) {
                 Some((_, value)) => *value = text,
                 None => pairs.push((inner.to_owned(), text)),
@@ -79,7 +79,7 @@ impl Params {
         if self.objects(field.name).last().is_none_or(has_it) {
             self.begin_object(field)?;
         }
-        if let Some(Kept::Objects(objects)) = self.kept.get_mut(field.name)
+        if let Some(Some(Kept::Objects(objects))) = self.place(field)
             && let Some(last) = objects.last_mut()
         {
             last.push((member, text));
@@ -88,8 +88,8 @@ impl Params {
     }
 
     fn begin_object(&mut self, field: &Field) -> Result<()> {
-        let place = self.kept.entry(field.name).or_insert_with(|| Kept::Objects(Vec::new()));
-        if let Kept::Objects(objects) = place {
+        let place = self.place(field).map(|place| place.get_or_insert_with(|| Kept::Objects(Vec::new())));
+        if let Some(Kept::Objects(objects)) = place {
             if objects.len() >= OBJECTS_MAX {
                 let why = format!("{} has more than {OBJECTS_MAX} entries", field.name);
                 return Err(Error::new(Kind::TooLarge, why));
