@@ -33,6 +33,8 @@ pub enum Kind {
     DiskFull,
     /// A fault of ours; the message is for the log, not for clients.
     Internal,
+    /// What is stored is not what it is to be; the message is for the log, not for clients.
+    Damaged,
 }
 
 /// The result of a deed.
@@ -77,8 +79,12 @@ impl std::error::Error for Error {}
 /// A database error is never "not found" and never "forbidden": old runners give a build up on those.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase, ReadOnly};
+        let is_damaged =
+            matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..));
         let kind = match error.sqlite_error_code() {
+            _ if is_damaged => Kind::Damaged,
             Some(NotADatabase) => return Error::internal("the file is not an SQLite database; it was left as it is"),
             Some(ReadOnly) => {
                 let why = "the data directory cannot be written: its file system is read-only, or its files are";
@@ -125,6 +131,6 @@ impl From<getrandom::Error> for Error {
 
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Error {
-        Error::internal(format!("stored JSON: {error}"))
+        Error::new(Kind::Damaged, format!("stored JSON: {error}"))
     }
 }

@@ -308,7 +308,7 @@ fn error_response(error: &Error) -> Response {
         Kind::TooLarge => Response::error(413, &error.message),
         Kind::Busy => Response::error(503, "the server is busy, try again").with("Retry-After", "1"),
         Kind::DiskFull => return disk_full(503, error),
-        Kind::Internal => Response::error(500, ""),
+        Kind::Internal | Kind::Damaged => Response::error(500, ""),
     };
     response.because(&error.message)
 }

@@ -327,7 +327,8 @@ impl From<Error> for Stop {
             | Kind::Conflict
             | Kind::TooLarge
             | Kind::TooSlow
-            | Kind::Internal => "",
+            | Kind::Internal
+            | Kind::Damaged => "",
         };
         Stop::Failed(format!("{}{advice}", error.message))
     }

@@ -36,6 +36,7 @@ impl Failure<'_> {
             FailureReason::RunnerLost => vec!["runner_system_failure", "stuck_or_timeout_failure"],
             FailureReason::TimedOut => vec!["job_execution_timeout"],
             FailureReason::TraceTooLarge | FailureReason::ArtifactsTooLarge => vec![],
+            FailureReason::SchedulerFailure => vec!["scheduler_failure"],
             FailureReason::RunnerFailure => {
                 vec![self.text.filter(|text| RUNNERS_WORDS.contains(text)).unwrap_or("unknown_failure")]
             }
@@ -43,30 +44,21 @@ impl Failure<'_> {
     }
 
     fn ends_with(&self, exit_codes: &[i64]) -> bool {
-        ends_with(self.exit_code, exit_codes)
+        self.exit_code.is_some_and(|code| exit_codes.contains(&code))
     }
-}
-
-fn ends_with(exit_code: Option<i64>, exit_codes: &[i64]) -> bool {
-    exit_code.is_some_and(|code| exit_codes.contains(&code))
 }
 
 impl Retry {
     /// Whether a build that failed so is made again, if it was made again so often already.
     #[must_use]
     pub fn is_due(&self, failure: &Failure<'_>, retries: u32) -> bool {
-        self.is_due_for(&failure.words(), failure.exit_code, retries)
-    }
-
-    /// The same for a failure of which these are GitLab's words; one of them is enough.
-    #[must_use]
-    pub fn is_due_for(&self, words: &[&str], exit_code: Option<i64>, retries: u32) -> bool {
         if retries >= self.max {
             return false;
         }
+        let words = failure.words();
         let names = |when: &String| when == "always" || words.contains(&when.as_str());
         let by_itself = self.when.is_empty() && self.exit_codes.is_empty();
-        by_itself || self.when.iter().any(names) || ends_with(exit_code, &self.exit_codes)
+        by_itself || self.when.iter().any(names) || failure.ends_with(&self.exit_codes)
     }
 }
 

@@ -121,17 +121,20 @@ pub enum FailureReason {
     ArtifactsTooLarge,
     /// The runner named a reason that is none of these.
     RunnerFailure,
+    /// It could not be handed out, since what is stored of it is damaged.
+    SchedulerFailure,
 }
 
 impl FailureReason {
     /// Every reason.
-    pub const ALL: [FailureReason; 6] = [
+    pub const ALL: [FailureReason; 7] = [
         FailureReason::ScriptFailure,
         FailureReason::RunnerLost,
         FailureReason::TimedOut,
         FailureReason::TraceTooLarge,
         FailureReason::ArtifactsTooLarge,
         FailureReason::RunnerFailure,
+        FailureReason::SchedulerFailure,
     ];
 
     /// The word for this reason in the database and in JSON.
@@ -144,6 +147,7 @@ impl FailureReason {
             FailureReason::TraceTooLarge => "trace_too_large",
             FailureReason::ArtifactsTooLarge => "artifacts_too_large",
             FailureReason::RunnerFailure => "runner_failure",
+            FailureReason::SchedulerFailure => "scheduler_failure",
         }
     }
 

@@ -35,7 +35,7 @@ impl Problem {
     /// `error`, if it says nothing about the database.
     pub fn unreadable(error: Error) -> Result<Problem> {
         match error.kind {
-            Kind::Internal => Ok(Problem::new("database", error.message, RESTORE)),
+            Kind::Internal | Kind::Damaged => Ok(Problem::new("database", error.message, RESTORE)),
             Kind::Invalid => {
                 let advice = "see that --data names the right directory; if it does, restore the latest backup";
                 Ok(Problem::new("database", error.message, advice))

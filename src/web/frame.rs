@@ -337,7 +337,7 @@ impl Web {
             Kind::TooSlow => (408, "That took too long", error.message.as_str()),
             Kind::Busy => (503, "The server is busy", "Try again in a moment."),
             Kind::DiskFull => (503, "The server's disk is full", "Make room on it, and try again."),
-            Kind::Internal => (500, "Something went wrong", "The server's log says what."),
+            Kind::Internal | Kind::Damaged => (500, "Something went wrong", "The server's log says what."),
         };
         let response = self.notice(asked, status, &Notice::new(title, &words::sentence(said))).because(&error.message);
         if status == 503 { response.with("Retry-After", "5") } else { response }

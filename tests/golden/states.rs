@@ -3,8 +3,9 @@
 use crate::cases::Case;
 use crate::kinds::same;
 use crate::pipelines;
+use baton::domain::again::Failure;
+use baton::domain::build::FailureReason;
 use baton::domain::pipeline::board::Board;
-use baton::domain::pipeline::retry::{Failure, is_retried};
 use baton::domain::pipeline::{Job, Pipeline, Work};
 use baton::domain::state::Status;
 use baton::gitlab_ci::Outcome;
@@ -57,9 +58,11 @@ impl Run<'_> {
                     let attempts = *attempts;
                     let exit_code = self.result(job, attempts)?;
                     let state = if exit_code == 0 { Status::Success } else { Status::Failed };
-                    let failure = Failure { reasons: &["script_failure"], exit_code: Some(exit_code) };
+                    let reason = FailureReason::ScriptFailure;
+                    let failure = Failure { reason, text: None, exit_code: Some(exit_code) };
                     let retry = if let Work::Build(spec) = &job.work { spec.retry.as_ref() } else { None };
-                    if state == Status::Success || !is_retried(retry, attempts, failure) {
+                    let is_again = retry.is_some_and(|retry| retry.is_due(&failure, attempts - 1));
+                    if state == Status::Success || !is_again {
                         self.board.set(at, state, Some(exit_code));
                     }
                     return Ok(true);

@@ -68,6 +68,29 @@ fn rows_44_to_55_a_runner_that_asks_gets_a_job_nothing_or_is_told_what_is_wrong(
     assert!(none.header("X-GitLab-Last-Update").is_some_and(|value| !value.is_empty()));
 }
 
+/// Row 64: who is asked for a job hands out the next one, in either protocol.
+#[test]
+fn a_build_of_which_damaged_data_is_stored_fails_and_keeps_nobody_from_those_behind_it() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    for speech in Speech::BOTH {
+        let damaged: Vec<BuildId> = (0..3).map(|_| baton.build()).collect();
+        let waits = baton.build_needing(&damaged[..1]);
+        let behind = baton.build();
+        for (id, column) in damaged.iter().zip(["spec", "variables", "spec"]) {
+            let sql = format!("UPDATE build_specs SET {column} = '{{' WHERE build_id = {id}");
+            baton.database().execute(&sql, []).unwrap();
+        }
+        assert_eq!(claimed(&baton.send(speech.ask(&runner.token)).expect(201)).id, behind);
+        for id in damaged {
+            let shown = baton.show(id);
+            assert_eq!((shown.status, shown.failure_reason), (Status::Failed, Some(FailureReason::SchedulerFailure)));
+        }
+        assert_eq!(baton.status(waits), Status::Skipped);
+        baton.send(speech.ask(&runner.token)).expect(204);
+    }
+}
+
 #[test]
 fn what_a_paused_runner_repeats_holds_nothing_back_once_it_is_resumed() {
     let baton = Baton::with_project();
@@ -188,6 +211,19 @@ fn put_with_sum(job: &Claimed, checksum: &str, bytes: usize) -> Request {
 
 fn crc32(log: &[u8]) -> String {
     format!("crc32:{:08x}", crc32fast::hash(log))
+}
+
+/// Row 115.
+#[test]
+fn a_job_whose_project_goes_takes_nothing_more() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    baton.build();
+    let build = job(&baton, &runner, &[]);
+    baton.send(patch_of(&build, "0-1", b"ab")).expect(202);
+    baton.operator().remove_project("demo", true, Timestamp::now()).unwrap();
+    baton.send(patch_of(&build, "2-3", b"cd")).expect(403);
+    baton.send(put(&build, json!({"state": "success"}))).expect(403);
 }
 
 /// Row 111.

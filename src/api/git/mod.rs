@@ -90,7 +90,7 @@ fn in_words(error: &Error) -> Response {
     let plain = error_response(error);
     let shown = match error.kind {
         Kind::Busy => "too many builds fetch their sources at once; try again",
-        Kind::Internal | Kind::DiskFull => "",
+        Kind::Internal | Kind::Damaged | Kind::DiskFull => "",
         Kind::Invalid | Kind::Forbidden | Kind::NotFound | Kind::Conflict | Kind::TooLarge | Kind::TooSlow => {
             &error.message
         }

@@ -95,6 +95,7 @@ fn of_deed(error: Error) -> Response {
         | Kind::TooSlow
         | Kind::Busy
         | Kind::DiskFull
-        | Kind::Internal => crate::api::error_response(&error),
+        | Kind::Internal
+        | Kind::Damaged => crate::api::error_response(&error),
     }
 }

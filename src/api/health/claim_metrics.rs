@@ -72,7 +72,7 @@ impl Outcome {
         match error.kind {
             Kind::Forbidden => Outcome::Forbidden,
             Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::TooLarge | Kind::TooSlow => Outcome::Invalid,
-            Kind::Busy | Kind::DiskFull | Kind::Internal => Outcome::Failed,
+            Kind::Busy | Kind::DiskFull | Kind::Internal | Kind::Damaged => Outcome::Failed,
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn authorize(api: &Api, request: &mut Request<'_>, id: BuildId, now: Timesta
 /// As [`upload::answer`].
 pub fn answer_upload(response: Result<Response>) -> Result<Answer> {
     match response {
-        Err(error) if error.kind == Kind::Internal => {
+        Err(error) if matches!(error.kind, Kind::Internal | Kind::Damaged) => {
             Ok(Response::error(503, "the upload could not be stored").because(&error.message).into())
         }
         response => upload::answer(response),

@@ -2,17 +2,18 @@
 
 use super::contact;
 use super::told::{Nothing, Whom};
+use crate::coordinator::builds::finish::finish;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::asker::Asker;
 use crate::domain::base_url::BaseUrl;
-use crate::domain::build::{ArtifactsFile, Build, BuildId, Variable};
+use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, Status, Variable};
 use crate::domain::file_url::path_in_url;
 use crate::domain::runner::{Feature, Runner, RunnerId};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::variables::{Facts, PipelineFacts, RunnerFacts, slug};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::store::builds::{self, Spec, Taker};
 use crate::store::pipelines::{self, AboutPipeline};
 use crate::store::queue::{self, QueueKey};
@@ -81,6 +82,9 @@ pub enum Seen {
 
 /// How long nothing may be heard of a build whose runner says something as soon as it has one (from 18.5 on).
 const FIRST_WORD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Builds that one claim finds to be damaged; then whoever claims is to ask again.
+const DAMAGED_PER_CLAIM_MAX: usize = 16;
 
 /// Most profiles kept; a runner with a set of its own costs one.
 const PROFILES_MAX: usize = 4096;
@@ -184,13 +188,6 @@ impl Coordinator {
                 return Ok(Claim::Paused(runner.id));
             }
             let (runner, manager) = contact::note(c, runner, &asker, step, now)?;
-            let candidate = profiles.candidate(c, &runner, Seen::Uncommitted)?;
-            told.give_build(&whom, candidate.is_some() && profiles.knows(&runner));
-            let Some(id) = candidate else {
-                return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
-            };
-            room?;
-            let token = Token::new_secret()?;
             let taker = Taker {
                 runner: runner.id,
                 manager,
@@ -198,10 +195,18 @@ impl Coordinator {
                 is_graceful: asker.info.has(Feature::CancelGracefully),
                 unheard_until: asker.info.has(Feature::TwoPhaseJobCommit).then(|| now.plus(FIRST_WORD_TIME_MAX)),
             };
-            if !builds::start(c, id, &taker, &token, now)? {
-                return Err(Error::internal("the queue's index names a build that is not pending"));
+            for _ in 0..DAMAGED_PER_CLAIM_MAX {
+                let candidate = profiles.candidate(c, &runner, Seen::Uncommitted)?;
+                told.give_build(&whom, candidate.is_some() && profiles.knows(&runner));
+                let Some(id) = candidate else {
+                    return Ok(Claim::Nothing(runner.id, nothing_as_of(runner.id, queue::generation(c)?)));
+                };
+                room.clone()?;
+                if let Some(assigned) = hand(c, id, &taker, now)? {
+                    return Ok(Claim::Build(Box::new(Assigned { runner: Some(runner), ..assigned })));
+                }
             }
-            Ok(Claim::Build(Box::new(assigned_to(c, id, token, Some(runner), now)?)))
+            Err(Error::new(Kind::Busy, "too many builds are damaged"))
         }))
     }
 
@@ -211,6 +216,28 @@ impl Coordinator {
         let hash = token.hash();
         self.store.write(move |c| builds::give_back(c, id, hash))
     }
+}
+
+/// Hands a pending build to a runner; what the build is told of that is left out. `None`: what is stored of it is damaged, so that it has failed instead: else it would
+/// keep all others from their builds that stand behind it.
+fn hand(c: &Connection, id: BuildId, taker: &Taker, now: Timestamp) -> Result<Option<Assigned>> {
+    let token = Token::new_secret()?;
+    if !builds::start(c, id, taker, &token, now)? {
+        return Err(Error::internal("the queue's index names a build that is not pending"));
+    }
+    match without_runner(c, id, token, now) {
+        Err(error) if error.kind == Kind::Damaged => {
+            log::error!("build {id} cannot be handed out, and has failed: {error}");
+            let build = builds::state(c, id)?.ok_or_else(|| vanished(id))?;
+            finish(c, &build, Status::Failed, Some(FailureReason::SchedulerFailure), now)?;
+            Ok(None)
+        }
+        assigned => assigned.map(Some),
+    }
+}
+
+fn vanished(id: BuildId) -> Error {
+    Error::internal(format!("build {id} has vanished"))
 }
 
 /// Everything that the runner gets of a build.
@@ -226,12 +253,12 @@ pub fn assigned(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Re
         (Some(runner), Some(info)) => Some(runner.speaking(info)),
         (runner, _) => runner,
     };
-    assigned_to(c, id, token, runner, now)
+    Ok(Assigned { runner, ..without_runner(c, id, token, now)? })
 }
 
-/// The same, where it is known which runner has the build. One that was queued alone costs nothing but itself.
-fn assigned_to(c: &Connection, id: BuildId, token: Token, runner: Option<Runner>, now: Timestamp) -> Result<Assigned> {
-    let missing = || Error::internal(format!("build {id} has vanished"));
+/// The same but the runner. A build that was queued alone costs nothing but itself.
+fn without_runner(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> Result<Assigned> {
+    let missing = || vanished(id);
     let build = builds::by_id(c, id, now)?.ok_or_else(missing)?;
     let spec = builds::spec(c, id)?;
     let project = projects::by_id(c, build.project_id)?.ok_or_else(missing)?;
@@ -255,7 +282,7 @@ fn assigned_to(c: &Connection, id: BuildId, token: Token, runner: Option<Runner>
         Some(pipeline) => pipelines::about(c, pipeline)?,
         None => None,
     };
-    Ok(Assigned { repo_url, build, spec, token, runner, dependencies, dotenv, pipeline })
+    Ok(Assigned { repo_url, build, spec, token, runner: None, dependencies, dotenv, pipeline })
 }
 
 impl Assigned {

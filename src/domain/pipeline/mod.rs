@@ -1,12 +1,10 @@
 //! Pipelines: the jobs of one commit, in which order they run, and what becomes of the whole.
 //!
 //! A pipeline here is a value: what a configuration asks for, before anything is queued. [`states`] says how its jobs
-//! move, [`board`] what one of them means to the others, [`retry`] whether it is tried again, [`about`] what people are
-//! told of one.
+//! move, [`board`] what one of them means to the others, [`about`] what people are told of one.
 
 pub mod about;
 pub mod board;
-pub mod retry;
 pub mod states;
 
 use super::spec::{AllowFailure, BuildSpec};

@@ -135,7 +135,8 @@ fn failure_word(build: &Build, reason: FailureReason) -> String {
         | FailureReason::ScriptFailure
         | FailureReason::TimedOut
         | FailureReason::ArtifactsTooLarge
-        | FailureReason::RunnerFailure => reason.as_str(),
+        | FailureReason::RunnerFailure
+        | FailureReason::SchedulerFailure => reason.as_str(),
     };
     failure.words().first().copied().unwrap_or(own).to_owned()
 }
