@@ -4,7 +4,9 @@
 use crate::harness::*;
 use baton::domain::build::{BuildId, NewBuild};
 use baton::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec};
+use baton::domain::state::Status;
 use baton::domain::time::Timestamp;
+use baton::domain::token::Token;
 use baton::limits::Limits;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -258,6 +260,56 @@ fn rows_158_to_167_who_may_download() {
     baton.send(download(BuildId(99), &second.token)).expect(403);
     baton.finish(&second, "success");
     baton.send(download(build.id, &second.token)).expect(403);
+}
+
+/// Who waits has no token; one that it had before is nobody's.
+#[test]
+fn row_162_a_job_that_waits_again_downloads_nothing() {
+    let baton = Baton::with_project();
+    let (runner, build) = baton.running();
+    baton.send(upload(&build, &[], b"content")).expect(201);
+    baton.finish(&build, "success");
+    let waits = baton.build_needing(&[build.id]);
+    let had = baton.claim(&runner);
+    baton.send(download(build.id, &had.token)).expect(200);
+    assert!(baton.operator().give_back(waits, &Token::received(&had.token).unwrap()).unwrap());
+    assert_eq!(baton.status(waits), Status::Pending);
+    baton.send(download(build.id, &had.token)).expect(403);
+}
+
+#[test]
+fn rows_131_157_and_169_what_is_done_with_artifacts_is_no_request_for_work() {
+    let baton = Baton::with_project();
+    let (runner, build) = baton.running();
+    baton.database().execute("UPDATE runners SET contacted_at = 1", []).unwrap();
+    let authorize = Request::post(&format!("{}/authorize", path(build.id))).header("JOB-TOKEN", &build.token);
+    for (request, status) in
+        [(authorize, 200), (upload(&build, &[], b"x"), 201), (download(build.id, &build.token), 200)]
+    {
+        baton.send(request).expect(status);
+        assert_eq!(baton.runner_row(runner.id.0).contacted_at, Some(Timestamp(1)));
+    }
+}
+
+#[test]
+fn rows_148_and_149_a_second_file_is_kept_beside_the_first_and_who_may_see_them_is_not() {
+    let baton = Baton::with_project();
+    let (_, build) = baton.running();
+    for (number, accessibility) in ["private", "public", "none", "of tomorrow", ""].into_iter().enumerate() {
+        let data = format!("content {number}").into_bytes();
+        let parts = [
+            Part::file("a.zip", &data),
+            Part { name: "metadata", filename: Some("metadata.gz"), data: b"what is in it" },
+            Part::field("accessibility", accessibility),
+        ];
+        let request = Request::post(&path(build.id)).header("JOB-TOKEN", &build.token);
+        baton.send(request.query("artifact_type", "archive").multipart(&parts)).expect(201);
+        assert_eq!(baton.files().len(), 2, "the two of the upload before are gone");
+        assert_eq!(baton.send(download(build.id, &build.token)).expect(200).body, data);
+    }
+    baton.send(upload(&build, &[], b"alone")).expect(201);
+    assert_eq!(baton.files().len(), 1);
+    expect_well(baton.data());
 }
 
 /// The variables of a claimed build with this name, the last one last.

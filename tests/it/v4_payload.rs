@@ -86,7 +86,7 @@ fn what_a_runner_knows_is_repeated_while_it_holds_and_replaced_when_it_does_not(
     assert_eq!(ask(Some(&newer)), newer);
 }
 
-/// Rows 55 and 84.
+/// Rows 55, 84 and 85.
 #[test]
 fn the_job_says_what_it_is_and_how_long_it_has_waited() {
     let baton = Baton::start();

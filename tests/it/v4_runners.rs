@@ -389,6 +389,20 @@ fn claim(baton: &Baton, asker: &Asker) -> Claim {
     baton.operator().claim_build(asker, None, Timestamp::now()).unwrap().wait().unwrap()
 }
 
+/// Row 71: of `config` nothing is kept here, and it may be anything.
+#[test]
+fn what_a_runner_is_configured_to_is_passed_over() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    for config in [json!({"gpus": "all", "other": [1]}), json!({}), json!(null), json!("all"), json!([{"gpus": 1}])] {
+        let info = json!({"name": "gitlab-runner", "config": config, "labels": {"gpus": "all"}});
+        let body = json!({"token": runner.token, "system_id": "s_1", "info": info});
+        baton.send(Request::post("/api/v4/jobs/request").json(&body)).expect(204);
+    }
+    let stored: String = baton.database().query_row("SELECT info FROM runner_managers", [], |row| row.get(0)).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), json!({"name": "gitlab-runner"}));
+}
+
 /// Rows 67 to 70.
 #[test]
 fn each_word_that_a_manager_says_when_it_asks_is_kept_for_this_manager() {
