@@ -82,9 +82,7 @@ pub fn pending_reason(asked: &Asked, runners: &[RunnerAtWork], now: Timestamp) -
 /// it. `None`: somebody knows all that it wants, or nobody may take it.
 #[must_use]
 pub fn run_without(asked: &Asked, wants: &[Want], runners: &[RunnerAtWork]) -> Option<String> {
-    let unknown = |it: &RunnerAtWork| -> Vec<&str> {
-        wants.iter().filter(|want| !want.is_known_by(&it.runner.info)).map(|want| want.as_str()).collect()
-    };
+    let unknown = |it: &RunnerAtWork| Want::unknown_to(&it.runner.info, wants);
     let may_take = runners.iter().filter(|it| it.may_take(asked));
     let (unknown, it) =
         may_take.map(|it| (unknown(it), it)).min_by_key(|(unknown, it)| (unknown.len(), it.runner.id.0))?;

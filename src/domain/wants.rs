@@ -65,6 +65,12 @@ impl Want {
         Want::ALL.into_iter().filter(|want| want.is_in(spec)).collect()
     }
 
+    /// The words of those among `wants` that a runner does not know which says this of itself.
+    #[must_use]
+    pub fn unknown_to(info: &RunnerInfo, wants: &[Want]) -> Vec<&'static str> {
+        wants.iter().filter(|want| !want.is_known_by(info)).map(|want| want.as_str()).collect()
+    }
+
     fn is_in(self, spec: &BuildSpec) -> bool {
         match self {
             Want::Reports => spec.artifacts.iter().any(|one| one.kind != ArtifactKind::default()),

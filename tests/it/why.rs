@@ -95,11 +95,36 @@ fn a_build_says_what_the_runners_do_not_know_that_may_take_it() {
     let verify = Request::post("/api/v4/runners/verify").json(&json!({"token": today.token, "info": info}));
     baton.send(verify).expect(200);
     assert!(!why(baton.operator(), id, NOW).contains("without"), "{}", why(baton.operator(), id, NOW));
-    assert_eq!(
-        claimed(&baton.send(Speech::Old.ask(&old.token)).expect(201)).id,
-        id,
-        "it is nobody's but who asks first"
-    );
+    let build = claimed(&baton.send(Speech::Old.ask(&old.token)).expect(201));
+    assert_eq!(build.id, id, "it is nobody's but who asks first");
+    // While it runs, it says what it runs without.
+    let show = |json: &[&str]| command(baton.data(), &[&["build", "show", "1"], json].concat());
+    assert_eq!(lines(&show(&["--json"]))[0]["runs_without"], json!(["artifacts:reports"]));
+    let shown = show(&[]);
+    let line = shown.lines().find(|line| line.starts_with("without")).expect("a line");
+    assert!(line.ends_with("artifacts:reports"), "{shown}");
+    baton.finish(&build, "failed");
+    assert!(!show(&[]).contains("without"));
+}
+
+/// Of several machines that share a token, the one counts that has the build.
+#[test]
+fn what_a_build_runs_without_is_what_its_manager_does_not_know() {
+    let baton = Baton::with_project();
+    let runner = baton.runner();
+    let archive =
+        ArtifactsSpec { paths: vec!["a".to_owned()], exclude: vec!["b".to_owned()], ..ArtifactsSpec::default() };
+    let ask = |system_id: &str, feature: &str| {
+        let spec = BuildSpec { artifacts: vec![archive.clone()], ..BuildSpec::of_script("x") };
+        let id = baton.queue(NewBuild { spec, ..new_build("demo") });
+        let info = json!({"name": "gitlab-runner", "version": "19.3.0", "features": {feature: true}});
+        let body = json!({"token": runner.token, "system_id": system_id, "info": info});
+        baton.send(Request::post("/api/v4/jobs/request").json(&body)).expect(201);
+        id
+    };
+    let (knows, does_not) = (ask("s_1", "artifacts_exclude"), ask("s_2", "refspecs"));
+    let without = |id| baton.operator().show_build(id, Timestamp::now()).unwrap().runs_without;
+    assert_eq!((without(knows), without(does_not)), (vec![], vec!["artifacts:exclude"]));
 }
 
 #[test]

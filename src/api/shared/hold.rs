@@ -113,8 +113,7 @@ impl<W: Fn(&Got<'_>) -> Response + Send + 'static> Poll<W> {
 /// Says what a build runs without, since its runner does not know it.
 fn say_without(assigned: &Assigned) {
     let Some(runner) = &assigned.runner else { return };
-    let wants = Want::all_of(&assigned.spec.asked).into_iter();
-    let unknown: Vec<&str> = wants.filter(|want| !want.is_known_by(&runner.info)).map(Want::as_str).collect();
+    let unknown = Want::unknown_to(&runner.info, &Want::all_of(&assigned.spec.asked));
     if !unknown.is_empty() {
         let (id, runner) = (assigned.build.id, runner.id);
         log::info!("build {id} runs without what runner {runner} does not know: {}", unknown.join(", "));

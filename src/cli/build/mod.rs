@@ -86,9 +86,9 @@ struct Show {
     #[argh(positional, from_str_fn(build_id))]
     id: BuildId,
 
-    /// print JSON: id, project, name, stage, ref, sha, status, failure_reason, pending_reason, tags, needs,
-    /// created_at, started_at, finished_at, runner (id, description), manager (the
-    /// machine, as gitlab-runner names it), trace_size, artifacts_file (filename, size,
+    /// print JSON: id, project, name, stage, ref, sha, status, failure_reason, pending_reason, runs_without (what
+    /// its runner does not know of it), tags, needs, created_at, started_at, finished_at, runner (id, description),
+    /// manager (the machine, as gitlab-runner names it), trace_size, artifacts_file (filename, size,
     /// sha256, expire_at), artifacts (a list: kind, format and the same), exit_code, failure_text, failure_allowed,
     /// retry_of, retried_as, pipeline; of a job of a configuration: stage_index, when, group, parallel, environment,
     /// coverage, interruptible, manual_confirmation, refused, trigger; and junit (tests, failures, errors, skipped,

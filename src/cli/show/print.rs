@@ -128,6 +128,7 @@ pub struct BuildDocument<'a> {
     status: Status,
     failure_reason: Option<FailureReason>,
     pending_reason: Option<&'a str>,
+    runs_without: &'a [&'static str],
     tags: &'a Tags,
     needs: &'a [BuildId],
     created_at: String,
@@ -224,6 +225,7 @@ impl<'a> BuildDocument<'a> {
             status: build.status,
             failure_reason: build.failure_reason,
             pending_reason: report.pending_reason.as_deref(),
+            runs_without: &report.runs_without,
             tags: &build.tags,
             needs: &build.needs,
             created_at: build.created_at.to_string(),
@@ -299,6 +301,7 @@ pub fn build<'a>(report: &'a BuildReport, junit: Option<&'a Summary>, job: Vec<j
         ("repeats", build.retry_of.map(|id| format!("build {id}"))),
         ("repeated", report.repeated_by.map(|id| format!("as build {id}"))),
         ("pending", report.pending_reason.clone()),
+        ("without", Some(report.runs_without.join(", ")).filter(|words| !words.is_empty())),
         ("tags", Some(build.tags.join(", "))),
         ("needs", Some(needs.join(", "))),
         ("created", time(Some(build.created_at))),
@@ -403,6 +406,7 @@ pub(in crate::cli) mod tests {
                 retried_by: None,
             },
             pending_reason: Some("no runner".into()),
+            runs_without: vec![],
             artifacts: vec![],
             repeated_by: None,
             manager: None,
@@ -414,7 +418,7 @@ pub(in crate::cli) mod tests {
         assert_eq!(
             json_line(&BuildDocument::new(&report())).unwrap(),
             "{\"id\":7,\"project\":\"demo\",\"name\":\"test\",\"stage\":\"test\",\"ref\":\"master\",\"sha\":null,\
-             \"status\":\"pending\",\"failure_reason\":null,\"pending_reason\":\"no runner\",\"tags\":[\"a\",\"b\"],\
+             \"status\":\"pending\",\"failure_reason\":null,\"pending_reason\":\"no runner\",\"runs_without\":[],\"tags\":[\"a\",\"b\"],\
              \"needs\":[3],\"created_at\":\"2001-09-09T01:46:40.123Z\",\"started_at\":null,\"finished_at\":null,\
              \"runner\":null,\"manager\":null,\"trace_size\":0,\"artifacts_file\":null,\"artifacts\":[],\"exit_code\":null,\"failure_text\":null,\
              \"failure_allowed\":false,\"retry_of\":null,\"retried_as\":null,\"pipeline\":4}\n"

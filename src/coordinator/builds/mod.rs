@@ -8,7 +8,7 @@ pub(super) mod reasons;
 pub(super) mod turn;
 
 use self::finish::finish;
-use self::reasons::Reasons;
+use self::reasons::{Reasons, runs_without};
 use super::Coordinator;
 use super::pipelines::act::retry_job;
 use super::upkeep::serving::is_served;
@@ -25,12 +25,14 @@ use crate::store::{managers, runner_builds, traces};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
-/// A build, and why it is not running yet.
+/// A build, why it is not running yet, and how it runs.
 pub struct BuildReport {
     /// The build.
     pub build: Build,
     /// Only for builds that wait.
     pub pending_reason: Option<String>,
+    /// Only for builds that run: what they do without, since their runner does not know it.
+    pub runs_without: Vec<&'static str>,
     /// What it has uploaded that has not expired.
     pub artifacts: Vec<Stored>,
     /// The newest of the builds that repeat it.
@@ -43,6 +45,7 @@ impl BuildReport {
     pub(super) fn of(c: &Connection, build: Build, reasons: &mut Reasons, now: Timestamp) -> Result<BuildReport> {
         Ok(BuildReport {
             pending_reason: reasons.of_build(c, &build)?,
+            runs_without: runs_without(c, &build)?,
             artifacts: artifacts::all_of_build(c, build.id, now)?,
             repeated_by: builds::repeated_by(c, build.id)?,
             manager: if build.runner.is_some() { managers::system_for(c, build.id)? } else { None },

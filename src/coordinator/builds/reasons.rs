@@ -1,4 +1,4 @@
-//! Why builds wait, in words for people.
+//! Why builds wait, and what they run without, in words for people.
 
 use super::cascade::decision;
 use crate::coordinator::runners::at_work;
@@ -6,12 +6,12 @@ use crate::domain::build::{Build, BuildId, Status};
 use crate::domain::pending::{Asked, UNSERVED, needs_reason, pending_reason, run_without};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::Waits;
-use crate::domain::runner::RunnerAtWork;
+use crate::domain::runner::{RunnerAtWork, RunnerId};
 use crate::domain::time::Timestamp;
 use crate::domain::wants::Want;
 use crate::error::Result;
 use crate::store::jobs;
-use crate::store::{builds, runner_builds};
+use crate::store::{builds, managers, runner_builds, runners};
 use rusqlite::Connection;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -87,6 +87,20 @@ impl Reasons {
         let moving: Vec<_> = before.clone().filter(|(_, status)| *status != Status::Created).collect();
         Ok(needs_reason(&if moving.is_empty() { before.collect() } else { moving }))
     }
+}
+
+/// What a running build does without, since its runner does not know it: words of a `.gitlab-ci.yml`.
+pub fn runs_without(c: &Connection, build: &Build) -> Result<Vec<&'static str>> {
+    let Some((runner, _)) = build.runner.as_ref().filter(|_| build.status == Status::Running) else {
+        return Ok(Vec::new());
+    };
+    let wants = Want::all_of(&builds::spec(c, build.id)?.asked);
+    let info = match managers::info_for(c, build.id)? {
+        _ if wants.is_empty() => None,
+        None => runners::by_id(c, RunnerId(*runner))?.map(|runner| runner.info),
+        info => info,
+    };
+    Ok(info.map(|info| Want::unknown_to(&info, &wants)).unwrap_or_default())
 }
 
 fn open_jobs(c: &Connection, pipeline: PipelineId) -> Result<Vec<Open>> {

@@ -40,11 +40,12 @@ pub(super) const FIELDS: [&str; 27] = [
 ];
 
 /// Fields of `build show --json` that a new build cannot have.
-const IGNORED: [&str; 18] = [
+const IGNORED: [&str; 19] = [
     "id",
     "status",
     "failure_reason",
     "pending_reason",
+    "runs_without",
     "created_at",
     "started_at",
     "finished_at",
