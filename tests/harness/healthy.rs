@@ -1,15 +1,15 @@
 //! The runner that works while others attack. It polls for builds over new connections and streams a trace over a
-//! kept one, as runners do; every request must be answered rightly, and about as soon as without an attack.
+//! kept one, as runners do, in one protocol and the other by turns; every request must be answered rightly, and about as
+//! soon as without an attack.
 //!
 //! How soon that is depends on what else the machine does. So the same runner works at the same time at a server of its
 //! own that nobody attacks, and the two are compared: no time is judged by itself.
 
 use super::raw::{Raw, is_cut};
-use crate::harness::http::{RUNNER_1_11, Request, Response};
-use crate::harness::{Baton, Claimed, TestRunner, add_project, claimed, new_build, new_runner, patch, queue};
+use crate::harness::http::{Request, Response};
+use crate::harness::{Baton, Claimed, Speech, TestRunner, add_project, claimed, new_build, new_runner, queue};
 use baton::coordinator::Coordinator;
 use baton::domain::time::Timestamp;
-use serde_json::json;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -51,6 +51,8 @@ struct Client {
     address: SocketAddr,
     runner: TestRunner,
     build: Claimed,
+    /// What it speaks in this round.
+    speech: Speech,
     trace_bytes: usize,
     kept: Option<Raw>,
     times: Vec<Timed>,
@@ -62,22 +64,20 @@ pub fn working_runner(operator: &Coordinator, address: SocketAddr, project: &str
     let registration = operator.add_runner(new_runner(), Some(project), Timestamp::now()).unwrap();
     let runner = TestRunner { id: registration.id, token: registration.token.reveal().to_owned() };
     queue(operator, new_build(project));
-    let answer = Raw::open(address).unwrap().ask(&poll(&runner)).unwrap().expect(201);
+    let answer = Raw::open(address).unwrap().ask(&Speech::Old.ask(&runner.token)).unwrap().expect(201);
     (runner, claimed(&answer))
-}
-
-fn poll(runner: &TestRunner) -> Request {
-    Request::post("builds/register.json").agent(RUNNER_1_11).json(&json!({"token": runner.token}))
 }
 
 impl AtWork {
     fn begin(operator: &Coordinator, address: SocketAddr) -> AtWork {
         let (runner, build) = working_runner(operator, address, "healthy");
-        let mut client = Client { address, runner, build, trace_bytes: 0, kept: None, times: vec![] };
+        let mut client =
+            Client { address, runner, build, speech: Speech::Old, trace_bytes: 0, kept: None, times: vec![] };
         let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stopped, done) = (Arc::clone(&stop), Arc::clone(&rounds));
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
+                client.speech = Speech::of(done.load(Ordering::Relaxed));
                 client.round();
                 done.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(PAUSE);
@@ -181,7 +181,7 @@ fn in_time(mut ask: impl FnMut() -> io::Result<Response>) -> io::Result<Response
 impl Client {
     fn round(&mut self) {
         let started = Instant::now();
-        let request = poll(&self.runner);
+        let request = self.speech.ask(&self.runner.token);
         let answer = in_time(|| Raw::open(self.address).and_then(|mut raw| raw.ask(&request)));
         self.times.push((started, started.elapsed()));
         answer.expect("an answer to a poll").expect(204);
@@ -191,7 +191,7 @@ impl Client {
     fn append(&mut self) {
         let data = b"one line of a trace\n";
         let started = Instant::now();
-        let request = patch(&self.build, self.trace_bytes, data);
+        let request = self.speech.patch(&self.build, self.trace_bytes, data);
         let answer = in_time(|| self.ask_kept(&request)).expect("an answer to a patch");
         self.times.push((started, started.elapsed()));
         self.trace_bytes += data.len();

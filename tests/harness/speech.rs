@@ -30,6 +30,14 @@ impl Speech {
         }
     }
 
+    /// The path at which builds are asked for.
+    pub fn asking(self) -> &'static str {
+        match self {
+            Speech::Old => "/ci/api/v1/builds/register.json",
+            Speech::Today => "/api/v4/jobs/request",
+        }
+    }
+
     /// The header for a build's token.
     pub fn header(self) -> &'static str {
         match self {
@@ -90,10 +98,10 @@ impl Speech {
             body["last_update"] = value.into();
         }
         match self {
-            Speech::Old => Request::post("builds/register.json").agent(RUNNER_1_11).json(&body),
+            Speech::Old => Request::post(self.asking()).agent(RUNNER_1_11).json(&body),
             Speech::Today => {
                 body["system_id"] = "s_1746f8786189".into();
-                Request::post("/api/v4/jobs/request").json(&body)
+                Request::post(self.asking()).json(&body)
             }
         }
     }

@@ -1,9 +1,9 @@
 //! What befalls one connection is no concern of the others, and no request is lost in between two.
 
-use crate::harness::Request;
 use crate::harness::random::Random;
 use crate::harness::raw::{HEALTH, Raw, ask, crowd};
 use crate::harness::victim::Victim;
+use crate::harness::{Request, Speech};
 use std::time::{Duration, Instant};
 
 const KEPT_MIB: usize = 24;
@@ -48,8 +48,9 @@ fn pause(time: Duration) {
 fn what_comes_right_behind_a_request_is_answered_whenever_it_comes() {
     let victim = Victim::start();
     let mut random = Random::new();
-    let small = Request::post("builds/register").form(&[("token", "x")]).bytes();
-    let cases = [(&small[..], 403), (HEALTH, 200), (b"DELETE /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404)];
+    let [old, today] = Speech::BOTH.map(|speech| Request::post(speech.asking()).form(&[("token", "x")]).bytes());
+    let nowhere = &b"DELETE /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"[..];
+    let cases = [(&old[..], 403), (&today, 403), (HEALTH, 200), (nowhere, 404)];
     victim.withstands("2,000 requests right behind others", KEPT_MIB, |_| {
         for number in 0..2000 {
             let mut raw = Raw::open(victim.address).unwrap();
@@ -62,7 +63,7 @@ fn what_comes_right_behind_a_request_is_answered_whenever_it_comes() {
                 assert_eq!(raw.expect_answer().status, first_status, "pair {number}");
                 assert_eq!(raw.expect_answer().status, second_status, "pair {number}");
             }
-            raw.send(&small);
+            raw.send(if number % 2 == 0 { &old } else { &today });
             pause(Duration::from_micros(random.next() % 60));
             raw.send(b"GET / HTTP/2.0\r\n\r\n");
             assert_eq!(raw.expect_answer().status, 403);
@@ -76,7 +77,8 @@ fn what_comes_right_behind_a_request_is_answered_whenever_it_comes() {
 #[test]
 fn a_connection_whose_client_ends_with_its_request_is_closed_with_the_answer() {
     let victim = Victim::start();
-    let long = Request::post("builds/register").header("Expect", "100-continue").form(&[("token", "x")]).bytes();
+    let long = Speech::BOTH
+        .map(|speech| Request::post(speech.asking()).header("Expect", "100-continue").form(&[("token", "x")]).bytes());
     victim.withstands("300 requests with an end", KEPT_MIB, |_| {
         for number in 0..300 {
             let mut raw = Raw::open(victim.address).unwrap();
@@ -85,7 +87,7 @@ fn a_connection_whose_client_ends_with_its_request_is_closed_with_the_answer() {
                 raw.send(HEALTH);
                 raw.expect_answer().expect(200);
             }
-            raw.send(if number % 5 == 0 { &long } else { HEALTH });
+            raw.send(if number % 5 == 0 { &long[number % 2] } else { HEALTH });
             raw.end_sending();
             raw.expect_answer();
             raw.expect_closed();
@@ -97,18 +99,21 @@ fn a_connection_whose_client_ends_with_its_request_is_closed_with_the_answer() {
 #[test]
 fn unusual_but_right_requests_are_served_on_a_connection_that_goes_on() {
     let victim = Victim::start();
-    let post = "POST /ci/api/v1/builds/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded";
     let mut raw = Raw::open(victim.address).unwrap();
-    for (request, status) in [
-        (format!("{post}\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ntoken=x\r\n0\r\nA: b\r\nC: d\r\n\r\n"), 403),
-        (format!("{post}\r\nTransfer-Encoding: Chunked\r\n\r\n7;a=\"b\"\r\ntoken=x\r\n0\r\n\r\n"), 403),
-        ("GET http://x:1/-/health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 200),
-        ("GET /-/health HTTP/1.1\r\nHost: x\r\nA.b: c\td\r\n\r\n".to_owned(), 200),
-        ("\r\nGET /-/health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 200),
-        (format!("{post}\r\nContent-Length: 40000\r\n\r\ntoken=x&a={}", "b".repeat(40_000 - 10)), 403),
-        ("GET /-/health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 200),
-    ] {
-        raw.send(request.as_bytes());
-        assert_eq!(raw.expect_answer().status, status, "{:?}", &request[..request.len().min(200)]);
+    for speech in Speech::BOTH {
+        let host = "HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded";
+        let post = format!("POST {} {host}", speech.asking());
+        for (request, status) in [
+            (format!("{post}\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ntoken=x\r\n0\r\nA: b\r\nC: d\r\n\r\n"), 403),
+            (format!("{post}\r\nTransfer-Encoding: Chunked\r\n\r\n7;a=\"b\"\r\ntoken=x\r\n0\r\n\r\n"), 403),
+            ("GET http://x:1/-/health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 200),
+            ("GET /-/health HTTP/1.1\r\nHost: x\r\nA.b: c\td\r\n\r\n".to_owned(), 200),
+            ("\r\nGET /-/health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 200),
+            (format!("{post}\r\nContent-Length: 40000\r\n\r\ntoken=x&a={}", "b".repeat(40_000 - 10)), 403),
+            ("GET /-/health HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 200),
+        ] {
+            raw.send(request.as_bytes());
+            assert_eq!(raw.expect_answer().status, status, "{:?}", &request[..request.len().min(200)]);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Heads that no honest client sends.
 
+use crate::harness::Speech;
 use crate::harness::raw::{HEALTH, PATIENCE, Raw, ask, expect_refused};
 use crate::harness::victim::Victim;
 use std::time::{Duration, Instant};
@@ -60,8 +61,9 @@ fn lengths_and_encodings_that_leave_a_doubt_are_refused() {
         ("Content-Length: 18446744073709551616", 413),
     ];
     victim.withstands("25 contradictory lengths, 10 times", KEPT_MIB, |_| {
-        for (headers, status) in cases.iter().cycle().take(250) {
-            let line = "POST /ci/api/v1/builds/register HTTP/1.1\r\nHost: baton.test";
+        // An odd number of cases, so that each comes in either protocol.
+        for (number, (headers, status)) in cases.iter().cycle().take(250).enumerate() {
+            let line = format!("POST {} HTTP/1.1\r\nHost: baton.test", Speech::of(number).asking());
             expect_refused(victim.address, format!("{line}\r\n{headers}\r\n\r\n").as_bytes(), *status);
         }
     });
@@ -78,21 +80,22 @@ fn declared_lengths_beyond_reason_cost_nothing() {
                 let head = format!("{line} HTTP/1.1\r\nHost: baton.test\r\nContent-Length: {length}\r\n{headers}\r\n");
                 ask(victim.address, head.as_bytes())
             };
-            let token = format!("BUILD-TOKEN: {}\r\n", build.token);
-            let form = format!("{token}Content-Type: multipart/form-data; boundary=b\r\n");
-            let upload = format!("POST /ci/api/v1/builds/{}/artifacts", build.id);
-            for (line, headers, status) in [
-                ("GET /-/health", "", 200),
-                ("POST /nowhere", "", 404),
-                ("POST /ci/api/v1/builds/register", "", 413),
-                (&format!("PUT /ci/api/v1/builds/{}", build.id), &token, 413),
-                (&format!("PATCH /ci/api/v1/builds/{}/trace", build.id), &token, 413),
-                (&upload, &token, 413),
-                (&upload, &form, 413),
-            ] {
+            let expect = |line: &str, headers: &str, status| {
                 let (answer, mut raw) = with(line, headers);
                 assert_eq!(answer.status, status, "{line} of {length} bytes: {}", answer.text());
                 raw.expect_closed();
+            };
+            expect("GET /-/health", "", 200);
+            expect("POST /nowhere", "", 404);
+            for speech in Speech::BOTH {
+                let token = format!("{}: {}\r\n", speech.header(), build.token);
+                let form = format!("{token}Content-Type: multipart/form-data; boundary=b\r\n");
+                let upload = format!("POST {}", speech.path(build.id, "artifacts"));
+                expect(&format!("POST {}", speech.asking()), "", 413);
+                expect(&format!("PUT {}", speech.path(build.id, "")), &token, 413);
+                expect(&format!("PATCH {}", speech.path(build.id, "trace")), &token, 413);
+                expect(&upload, &token, 413);
+                expect(&upload, &form, 413);
             }
         }
     });

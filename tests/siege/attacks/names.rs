@@ -2,14 +2,14 @@
 
 use crate::harness::http::{BOUNDARY, Request, send};
 use crate::harness::victim::Victim;
-use crate::harness::{Claimed, download};
+use crate::harness::{Claimed, Speech};
 use std::fs;
 use std::path::Path;
 
-fn upload_named(build: &Claimed, filename: &[u8]) -> Request {
+fn upload_named(speech: Speech, build: &Claimed, filename: &[u8]) -> Request {
     let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"");
     let tail = format!("\"\r\nContent-Type: application/octet-stream\r\n\r\ncontent\r\n--{BOUNDARY}--\r\n");
-    Request::post(&format!("builds/{}/artifacts", build.id)).build_token(&build.token).body(
+    Request::post(&speech.path(build.id, "artifacts")).header(speech.header(), &build.token).body(
         &format!("multipart/form-data; boundary={BOUNDARY}"),
         [head.as_bytes(), filename, tail.as_bytes()].concat(),
     )
@@ -92,12 +92,12 @@ fn names_that_mean_harm_do_none() {
         let outside =
             |dir: &Path| files(dir).into_iter().filter(|file| !file.contains("/artifacts/")).collect::<Vec<_>>();
         let mut before = outside(&victim.data());
-        for name in names {
-            let shown = String::from_utf8_lossy(name).into_owned();
-            let response = send(victim.address, &upload_named(&build, name));
+        for (name, speech) in names.iter().flat_map(|name| Speech::BOTH.map(|speech| (*name, speech))) {
+            let shown = format!("{speech:?}: {}", String::from_utf8_lossy(name));
+            let response = send(victim.address, &upload_named(speech, &build, name));
             assert!([201, 400, 413].contains(&response.status), "{shown:?}: {}", response.text());
             assert!(response.status == 201 || response.json()["message"].is_string());
-            let downloaded = send(victim.address, &download(&build));
+            let downloaded = send(victim.address, &speech.download(&build));
             let found = downloaded.status == 200;
             assert!(found || response.status != 201, "{shown:?}: {}", downloaded.text());
             if found {

@@ -3,7 +3,7 @@
 
 use crate::harness::healthy::{Healthy, working_runner};
 use crate::harness::raw::{HEALTH, Raw};
-use crate::harness::{Baton, download, patch, upload};
+use crate::harness::{Baton, Speech, download, patch, upload};
 use baton::limits::Limits;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,6 +84,27 @@ fn a_body_of_one_byte_each_half_second_is_cut() {
             let (status, time) = thread.join().unwrap();
             assert_eq!(status, Some(408), "{framing}, after {time:?}");
         }
+    });
+}
+
+/// So slowly that the server has always read everything, and steadily enough that nothing is stalled: a line has an end all
+/// the same.
+#[test]
+fn slow_chunk_lines_without_end_are_cut() {
+    with_healthy("slow chunk lines without end", |baton| {
+        let lines = Speech::BOTH.map(|speech| {
+            let mut raw = Raw::open(baton.address()).unwrap();
+            let head = format!("POST {} HTTP/1.1\r\nHost: baton.test", speech.asking());
+            raw.send(format!("{head}\r\nTransfer-Encoding: chunked\r\n\r\n").as_bytes());
+            thread::spawn(move || {
+                let deadline = Instant::now() + impatient().stall_time_max + SLACK;
+                while raw.send(&[b'0'; 64]) {
+                    assert!(Instant::now() < deadline, "a chunk's size goes on and on");
+                    thread::sleep(Duration::from_millis(5));
+                }
+            })
+        });
+        lines.into_iter().for_each(|line| line.join().unwrap());
     });
 }
 

@@ -61,17 +61,18 @@ fn a_kill_while_a_long_log_is_written_or_removed_leaves_whole_logs_and_nothing_e
         let mut serving = Serving::start(&data);
         let address = serving.address;
         wait_for("what is left over to go", || is_collected(&data));
-        let id = match build.take() {
+        let of = match build.take() {
             None => {
                 queue(&operator(), new_build("demo"));
                 known = String::new();
-                claimed(&http::send(address, &ask(runner.token.reveal())).expect(201)).id
+                claimed(&http::send(address, &Speech::of(life).ask(runner.token.reveal())).expect(201))
             }
-            Some(id) => id,
+            Some(build) => build,
         };
+        let id = of.id;
         let next = log(life);
-        let put = Request::put(&format!("builds/{id}.json"))
-            .json(&json!({"token": runner.token.reveal(), "state": "running", "trace": next}));
+        let speech = if dice.one_in(2) { Speech::Old } else { Speech::Today };
+        let put = speech.report(&of, json!({"state": "running", "trace": next}));
         let enough = dice.below(SEGMENTS);
         let outcome = if known.is_empty() || dice.one_in(2) {
             let report = thread::spawn(move || try_send(address, put));
@@ -101,7 +102,7 @@ fn a_kill_while_a_long_log_is_written_or_removed_leaves_whole_logs_and_nothing_e
             operator().erase_build(id, Timestamp::now()).unwrap();
             expect_well(&data);
         } else {
-            build = Some(id);
+            build = Some(of);
         }
     }
     let serving = Serving::start(&data);
