@@ -16,6 +16,7 @@ mod life;
 mod log_view;
 mod look;
 mod pipelines;
+mod project_by_name;
 mod projects;
 mod report;
 mod reports;

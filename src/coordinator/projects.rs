@@ -2,10 +2,10 @@
 
 use super::Coordinator;
 use super::builds::finish::finish;
+pub use super::project_by_name::named;
 use super::upkeep::retention::{Removal, step_aside};
 use crate::domain::build::{ProjectId, Status, check_repo_url, check_word};
 use crate::domain::repo_url::with_login;
-use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
@@ -13,7 +13,6 @@ use crate::store::builds;
 use crate::store::projects::{self, Belongings, Project};
 use crate::store::retention::Past;
 use crate::store::usage::Taken;
-use rusqlite::Connection;
 use std::time::{Duration, Instant};
 
 /// Builds that one commit cancels.
@@ -44,23 +43,6 @@ pub struct RemovedProject {
     pub taken: Taken,
     /// Its runners.
     pub runners: u64,
-}
-
-/// The project of this name.
-///
-/// # Errors
-/// [`Kind::NotFound`], with the nearest name.
-pub fn named(c: &Connection, name: &str) -> Result<Project> {
-    if let Some(project) = projects::by_name(c, name)? {
-        return Ok(project);
-    }
-    let all = projects::all(c)?;
-    let hint = match nearest(name, all.iter().map(|project| project.name.as_str())) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None if all.is_empty() => "`baton project add NAME` makes the first".to_owned(),
-        None => "`baton project list` shows them".to_owned(),
-    };
-    Err(Error::not_found(format!("there is no project {name:?}; {hint}")))
 }
 
 impl Coordinator {

@@ -73,7 +73,7 @@ impl Coordinator {
         let project = project.map(str::to_owned);
         self.store.write(move |c| {
             if let Some(name) = project {
-                new.project = Some(super::projects::named(c, &name)?.id);
+                new.project = Some(super::project_by_name::named(c, &name)?.id);
             }
             add(c, &new, Token::new_telling()?, now)
         })

@@ -1,7 +1,7 @@
 //! The tokens by which runners make themselves: the registration token, and the CI token of a project.
 
 use super::Coordinator;
-use super::projects::named;
+use super::project_by_name::named;
 use crate::domain::token::Token;
 use crate::error::Result;
 use crate::store::{projects, settings};

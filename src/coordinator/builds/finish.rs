@@ -4,13 +4,13 @@
 //! those that wait for it wait for the new one from that moment on. So none of them is decided by the first one's end.
 
 use super::{cascade, turn};
-use crate::coordinator::pipelines::children;
 use crate::domain::again::Failure;
 use crate::domain::build::{BuildId, FailureReason, Status};
+use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::builds::{self, BuildState};
-use crate::store::traces;
+use crate::store::{pipelines, traces};
 use rusqlite::Connection;
 
 /// Ends a build, makes it again if that is due, and else decides about those that wait for it. What its runner says of a
@@ -35,7 +35,7 @@ pub fn finish(
     turn::hand_on(c, build, now)?;
     cascade::after_end(c, build.id, now)?;
     // Who was queued alone has no pipeline that another one waits for.
-    if build.is_staged { children::after_end(c, build.id, now) } else { Ok(()) }
+    if build.is_staged { settle_parent(c, build.id, now) } else { Ok(()) }
 }
 
 /// Ends a build, and decides about no other one.
@@ -54,6 +54,35 @@ pub fn end(
         if to == Status::Canceled { traces::trim(c, build.id)? } else { traces::finish(c, build.id)? }
     }
     Ok(())
+}
+
+/// Ends a job that waits for its child, if that has ended.
+pub fn settle(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
+    let Some(build) = builds::state(c, id)?.filter(|build| build.status == Status::Running) else { return Ok(()) };
+    let Some(child) = pipelines::children(c, id)?.pop() else { return Ok(()) };
+    let (to, reason) = match pipelines::standing(c, child)?.tally.pipeline() {
+        PipelineState::Success | PipelineState::Skipped => (Status::Success, None),
+        PipelineState::Failed => (Status::Failed, Some(FailureReason::RunnerFailure)),
+        PipelineState::Canceled => (Status::Canceled, None),
+        PipelineState::Created
+        | PipelineState::WaitingForResource
+        | PipelineState::Pending
+        | PipelineState::Running
+        | PipelineState::Scheduled
+        | PipelineState::Manual => return Ok(()),
+    };
+    if reason.is_some() {
+        builds::set_failure(c, id, Some(&format!("its pipeline {child} failed")), None)?;
+    }
+    finish(c, &build, to, reason, now)
+}
+
+/// Ends the job that waits for the pipeline of this build, if that build was the last of it.
+fn settle_parent(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
+    match pipelines::parent_of_build(c, id)? {
+        Some(parent) => settle(c, parent, now),
+        None => Ok(()),
+    }
 }
 
 /// Notes whether a failure is allowed, and makes the build again if that is due. Returns the new build.

@@ -5,12 +5,14 @@ pub(super) mod finish;
 #[cfg(test)]
 mod model;
 pub(super) mod reasons;
+pub(super) mod retry;
 pub(super) mod turn;
 
 use self::finish::finish;
 use self::reasons::{Reasons, runs_without};
+use self::retry::counting;
 use super::Coordinator;
-use super::pipelines::act::retry_job;
+use super::project_by_name::named;
 use super::upkeep::serving::is_served;
 use crate::domain::build::{Build, BuildId, NewBuild, ProjectId, Status, after_needs};
 use crate::domain::pipeline::{PipelineId, Source};
@@ -18,7 +20,7 @@ use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::artifacts::{self, Stored};
-use crate::store::builds::{self, BuildState, Filter};
+use crate::store::builds::{self, Filter};
 use crate::store::jobs::Place;
 use crate::store::pipelines::{self, NewRow};
 use crate::store::{managers, runner_builds, traces};
@@ -149,7 +151,7 @@ impl Coordinator {
     ) -> Result<Vec<BuildReport>> {
         let mut reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
-            let project = project.map(|name| super::projects::named(c, name)).transpose()?.map(|project| project.id);
+            let project = project.map(|name| named(c, name)).transpose()?.map(|project| project.id);
             let list = builds::list(c, &Filter { project, status, limit, ..Filter::default() }, now)?;
             list.into_iter().map(|build| BuildReport::of(c, build, &mut reasons, now)).collect()
         })
@@ -178,35 +180,6 @@ impl Coordinator {
             false
         }) {}
         Ok(cancel)
-    }
-
-    /// Queues a finished build once more, as a new one. Of the builds that it needs, those that ended badly and
-    /// were repeated since are replaced by the newest that repeats them. Returns the new id. In the pipeline of a
-    /// configuration, what was skipped behind it waits again.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build that has not ended, and for a job that was repeated already.
-    pub fn retry_build(&self, id: BuildId, now: Timestamp) -> Result<BuildId> {
-        self.store.write(move |c| {
-            let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such(id))?;
-            if !build.status.is_finished() {
-                let hint = format!("build {id} is {}; `baton build cancel {id}` ends it", build.status);
-                return Err(Error::new(Kind::Conflict, hint));
-            }
-            // What is damaged is said here, not to a runner.
-            builds::spec(c, id)?;
-            if build.stage_index.is_some() {
-                return retry_job(c, &build, now);
-            }
-            let (mut needs, mut states) = (Vec::new(), Vec::new());
-            for (needed, artifacts) in builds::needs_in_full(c, id)? {
-                if let Some(counting) = counting(c, needed)? {
-                    states.push(counting.as_need());
-                    needs.push((counting.id, artifacts));
-                }
-            }
-            builds::repeat(c, id, &needs, after_needs(states).unwrap_or(Status::Created), 0, now)
-        })
     }
 
     /// Removes a finished build's trace and artifacts; the build itself stays listed.
@@ -239,15 +212,6 @@ fn resolve_names(item: &mut Queued, by_name: &HashMap<String, BuildId>) -> Resul
     Ok(())
 }
 
-/// The build that counts for those who need this one: itself, or, if it ended badly and was repeated, the newest that
-/// repeats it. `None`: there is no such build.
-fn counting(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
-    let build = builds::state(c, id)?;
-    // A failure that is allowed is one: its repetition counts.
-    let ended_badly = |build: &BuildState| build.status.is_finished() && build.status != Status::Success;
-    if build.as_ref().is_some_and(ended_badly) { builds::state(c, builds::latest(c, id)?) } else { Ok(build) }
-}
-
 fn add_build(
     c: &Connection,
     mut new: NewBuild,
@@ -255,7 +219,7 @@ fn add_build(
     now: Timestamp,
 ) -> Result<BuildId> {
     new.check().map_err(Error::invalid)?;
-    let project = super::projects::named(c, &new.project)?;
+    let project = named(c, &new.project)?;
     let mut needs = Vec::with_capacity(new.needs.len());
     for id in &mut new.needs {
         let needed = counting(c, *id)?.ok_or_else(|| no_such(*id))?;

@@ -1,7 +1,5 @@
-//! What people do with pipelines: jobs are started by hand, repeated, and canceled.
-//!
-//! What must stay true: what was skipped behind a job that is started waits again, in the transaction that starts it; what
-//! becomes of it is decided by the rules of `domain/pipeline/board.rs`.
+//! What people do with pipelines: jobs are started by hand, repeated, and canceled. How one job is repeated or started is in
+//! `builds/retry.rs`.
 
 use super::children::open_children;
 use super::no_such;
@@ -9,9 +7,9 @@ use crate::coordinator::Coordinator;
 use crate::coordinator::builds::cascade::{after_end, decide_all};
 use crate::coordinator::builds::finish::end;
 use crate::coordinator::builds::no_such as no_such_build;
+use crate::coordinator::builds::retry::{repeat, restart};
 use crate::coordinator::builds::turn::{hand_on, take};
 use crate::domain::build::{Build, BuildId, Status};
-use crate::domain::pipeline::board::{Board, Change};
 use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
@@ -127,51 +125,6 @@ fn builds_that_count(c: &Connection, id: PipelineId, now: Timestamp) -> Result<V
     all.retain(|build| build.retried_by.is_none());
     all.sort_by_key(|build| (build.stage_index, build.id));
     Ok(all)
-}
-
-/// Repeats a job of a pipeline that has ended, and starts it.
-pub fn retry_job(c: &Connection, build: &Build, now: Timestamp) -> Result<BuildId> {
-    let id = build.id;
-    if let Some(by) = build.retried_by {
-        let said = format!("build {id} was repeated as build {by}; `baton build retry {by}` repeats that");
-        return Err(Error::new(Kind::Conflict, said));
-    }
-    if build.status == Status::Skipped {
-        let said = format!("build {id} was skipped; it runs by itself when those before it are repeated and go well");
-        return Err(Error::new(Kind::Conflict, said));
-    }
-    let new = repeat(c, build, now)?;
-    match build.pipeline_id {
-        Some(pipeline) => restart(c, pipeline, new, now)?,
-        None => decide_all(c, &[new], now)?,
-    }
-    Ok(new)
-}
-
-/// Makes a job anew that waits; what had not run behind the old one waits for the new one.
-fn repeat(c: &Connection, build: &Build, now: Timestamp) -> Result<BuildId> {
-    let needs = builds::needs_in_full(c, build.id)?;
-    let mut newest = Vec::with_capacity(needs.len());
-    for (needed, artifacts) in needs {
-        newest.push((builds::latest(c, needed)?, artifacts));
-    }
-    let new = builds::repeat(c, build.id, &newest, Status::Created, 0, now)?;
-    builds::wait_for_another(c, build.id, new)?;
-    Ok(new)
-}
-
-/// Makes a job pending, and has what was skipped behind it wait again.
-fn restart(c: &Connection, pipeline: PipelineId, id: BuildId, now: Timestamp) -> Result<()> {
-    let (ids, board_jobs) = jobs::board(c, pipeline)?;
-    let Some(place) = ids.iter().position(|other| *other == id) else {
-        return Err(Error::internal(format!("build {id} is none of pipeline {pipeline}")));
-    };
-    for Change { job, from, to, .. } in Board::new(board_jobs).restart(place) {
-        if let Some(id) = ids.get(job) {
-            take(c, *id, from, to, now)?;
-        }
-    }
-    Ok(())
 }
 
 /// Has all jobs wait again that were skipped, and decides about all that wait.

@@ -1,7 +1,7 @@
 //! A pipeline is made of what a configuration means: all of its jobs in one transaction.
 
 use crate::coordinator::Coordinator;
-use crate::coordinator::projects::named;
+use crate::coordinator::project_by_name::named;
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
 use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::board::Board;

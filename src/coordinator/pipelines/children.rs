@@ -7,11 +7,10 @@
 use super::add::add;
 use super::{NewPipeline, no_such};
 use crate::coordinator::Coordinator;
-use crate::coordinator::builds::finish::finish;
+use crate::coordinator::builds::finish::{finish, settle};
 use crate::coordinator::start::files::{BYTES_MAX, CommitFiles};
 use crate::domain::build::{BuildId, FailureReason, Status, Variable};
 use crate::domain::pipeline::about::About;
-use crate::domain::pipeline::states::PipelineState;
 use crate::domain::pipeline::{PipelineId, Source, Trigger};
 use crate::domain::spec::ArtifactKind;
 use crate::domain::time::Timestamp;
@@ -184,35 +183,6 @@ fn child(
 fn short(why: &str) -> String {
     const CHARS_MAX: usize = 500;
     why.chars().filter(|letter| !letter.is_control()).take(CHARS_MAX).collect()
-}
-
-/// Ends a job that waits for its child, if that has ended.
-fn settle(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
-    let Some(build) = builds::state(c, id)?.filter(|build| build.status == Status::Running) else { return Ok(()) };
-    let Some(child) = pipelines::children(c, id)?.pop() else { return Ok(()) };
-    let (to, reason) = match pipelines::standing(c, child)?.tally.pipeline() {
-        PipelineState::Success | PipelineState::Skipped => (Status::Success, None),
-        PipelineState::Failed => (Status::Failed, Some(FailureReason::RunnerFailure)),
-        PipelineState::Canceled => (Status::Canceled, None),
-        PipelineState::Created
-        | PipelineState::WaitingForResource
-        | PipelineState::Pending
-        | PipelineState::Running
-        | PipelineState::Scheduled
-        | PipelineState::Manual => return Ok(()),
-    };
-    if reason.is_some() {
-        builds::set_failure(c, id, Some(&format!("its pipeline {child} failed")), None)?;
-    }
-    finish(c, &build, to, reason, now)
-}
-
-/// Ends the job that waits for the pipeline of this build, if that build was the last of it.
-pub fn after_end(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
-    match pipelines::parent_of_build(c, id)? {
-        Some(parent) => settle(c, parent, now),
-        None => Ok(()),
-    }
 }
 
 /// The pipelines that a build of this pipeline has made, and that go on.

@@ -112,8 +112,10 @@ impl Coordinator {
     /// [`crate::error::Kind::NotFound`] for an unknown project.
     pub fn list_pipelines(&self, project: Option<&str>, limit: Option<u32>) -> Result<Vec<PipelineReport>> {
         self.store.read(|c| {
-            let project =
-                project.map(|name| crate::coordinator::projects::named(c, name)).transpose()?.map(|project| project.id);
+            let project = project
+                .map(|name| crate::coordinator::project_by_name::named(c, name))
+                .transpose()?
+                .map(|project| project.id);
             let list = pipelines::list(c, project, limit)?;
             list.into_iter().map(|pipeline| PipelineReport::of(c, pipeline)).collect()
         })

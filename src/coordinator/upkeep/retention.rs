@@ -58,7 +58,7 @@ impl Coordinator {
         removal: Removal,
         now: Timestamp,
     ) -> Result<Taken> {
-        let named = |name| self.store.read(|c| crate::coordinator::projects::named(c, name));
+        let named = |name| self.store.read(|c| crate::coordinator::project_by_name::named(c, name));
         let project = project.map(named).transpose()?.map(|project| project.id);
         self.prune_past(Past { ended_by: now.minus(older_than), project }, removal)
     }
