@@ -68,22 +68,28 @@ fn a_clock_that_was_set_back_while_no_server_ran_keeps_no_dead_runners_build() {
 
 #[test]
 fn a_restart_forgives_only_the_time_without_a_server() {
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        let dir = tempfile::tempdir().unwrap();
-        let mut served = Served::start(dir.path());
-        let build = running(&served, dir.path(), "demo");
-        let seen = |data: &Path| -> i64 {
-            let database = rusqlite::Connection::open(data.join("baton.db")).unwrap();
-            database.query_row("SELECT seen_at FROM builds WHERE id = ?1", [build.id.0], |row| row.get(0)).unwrap()
-        };
-        // The runner is silent, while the server is there.
-        std::thread::sleep(Duration::from_secs(4));
-        let (before, ended) = (seen(dir.path()), Timestamp::now());
-        served.signal(signal);
-        served.end();
-        let again = Served::start(dir.path());
-        let (forgiven, down) = (seen(dir.path()) - before, Timestamp::now().0 - ended.0);
-        assert!(forgiven <= down + 2500, "{signal}: {forgiven} ms are forgiven of {down} ms");
-        drop(again);
-    }
+    std::thread::scope(|scope| {
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            scope.spawn(move || forgives_only_the_time_without_a_server(signal));
+        }
+    });
+}
+
+fn forgives_only_the_time_without_a_server(signal: Signal) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut served = Served::start(dir.path());
+    let build = running(&served, dir.path(), "demo");
+    let seen = |data: &Path| -> i64 {
+        let database = rusqlite::Connection::open(data.join("baton.db")).unwrap();
+        database.query_row("SELECT seen_at FROM builds WHERE id = ?1", [build.id.0], |row| row.get(0)).unwrap()
+    };
+    // The runner is silent, while the server is there.
+    std::thread::sleep(Duration::from_secs(4));
+    let (before, ended) = (seen(dir.path()), Timestamp::now());
+    served.signal(signal);
+    served.end();
+    let again = Served::start(dir.path());
+    let (forgiven, down) = (seen(dir.path()) - before, Timestamp::now().0 - ended.0);
+    assert!(forgiven <= down + 2500, "{signal}: {forgiven} ms are forgiven of {down} ms");
+    drop(again);
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 /// A worker without work ends after this.
-const WORKER_IDLE_MAX: Duration = Duration::from_secs(5);
+const WORKER_IDLE_MAX: Duration = Duration::from_secs(2);
 /// A response up to this length fits into the socket's buffer, unless the client has not taken earlier ones: then nobody
 /// waits for it to do so.
 const SENT_AT_ONCE_BYTES_MAX: u64 = 16 << 10;

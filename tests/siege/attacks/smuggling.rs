@@ -167,17 +167,22 @@ fn requests_that_are_sent_without_end_are_bounded() {
     let victim = Victim::start();
     let requests = HEALTH.repeat((8 << 20) / HEALTH.len());
     victim.withstands("8 MiB of pipelined requests, 20 times", 2 * KEPT_MIB, |_| {
-        let mut all: Vec<Raw> = (0..20).map(|_| Raw::open(victim.address).unwrap()).collect();
-        for raw in &mut all {
-            // Whatever is not taken is the sender's problem, and so are answers that it does not take meanwhile.
+        let flood = || {
+            let mut raw = Raw::open(victim.address).unwrap();
+            // What is not taken by then will be, when its answers are: that is the sender's problem.
+            raw.set_send_patience(Duration::from_secs(3));
             let is_taken = raw.send(&requests);
             match raw.answer() {
                 Ok(Some(answer)) => drop(answer.expect(200)),
                 Ok(None) => assert!(!is_taken, "all was taken, and nothing answered"),
                 Err(error) => assert!(crate::harness::raw::is_cut(&error) && !is_taken, "{error}"),
             }
-        }
-        all
+            raw
+        };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..20).map(|_| scope.spawn(flood)).collect();
+            all.into_iter().map(|flood| flood.join().unwrap()).collect::<Vec<Raw>>()
+        })
     });
 }
 
