@@ -401,6 +401,24 @@ CREATE TABLE triggers (
     used_at     INTEGER
 ) STRICT;
 
+-- Variables that a project gives to its builds.
+CREATE TABLE project_variables (
+    project_id   INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    key          TEXT NOT NULL,
+    -- Readable, since builds get it.
+    value        TEXT NOT NULL,
+    -- Whether builds get the name of a file with the value.
+    is_file      INTEGER NOT NULL CHECK (is_file IN (0, 1)),
+    -- Whether its value is masked in logs.
+    is_masked    INTEGER NOT NULL CHECK (is_masked IN (0, 1)),
+    -- Whether nothing in it is expanded.
+    is_raw       INTEGER NOT NULL CHECK (is_raw IN (0, 1)),
+    -- Whether only builds of the default branch get it.
+    is_protected INTEGER NOT NULL CHECK (is_protected IN (0, 1)),
+    description  TEXT NOT NULL,
+    PRIMARY KEY (project_id, key)
+) STRICT, WITHOUT ROWID;
+
 -- What people and programs did to builds, and who.
 CREATE TABLE build_acts (
     id       INTEGER PRIMARY KEY,

@@ -22,6 +22,7 @@ mod signals;
 mod status;
 mod token;
 mod trigger;
+mod variable;
 mod words;
 
 /// The tests beside the code and those of the whole program say in the same way that they are skipped.
@@ -102,6 +103,7 @@ enum Command {
     Du(du::Du),
     Status(status::Status),
     Trigger(trigger::Trigger),
+    Variable(variable::ProjectVariables),
 }
 
 /// Why a command ends before its natural end.
@@ -259,6 +261,7 @@ fn dispatch(baton: Baton, typed: &Typed) -> Done {
         Some(Command::Du(du)) => du.run(&open()?),
         Some(Command::Status(status)) => status.run(&open()?, &data),
         Some(Command::Trigger(trigger)) => trigger.run(&open()?),
+        Some(Command::Variable(variable)) => variable.run(&open()?),
     }
 }
 
@@ -273,6 +276,7 @@ impl Command {
             Command::Page(page) => page.only_reads(),
             Command::Token(token) => token.only_reads(),
             Command::Trigger(trigger) => trigger.only_reads(),
+            Command::Variable(variable) => variable.only_reads(),
             Command::Status(_) | Command::Du(_) => true,
             Command::Serve(_)
             | Command::Run(_)

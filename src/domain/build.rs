@@ -241,7 +241,10 @@ pub fn check_repo_url(url: &str) -> Result<(), String> {
 }
 
 /// Names that shells take: a letter or `_`, then letters, digits and `_`.
-fn check_variable_name(key: &str) -> Result<(), String> {
+///
+/// # Errors
+/// Says what is wrong with the name.
+pub fn check_variable_name(key: &str) -> Result<(), String> {
     let mut bytes = key.bytes();
     let starts_well = bytes.next().is_some_and(|c| c.is_ascii_alphabetic() || c == b'_');
     if starts_well && bytes.all(|c| c.is_ascii_alphanumeric() || c == b'_') && key.len() <= WORD_BYTES_MAX {

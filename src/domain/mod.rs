@@ -28,6 +28,7 @@ pub mod masking;
 pub mod options;
 pub mod pending;
 pub mod pipeline;
+pub mod project_variable;
 pub mod repo_url;
 pub mod reserved;
 pub mod runner;

@@ -84,8 +84,8 @@ pub fn check(variables: &[Variable]) -> Result<(), String> {
 ///
 /// # Errors
 /// Names the first of them.
-pub fn check_names<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), String> {
-    match names.find(|name| is_reserved(name)) {
+pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    match names.into_iter().find(|name| is_reserved(name)) {
         None => Ok(()),
         Some(name) => Err(format!("the variable {name} is set for every build, to what it is; choose another name")),
     }

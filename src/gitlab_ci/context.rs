@@ -2,6 +2,7 @@
 
 use crate::domain::build::Variable;
 use crate::domain::pipeline::Source;
+use crate::domain::project_variable::ProjectVariable;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -64,6 +65,13 @@ impl From<Variable> for Given {
     fn from(variable: Variable) -> Given {
         let Variable { key, value, public, file, .. } = variable;
         Given { key, value, public, file, raw: false }
+    }
+}
+
+impl From<ProjectVariable> for Given {
+    fn from(own: ProjectVariable) -> Given {
+        let ProjectVariable { key, value, is_file, is_masked, is_raw, .. } = own;
+        Given { key, value, public: !is_masked, file: is_file, raw: is_raw }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod managers;
 mod migrations;
 pub mod pipelines;
 pub mod place;
+pub mod project_variables;
 pub mod projects;
 pub mod queue;
 mod readers;

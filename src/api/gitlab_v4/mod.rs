@@ -27,6 +27,7 @@ mod runners;
 mod start;
 mod triggers;
 mod urls;
+mod variables;
 
 pub use self::call::answer;
 pub use self::route::Route;
@@ -55,6 +56,7 @@ const TABLES: &[&[Endpoint<Handler>]] = &[
     start::ENDPOINTS,
     triggers::ENDPOINTS,
     lint::ENDPOINTS,
+    variables::ENDPOINTS,
     description::ENDPOINTS,
 ];
 

@@ -13,8 +13,9 @@ use self::reasons::{Reasons, runs_without};
 use self::retry::counting;
 use super::Coordinator;
 use super::project_by_name::named;
+use super::project_variables::of_builds;
 use super::upkeep::serving::is_served;
-use crate::domain::build::{Build, BuildId, NewBuild, ProjectId, Status, after_needs};
+use crate::domain::build::{Build, BuildId, NewBuild, ProjectId, Status, Variable, after_needs};
 use crate::domain::pipeline::{PipelineId, Source};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
@@ -218,8 +219,11 @@ fn add_build(
     made: &mut HashMap<ProjectId, PipelineId>,
     now: Timestamp,
 ) -> Result<BuildId> {
-    new.check().map_err(Error::invalid)?;
     let project = named(c, &new.project)?;
+    let own = of_builds(c, &project, project.default_branch.as_deref(), (&new.ref_, new.is_tag))?;
+    let given = std::mem::take(&mut new.variables);
+    new.variables = own.into_iter().map(Variable::from).chain(given).collect();
+    new.check().map_err(Error::invalid)?;
     let mut needs = Vec::with_capacity(new.needs.len());
     for id in &mut new.needs {
         let needed = counting(c, *id)?.ok_or_else(|| no_such(*id))?;

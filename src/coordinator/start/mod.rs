@@ -20,6 +20,7 @@ pub use places::Places;
 use self::circumstances::{CONFIG_PATH, context_of};
 use self::files::CommitFiles;
 use super::pipelines::add::add;
+use super::project_variables;
 use super::projects::named;
 use super::{Added, Coordinator, NewPipeline};
 use crate::blocking;
@@ -100,7 +101,11 @@ impl Coordinator {
 
     fn compiled_of(&self, project: &Project, request: &PipelineRequest) -> Result<Made> {
         let commit = self.fetch_commit(project, request.ref_.as_deref(), request.protocols)?;
-        let context = context_of(&commit, request);
+        let about = (commit.ref_name.as_str(), commit.is_tag);
+        let default_branch = commit.default_branch.as_deref();
+        let own = self.store.read(|c| project_variables::of_builds(c, project, default_branch, about))?;
+        let given = own.into_iter().map(Given::from).chain(request.given.iter().cloned()).collect();
+        let context = context_of(&commit, &PipelineRequest { given, ..request.clone() });
         let files = CommitFiles::of(commit.mirror.contents(&commit.sha)?);
         let content = files.file(&context.config_path);
         files.check()?;
@@ -150,6 +155,7 @@ fn refused(error: Error) -> Result<StartOutcome> {
         | Kind::TooSlow
         | Kind::Busy
         | Kind::DiskFull
+        | Kind::Damaged
         | Kind::Internal => Err(error),
     }
 }

@@ -49,6 +49,17 @@ CREATE TABLE triggers (
     created_at  INTEGER NOT NULL,
     used_at     INTEGER
 ) STRICT;
+CREATE TABLE project_variables (
+    project_id   INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+    key          TEXT NOT NULL,
+    value        TEXT NOT NULL,
+    is_file      INTEGER NOT NULL CHECK (is_file IN (0, 1)),
+    is_masked    INTEGER NOT NULL CHECK (is_masked IN (0, 1)),
+    is_raw       INTEGER NOT NULL CHECK (is_raw IN (0, 1)),
+    is_protected INTEGER NOT NULL CHECK (is_protected IN (0, 1)),
+    description  TEXT NOT NULL,
+    PRIMARY KEY (project_id, key)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE build_acts (
     id       INTEGER PRIMARY KEY,
     build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,

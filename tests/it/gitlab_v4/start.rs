@@ -211,3 +211,68 @@ fn lint_answers_200_whatever_is_wrong_with_the_configuration() {
     assert_eq!(old["status"], "valid");
     assert_eq!(programs.post("ci/lint", &json!({})).expect(400).json(), json!({"error": "content is missing"}));
 }
+
+#[test]
+fn a_projects_variables_reach_its_builds_masked_and_protected_as_they_say() {
+    let (programs, forge) = stand(Limits::default());
+    let runner = programs.baton.runner();
+    let rules = "job: {script: [x], rules: [{if: '$REGION == \"eu\"'}]}";
+    forge.push("main", &[(".gitlab-ci.yml", rules)]);
+    forge.push("other", &[]);
+    let put = |body: Value| programs.post("projects/demo/variables", &body);
+    let said = put(json!({"key": "REGION", "value": "eu"})).expect(201).json();
+    assert_eq!((&said["masked"], &said["environment_scope"]), (&json!(false), &json!("*")));
+    put(json!({"key": "DEPLOY", "value": "hunter2hunter2", "masked": true, "protected": true})).expect(201);
+    put(json!({"key": "CERT", "value": "text", "variable_type": "file"})).expect(201);
+    let taken = put(json!({"key": "REGION", "value": "us"})).expect(400).json();
+    assert_eq!(taken, json!({"message": {"key": ["(REGION) has already been taken"]}}));
+    for (body, field) in [
+        (json!({"key": "1A", "value": "x"}), "key"),
+        (json!({"key": "CI_JOB_TOKEN", "value": "x"}), "key"),
+        (json!({"key": "SHORT", "value": "hunter2", "masked": true}), "value"),
+        (json!({"key": "E", "value": "x", "environment_scope": "prod*"}), "environment_scope"),
+    ] {
+        let said = put(body).expect(400).json();
+        assert!(said["message"][field].is_array() && !said.to_string().contains("hunter2"), "{said}");
+    }
+    assert_eq!(put(json!({"key": "A"})).expect(400).json(), json!({"error": "value is missing"}));
+
+    // Rules see them; the default branch alone gets the protected one; a run's own variable wins.
+    let start = |body: Value| programs.post("projects/demo/pipeline", &body);
+    start(json!({"ref": "main"})).expect(201);
+    let build = programs.baton.claim(&runner);
+    assert_eq!((value(&build, "DEPLOY"), value(&build, "CERT")), (json!("hunter2hunter2"), json!("text")));
+    programs.baton.append(&build, 0, "the secret is hunter2hunter2, is it\n");
+    programs.baton.finish(&build, "success");
+    let log = programs.baton.trace_text(build.id);
+    assert!(!log.contains("hunter2") && log.contains("the secret is"), "{log}");
+    start(json!({"ref": "other"})).expect(201);
+    assert_eq!(value(&programs.baton.claim(&runner), "DEPLOY"), Value::Null);
+    start(json!({"ref": "main", "variables": [{"key": "REGION", "value": "us"}]})).expect(400);
+    // A build that is queued alone gets them, too.
+    programs.baton.build();
+    assert_eq!(value(&programs.baton.claim(&runner), "REGION"), json!("eu"));
+
+    let changed = programs.put("projects/demo/variables/REGION", &json!({"value": "us"})).expect(200).json();
+    assert_eq!((&changed["value"], &changed["key"]), (&json!("us"), &json!("REGION")));
+    assert_eq!(programs.json("projects/demo/variables/DEPLOY")["protected"], true);
+    assert_eq!(super::each(&programs.json("projects/demo/variables"), "key"), ["CERT", "DEPLOY", "REGION"]);
+    let said = start(json!({"ref": "main"})).expect(400).json();
+    assert!(said["message"]["base"][0].as_str().unwrap().starts_with("Pipeline will not run for"), "{said}");
+    programs.delete("projects/demo/variables/REGION").expect(204);
+    programs.delete("projects/demo/variables/REGION").expect(404);
+    programs.put("projects/demo/variables/REGION", &json!({"value": "x"})).expect(404);
+
+    // The command line sets them, and lists no value.
+    let run = |words: &[&str]| crate::harness::command::baton(programs.baton.data(), words);
+    let done = |words: &[&str]| crate::harness::command::done(&run(words));
+    done(&["variable", "set", "--project", "demo", "--value", "hunter2hunter2", "--masked", "TOKEN"]);
+    for words in [&["variable", "list", "--project", "demo"][..], &["variable", "list", "--project", "demo", "--json"]]
+    {
+        let listed = done(words);
+        assert!(listed.contains("TOKEN") && listed.contains("masked") && !listed.contains("hunter2"), "{listed}");
+    }
+    let remove = ["variable", "remove", "--project", "demo", "TOKEN"];
+    done(&remove);
+    assert!(crate::harness::command::refused(&run(&remove)).contains("no variable"));
+}

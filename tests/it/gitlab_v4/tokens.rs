@@ -82,8 +82,13 @@ const OF_JOBS: [&str; 6] = [
     "projects/:project/pipelines/:id/jobs",
 ];
 /// What reads and shows secrets, or who starts pipelines: for tokens that open all.
-const SECRET: [&str; 3] =
-    ["projects/:project/pipelines/:id/variables", "projects/:project/triggers", "projects/:project/triggers/:id"];
+const SECRET: [&str; 5] = [
+    "projects/:project/pipelines/:id/variables",
+    "projects/:project/triggers",
+    "projects/:project/triggers/:id",
+    "projects/:project/variables",
+    "projects/:project/variables/:key",
+];
 /// How those end that look at a token of their own, see `start`.
 const OWN_TOKEN: &str = "/trigger/pipeline";
 

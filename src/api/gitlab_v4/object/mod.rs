@@ -13,6 +13,7 @@ pub mod project;
 pub mod runner;
 pub mod schema;
 pub mod trigger;
+pub mod variable;
 
 use crate::domain::time::Timestamp;
 use serde_json::{Value, json};

@@ -31,6 +31,7 @@ const OBJECTS: &[(&str, Members)] = &[
     ("Trigger", TRIGGER),
     ("Linted", LINTED),
     ("LintedOfOld", LINTED_OF_OLD),
+    ("ProjectVariable", PROJECT_VARIABLE),
     ("Nothing", &[]),
 ];
 
@@ -342,6 +343,18 @@ const TRIGGER: Members = &[
     ("last_used", "t|"),
     ("expires_at", "t|"),
     ("owner", "User"),
+];
+
+const PROJECT_VARIABLE: Members = &[
+    ("key", "s"),
+    ("value", "s"),
+    ("variable_type", "s"),
+    ("protected", "b"),
+    ("masked", "b"),
+    ("hidden", "b"),
+    ("raw", "b"),
+    ("environment_scope", "s"),
+    ("description", "s|"),
 ];
 
 const LINTED: Members =
