@@ -15,7 +15,7 @@
 //! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `runner_v4/`: runners 9.0 to 19.3; `git/`: how builds fetch snapshots; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
 //! | [`web`] | the page: what people see in a browser; it knows the deeds and no other room |
 //! | [`http`] | requests and responses as values, and the server that carries them; `headers/`: what the values of headers mean; `http/wire.rs` alone knows tiny_http |
-//! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`, `pipelines/`: what operators do; `look/`: how things stand; `copy/`: backup and check; `upkeep/`: what happens by itself |
+//! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`, `pipelines/`: what operators do; `look/`: how things stand; `log_view/`: logs for people who look; `copy/`: backup and check; `upkeep/`: what happens by itself |
 //! | [`gitlab_ci`] | what a `.gitlab-ci.yml` means: from files to a pipeline, as a value; it knows [`domain`] alone |
 //! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write; `keywords/`: what GitLab's keywords mean |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |
@@ -23,7 +23,7 @@
 //! | [`git`] | the `git` program: what a checkout holds, a commit of its present state, and how a runner fetches that |
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `blocking` | lets a pool of threads know when one of them only waits |
-//! | `gzip`, `unzip` | what runners pack with gzip, and archives of artifacts and caches, unpacked within bounds |
+//! | `gzip`, `unzip` | what runners pack with gzip, and archives of artifacts and caches, unpacked within bounds, or looked into |
 //! | `sync` | locks that outlive a panic |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |

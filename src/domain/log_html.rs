@@ -25,6 +25,9 @@ const ROW_BYTES_MAX: usize = 512 << 10;
 /// Bytes of a log that are gone through for a part, but for the end of its last line.
 const PIECE_READ_BYTES_MAX: u64 = 8 << 20;
 
+/// Bytes of a line that are gone through for its row, if it is known where the next one begins.
+const LINE_READ_BYTES_MAX: u64 = 1 << 20;
+
 /// Bytes that are read at a time.
 pub(super) const READ_BYTES: u64 = 128 << 10;
 
@@ -93,7 +96,7 @@ pub fn write_piece<E>(
         if writer.end.is_some() {
             break end_of(&lines);
         }
-        if let Some(place) = writer.jump(lines.bytes()) {
+        if let Some(place) = writer.jump(lines.bytes()).or_else(|| writer.jump_line(lines.bytes())) {
             lines = lines_at(index, place);
         }
     };
@@ -120,9 +123,9 @@ pub(super) fn place_of<E>(
         PieceBegin::Line(line) => index.before_line(line),
         PieceBegin::Offset(offset) => index.before_offset(offset),
     };
-    let is_before = move |start: &LineStart| match begin {
-        PieceBegin::Line(line) => start.number <= line,
-        PieceBegin::Offset(offset) => start.offset <= offset,
+    let compare = move |start: &LineStart| match begin {
+        PieceBegin::Line(line) => start.number.cmp(&line),
+        PieceBegin::Offset(offset) => start.offset.cmp(&offset),
     };
     let is_it = match begin {
         PieceBegin::Line(line) => mark.line == line,
@@ -131,7 +134,7 @@ pub(super) fn place_of<E>(
     if is_it {
         return Ok(mark);
     }
-    let (mut walk, mut lines) = (LogWalk::new(index, mark, is_before), lines_at(index, mark));
+    let (mut walk, mut lines) = (LogWalk::new(index, mark, compare), lines_at(index, mark));
     while !walk.is_there() {
         let bytes = read(lines.bytes(), READ_BYTES)?;
         if bytes.is_empty() {
@@ -161,6 +164,9 @@ struct LogWriter<'a> {
     /// Where it began to go through the log.
     gone_from: u64,
     line: LineStart,
+    /// Bytes of its text that were gone through, and others.
+    line_bytes: u64,
+    unread_bytes: u64,
     /// Whether its row was begun, and whether sections begin or end in it.
     has_row: bool,
     has_mark: bool,
@@ -185,6 +191,8 @@ impl<'a> LogWriter<'a> {
             second_before: begin.second_before,
             gone_from: begin.offset,
             line,
+            line_bytes: 0,
+            unread_bytes: 0,
             has_row: false,
             has_mark: false,
             is_title: false,
@@ -201,6 +209,24 @@ impl<'a> LogWriter<'a> {
         }
         self.parser = Parser::new(place.style);
         self.screen.clear();
+        self.open = place.open;
+        self.second_before = place.second_before;
+        self.line.head = None;
+        self.gone_from = place.offset;
+        Some(place)
+    }
+
+    /// Where to go on, if the line that is being read is so long that the rest of it changes nothing that is shown.
+    fn jump_line(&mut self, at: u64) -> Option<LogPlace> {
+        if self.line_bytes < LINE_READ_BYTES_MAX || self.end.is_some() || self.hidden_by.is_some() {
+            return None;
+        }
+        let place = self.index.behind_long(self.line.offset, at)?;
+        self.unread_bytes = place.offset.saturating_sub(self.line.offset + self.line_bytes);
+        self.take_screen(true);
+        let same = self.open.all().iter().zip(place.open.all()).take_while(|(own, other)| own == other).count();
+        self.close(same);
+        self.parser = Parser::new(place.style);
         self.open = place.open;
         self.second_before = place.second_before;
         self.line.head = None;
@@ -281,9 +307,10 @@ impl<'a> LogWriter<'a> {
         self.out.push_str("<span>");
         write_line(&self.screen, &mut self.out);
         self.out.push_str("</span>");
-        if self.screen.cut_bytes() > 0 {
-            let more = format_size(self.screen.cut_bytes());
-            self.out.push_str("<a class=\"rest\" href=\"");
+        let cut_bytes = self.screen.cut_bytes() + std::mem::take(&mut self.unread_bytes);
+        if cut_bytes > 0 {
+            let more = format_size(cut_bytes);
+            self.out.push_str("<a class=\"cut\" href=\"");
             write_escaped(self.order.raw_link, &mut self.out);
             self.write(format_args!("?line={number}\">{more} more in the raw log</a>"));
         }
@@ -329,6 +356,7 @@ impl<'a> LogWriter<'a> {
         }
         self.line = *start;
         (self.has_row, self.has_mark, self.is_title) = (false, false, false);
+        (self.line_bytes, self.unread_bytes) = (0, 0);
     }
 }
 
@@ -340,9 +368,17 @@ impl LineReader for LogWriter<'_> {
     }
 
     fn text(&mut self, bytes: &[u8]) {
-        if self.end.is_none() {
-            self.parser.feed(bytes, &mut self.screen);
+        if self.end.is_some() {
+            return;
         }
+        if self.line_bytes < LINE_READ_BYTES_MAX {
+            self.parser.feed(bytes, &mut self.screen);
+        } else {
+            // The same as what is passed over elsewhere, where the next line is known.
+            self.unread_bytes += bytes.len() as u64;
+            self.parser.feed(bytes, &mut ());
+        }
+        self.line_bytes += bytes.len() as u64;
     }
 
     fn section(&mut self, mark: &SectionMark<'_>) {

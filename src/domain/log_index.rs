@@ -8,6 +8,7 @@
 use super::log_lines::{LineEnd, LineHead, LineReader, LineStart, LogLines, SectionMark};
 use super::log_sections::{LogSection, OpenSections, section_of};
 use super::terminal::{Parser, Screen, Style};
+use std::cmp::Ordering;
 
 /// Bytes between two marks, at first.
 const MARK_BYTES: u64 = 64 << 10;
@@ -168,6 +169,15 @@ impl LogIndex {
         self.mark(self.known.marks.partition_point(|mark| mark.line <= line))
     }
 
+    /// The mark behind a line that begins at `begin` and goes on at `offset`, if the line is so long that there is one for
+    /// sure.
+    #[must_use]
+    pub fn behind_long(&self, begin: u64, offset: u64) -> Option<LogPlace> {
+        let marks = &self.known.marks;
+        let next = marks.get(marks.partition_point(|mark| mark.offset <= offset)).copied();
+        next.filter(|_| offset.saturating_sub(begin) > self.known.spacing)
+    }
+
     /// The last mark at or before this byte.
     #[must_use]
     pub fn before_offset(&self, offset: u64) -> LogPlace {
@@ -295,7 +305,7 @@ impl LineReader for Known {
 /// Goes from a mark to the place where something else begins to read.
 pub struct LogWalk<'a, F> {
     sections: &'a [LogSection],
-    is_before: F,
+    compare: F,
     place: LogPlace,
     /// What is known behind the line that is being read.
     open: OpenSections,
@@ -305,12 +315,12 @@ pub struct LogWalk<'a, F> {
     is_there: bool,
 }
 
-impl<'a, F: Fn(&LineStart) -> bool> LogWalk<'a, F> {
-    /// From `mark` to the last line for which `is_before` holds, which it does up to some line.
-    pub fn new(index: &'a LogIndex, mark: LogPlace, is_before: F) -> LogWalk<'a, F> {
+impl<'a, F: Fn(&LineStart) -> Ordering> LogWalk<'a, F> {
+    /// From `mark` to the last line that is not greater than what is looked for. `compare` says how a line is to that.
+    pub fn new(index: &'a LogIndex, mark: LogPlace, compare: F) -> LogWalk<'a, F> {
         LogWalk {
             sections: index.sections(),
-            is_before,
+            compare,
             place: mark,
             open: mark.open,
             second_before: mark.second_before,
@@ -333,8 +343,10 @@ impl<'a, F: Fn(&LineStart) -> bool> LogWalk<'a, F> {
     }
 
     fn pass(&mut self, start: &LineStart) {
-        self.is_there = self.is_there || !(self.is_before)(start);
-        if !self.is_there && start.offset != self.place.offset {
+        let order = (self.compare)(start);
+        let is_on_the_way = !self.is_there && order != Ordering::Greater;
+        self.is_there |= order != Ordering::Less;
+        if is_on_the_way && start.offset != self.place.offset {
             let second_before = self.head_before.map_or(self.second_before, |head| head.second());
             let (style, open) = (self.parser.style, self.open);
             self.place = LogPlace { line: start.number, offset: start.offset, style, open, second_before };
@@ -343,7 +355,7 @@ impl<'a, F: Fn(&LineStart) -> bool> LogWalk<'a, F> {
     }
 }
 
-impl<F: Fn(&LineStart) -> bool> LineReader for LogWalk<'_, F> {
+impl<F: Fn(&LineStart) -> Ordering> LineReader for LogWalk<'_, F> {
     fn begin(&mut self, start: &LineStart) {
         self.pass(start);
     }

@@ -91,7 +91,7 @@ fn lines_are_rows_and_sections_can_be_folded() {
 fn a_log_without_times_has_none_and_a_long_line_is_cut() {
     let html = whole(format!("a\n{}\nb", "x".repeat(20_000)).as_bytes());
     assert!(!html.contains("<time"));
-    let link = "<a class=\"rest\" href=\"/demo/-/jobs/7/raw?line=2\">11.5 KiB more in the raw log</a></div>";
+    let link = "<a class=\"cut\" href=\"/demo/-/jobs/7/raw?line=2\">11.5 KiB more in the raw log</a></div>";
     assert!(html.contains(link), "{}", &html[8000..]);
     assert_eq!(rows(&html).len(), 3);
     assert_eq!(whole(b""), "");
@@ -146,6 +146,36 @@ fn a_line_looks_the_same_wherever_the_part_begins_and_the_log_is_cut() {
             begin = PieceBegin::Offset(some.next.offset);
         }
         assert!(found == expected, "seed {seed}, round {round}");
+    }
+}
+
+/// A line without an end is not read again for each part of the log.
+#[test]
+fn of_a_very_long_line_only_the_begin_is_read() {
+    let long = format!("\x1b[31m{}\x1b[0m\rsection_start:1:s\rsection_end:1:s\r", "x".repeat(20 << 20));
+    let log = format!("first\n{long}\n{}", "last\n".repeat(3));
+    let index = index_of(log.as_bytes());
+    for (line, numbers) in [(1, [1, 2, 3]), (2, [2, 3, 4])] {
+        let mut bytes_read = 0;
+        let folds = Folds::none();
+        let begin = PieceBegin::Line(line);
+        let order = PieceOrder { begin, until: ALL, rows_max: 3, folds: &folds, is_open: false, raw_link: "" };
+        let read = |offset: u64, bytes: u64| {
+            let rest = &log.as_bytes()[usize::try_from(offset).unwrap()..];
+            let piece = &rest[..rest.len().min(usize::try_from(bytes).unwrap())];
+            bytes_read += piece.len();
+            Ok::<_, Infallible>(piece.to_vec())
+        };
+        let Ok(some) = write_piece(&index, &order, read);
+        assert!(bytes_read < 3 << 20, "{bytes_read}");
+        expect_whole_html(&some.html);
+        let found: Vec<String> = numbers.iter().map(|number| format!("id=\"L{number}\"")).collect();
+        assert!(
+            rows(&some.html).len() == 3 && found.iter().all(|id| some.html.contains(id.as_str())),
+            "{}",
+            &some.html[8000..]
+        );
+        assert!(some.html.contains("MiB more in the raw log") && some.html.contains("l err"));
     }
 }
 
