@@ -14,7 +14,7 @@ use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::{PipelineId, Source, Trigger};
 use crate::domain::spec::ArtifactKind;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::git::Contents;
 use crate::gitlab_ci::context::{Context, Given};
 use crate::gitlab_ci::surroundings::{Base, Changes, Elsewhere, Refusal, Surroundings};
@@ -61,6 +61,11 @@ impl Coordinator {
     fn make_child(&self, id: BuildId, now: Timestamp) -> Result<()> {
         let made = match self.compiled(id) {
             Ok(made) => made,
+            // Its turn comes again with the next look.
+            Err(error) if matches!(error.kind, Kind::Busy | Kind::DiskFull) => {
+                log::debug!("the pipeline of build {id} is made later: {error}");
+                return Ok(());
+            }
             Err(error) => Err(error.message),
         };
         self.store.write(move |c| {
