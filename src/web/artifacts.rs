@@ -148,7 +148,9 @@ impl Place<'_> {
         html! {
             a href=(self.link("browse", "")) { (foreign(&artifacts.filename)) }
             @for (index, part) in parts.iter().enumerate() {
-                " / " a href=(self.link("browse", &upto(index))) { (foreign(part)) }
+                " / "
+                @if index + 1 < parts.len() { a href=(self.link("browse", &upto(index))) { (foreign(part)) } }
+                @else { (foreign(part)) }
             }
         }
     }

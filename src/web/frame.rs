@@ -237,7 +237,7 @@ fn top(links: &Links, asked: &Asked, page: &Page) -> Markup {
                 }
                 div class="end" {
                     @if asked.reader.may_look() {
-                        form action=(links.site("/-/search")) role="search" {
+                        form action=(links.site("/-/search")) role="search" aria-label="Go to" {
                             input class="jump" type="search" name="q" placeholder="Go to # or branch"
                                 aria-label="Go to a job, pipeline, branch or project";
                         }

@@ -143,7 +143,7 @@ fn bar(job: &str, stand: &LogStand) -> Markup {
                 b class="num" { (number(stand.lines)) } (if stand.lines == 1 { " line, " } else { " lines, " })
                 (words::size(stand.bytes)) @if !stand.is_open { ", complete" }
             }
-            form class="find" role="search" action={ (job) "/log/search" } {
+            form class="find" role="search" aria-label="Log" action={ (job) "/log/search" } {
                 input type="search" name="q" placeholder="Find in the whole log" aria-label="Find in the whole log";
                 output {}
             }

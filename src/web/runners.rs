@@ -45,7 +45,7 @@ pub fn page() -> Result<PageOf> {
         page = page.with("top-lead", html! {
             div class="lead" {
                 h1 { "Runners" }
-                p { b { (online) } " of " (lines.len()) " are online. " b { (stuck.running_count) } " jobs run, " b { (stuck.waiting_count) } " wait." }
+                p { b { (online) } " of " (lines.len()) " are online. " b { (stuck.running_count) } (if stuck.running_count == 1 { " job runs, " } else { " jobs run, " }) b { (stuck.waiting_count) } " wait." }
             }
         });
         let shown = |report: &&crate::coordinator::BuildReport| {

@@ -28,7 +28,6 @@ function theme() {
   for (const { media } of darks) media.mediaText = { auto: '(prefers-color-scheme: dark)', dark: 'all', light: 'not all' }[is];
 }
 theme();
-
 // Times: the reader's zone, by the server's clock.
 let ahead = 0;
 const now = () => Date.now() + ahead, two = n => String(n).padStart(2, '0');
@@ -70,15 +69,13 @@ function feet() {
     link(words[root.dataset.theme], () => { keep('theme', next[root.dataset.theme]); theme(); feet(); }));
   $('#keys')?.replaceChildren(link('Keys: ?', help));
 }
-
 // Live: one held request while the page is seen.
-let main, token, held, timer, lost = 0, why = '', heard = Date.now(), fails = 0, hiddenAt = 0, isFirst = true;
-const isTyping = () => document.activeElement?.matches('input,textarea,select') || !getSelection().isCollapsed
-  || $$('input,textarea').some(e => e.value !== e.defaultValue);
-function anew(mark) {
-  // Once for each reason: a page that stays as it is must not load for ever.
-  if (isTyping() || sessionStorage.getItem('baton-anew') === mark) return;
-  sessionStorage.setItem('baton-anew', mark);
+let main, held, timer, lost = 0, why = '', heard = Date.now(), fails = 0, hiddenAt = 0, isFirst = true;
+// A new Baton: loads the page anew, once, and not while somebody types or copies.
+function anew(assets) {
+  const isInUse = document.activeElement?.matches('input,textarea,select') || !getSelection().isCollapsed;
+  if (isInUse || sessionStorage.getItem('baton-anew') === assets) return;
+  sessionStorage.setItem('baton-anew', assets);
   location.reload();
 }
 function say() {
@@ -99,18 +96,18 @@ async function ask(url, signal) {
 }
 const add = (url, query) => url + (url.includes('?') ? '&' : '?') + query;
 async function parts(hold, signal) {
-  const answer = await ask(add(main.dataset.url, `part=1&v=${encodeURIComponent(token)}${hold}`), signal);
-  token = answer.token || token;
+  const answer = await ask(add(main.dataset.url, `part=1&v=${encodeURIComponent(main.dataset.live)}${hold}`), signal);
+  main.dataset.live = answer.token || main.dataset.live;
   take(answer.text);
   return answer;
 }
 async function tail(hold, signal) {
-  const d = log.dataset, asked = `after=${d.offset}&trace=${d.trace}&v=${encodeURIComponent(token)}${hold}`;
-  const answer = await ask(add(d.url, asked), signal), fresh = $('.lines', parse(answer.text)), began = performance.now();
+  const d = log.dataset, query = `after=${d.offset}&trace=${d.trace}&v=${encodeURIComponent(main.dataset.live)}${hold}`;
+  const answer = await ask(add(d.url, query), signal), fresh = $('.lines', parse(answer.text)), began = performance.now();
   if (fresh) append(fresh);
   // What it costs to show a flood is spent again on everything else.
   const cost = 2 * (performance.now() - began);
-  if (answer.token !== token) await parts('', signal);
+  if (answer.token !== main.dataset.live) await parts('', signal);
   return { ...answer, after: Math.max(answer.after, Math.min(cost, 1000)) };
 }
 async function round() {
@@ -131,7 +128,6 @@ async function round() {
   if (held === own && !why) timer = setTimeout(round, wait);
 }
 const pause = () => { clearTimeout(timer); held = held?.abort(); };
-
 // Parts: put in place when neither the focus nor a selection is inside.
 const waiting = new Map();
 function take(text) {
@@ -140,13 +136,21 @@ function take(text) {
 }
 function settle() {
   for (const [name, fresh] of waiting) {
-    const old = $(`[data-part="${name}"]`), marked = getSelection();
-    if (!old) anew(token);
-    else if (old.contains(document.activeElement) || !marked.isCollapsed && marked.containsNode(old, true)) continue;
-    else morph(old, fresh);
+    if (name === 'head') { head(fresh.dataset); waiting.delete(name); continue; }
+    const old = $(`[data-part="${name}"]`), marked = getSelection(), place = old || main;
+    if (place.contains(document.activeElement) || !marked.isCollapsed && marked.containsNode(place, true)) continue;
+    if (!old) return void renew();
+    morph(old, fresh);
     waiting.delete(name);
-    if (old) wake(old);
+    wake(old);
   }
+}
+// A part without a place: the page has other parts now.
+async function renew() {
+  waiting.clear();
+  const fresh = $('main', parse((await ask(main.dataset.url)).text));
+  morph(main, fresh);
+  wake(main);
 }
 function morph(old, fresh) {
   if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) return old.replaceWith(fresh);
@@ -159,25 +163,22 @@ function morph(old, fresh) {
   news.forEach((e, at) => olds[at] ? morph(olds[at], e) : old.append(e));
   olds.slice(news.length).forEach(e => e.remove());
 }
-function head() {
-  const { title, icon } = $('[data-part=head]')?.dataset || {}, shape = icon && document.getElementById(icon);
-  if (title) document.title = title;
-  if (!shape) return;
+function head({ title, icon }) {
+  const shape = icon && document.getElementById(icon);
+  document.title = title;
   const like = { pend: 'wait', warn: 'wait', pause: 'wait', need: 'off', cancel: 'off', skip: 'off', gone: 'off', on: 'ok' };
   const colour = getComputedStyle(root).getPropertyValue('--' + (like[icon] || icon)).trim() || 'gray';
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" color="${colour}">`
+  const svg = shape && `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" color="${colour}">`
     + '<style>.cut{stroke:#fff;fill:none}.cutf{fill:#fff}</style>' + shape.innerHTML + '</svg>';
   const link = $('link[rel=icon]'), url = 'data:image/svg+xml,' + encodeURIComponent(svg);
-  if (link && link.href !== url) link.href = url;
+  if (link && shape) link.href = url;
 }
 function wake(within) {
   zone(within);
-  if (!log) openLog();
+  if (!log?.isConnected) openLog();
   for (const e of $$('[data-act]', within)) { e.hidden = false; press(e); }
-  head();
   tick();
 }
-
 // The log: pieces and gaps, and its end while it grows.
 let log, newer, isFollowing = false, seen = 0, moved = 0, lead = '', hits = null;
 const isGrowing = () => log && /^(running|canceling)$/.test(log.dataset.state);
@@ -212,8 +213,8 @@ function join(piece, fresh) {
 }
 function append(fresh) {
   const known = log.dataset, told = fresh.dataset, a = from(fresh), b = to(fresh);
-  if (told.trace !== known.trace) return anew('trace' + told.trace);
-  for (const name of ['offset', 'lines', 'state']) if (told[name]) known[name] = told[name];
+  if (told.trace !== known.trace) $$('.lines, .gap', log).forEach(e => e.remove());
+  for (const name of ['trace', 'offset', 'lines', 'state']) if (told[name]) known[name] = told[name];
   if (b >= a) steady(() => {
     // The line that had no end is told again.
     for (let n = a, e; (e = lineAt(n)?.closest('.l, details')); n++) {
@@ -260,7 +261,7 @@ async function load(n) {
     const piece = $('.lines', parse((await ask(add(log.dataset.url, `from=${first}&to=${last}`))).text));
     if (!piece || !missing.isConnected) return;
     // The section that it stands in needs no second head.
-    for (let e; (e = piece.firstElementChild)?.matches('.cont') && missing.closest(`[data-from="${from(e)}"]`);) {
+    for (let e; (e = piece.firstElementChild)?.matches('.cont') && missing.closest(`details[data-from="${from(e)}"]`);) {
       e.replaceWith(...[...e.childNodes].slice(1));
     }
     const above = from(piece) > a ? [gap(a, from(piece) - 1)] : [], below = to(piece) < b ? [gap(to(piece) + 1, b)] : [];
@@ -287,8 +288,7 @@ async function more() {
 async function seek(of) {
   const own = hits = { of, lines: [], at: -1, next: 1 };
   while (own === hits && !own.lines.length && own.next) await more();
-  const n = +$('.on', log)?.id.slice(1) || 0;
-  if (of === 'red=1') own.at = own.lines.filter(line => line <= n).length - 1;
+  if (of === 'red=1') own.at = own.lines.filter(line => line <= (+$('.on', log)?.id.slice(1) || 0)).length - 1;
 }
 async function step(by) {
   if (!log) return;
@@ -310,7 +310,6 @@ function openLog() {
   if (/^#[LS]\d/.test(location.hash)) goHash();
   else if (isGrowing() && !/[?&]line=/.test(location.search)) acts.follow(true);
 }
-
 // Buttons, keys, and what the browser tells.
 const flip = name => { const is = log.classList.toggle(name); keep(name, is ? 'yes' : ''); $$('[data-act]').forEach(press); };
 const acts = {
@@ -325,7 +324,7 @@ const acts = {
 };
 const pressed = { follow: () => isFollowing, time: () => !log.matches('.notime'), wrap: () => !log.matches('.nowrap') };
 const press = e => { const is = log && pressed[e.dataset.act]; if (is) e.setAttribute('aria-pressed', is()); };
-const keys = { n: acts.next, N: acts.prev, f: acts.follow, '/': () => $('.find input, .jump')?.focus(), '?': help };
+const keys = { n: acts.next, N: acts.prev, f: acts.follow, '/': () => ($('.find input') || $('.jump'))?.focus(), '?': help };
 function help() {
   const box = make('dialog', '', { className: 'help', onclose: () => box.remove() }), list = make('dl', '', { className: 'kv' });
   const of = e => [e.dataset.key, e.getAttribute('aria-label') || e.title || e.textContent];
@@ -342,13 +341,14 @@ function help() {
 }
 addEventListener('keydown', e => {
   move();
-  if (e.ctrlKey || e.altKey || e.metaKey || e.target.closest?.('input,textarea,select,dialog')) return;
+  const field = e.target.closest?.('input,textarea,select,dialog');
+  if (e.key === 'Escape') field?.blur();
+  if (e.ctrlKey || e.altKey || e.metaKey || field) return;
   if (kept('keys') === 'off' && e.key !== '?') return;
   const key = lead + e.key, act = Object.hasOwn(keys, key) ? keys[key] : $(`[data-key="${CSS.escape(key)}"]`);
   lead = e.key === 'g' && !lead ? 'g ' : '';
-  if (!act) return;
-  e.preventDefault();
-  act.click ? act.click() : act();
+  if (act) e.preventDefault();
+  act?.click ? act.click() : act?.();
 });
 const move = () => { moved = Date.now(); };
 for (const name of ['wheel', 'touchmove', 'touchend', 'pointerdown']) addEventListener(name, move, { passive: true });
@@ -389,7 +389,7 @@ document.addEventListener('visibilitychange', () => { hiddenAt = Date.now(); rou
 document.addEventListener('selectionchange', () => waiting.size && settle());
 document.addEventListener('focusout', () => waiting.size && setTimeout(settle));
 function start() {
-  token = (main = $('main[data-live]'))?.dataset.live;
+  main = $('main[data-live]');
   feet();
   wake(document);
   setInterval(tick, 1000);
