@@ -1,9 +1,9 @@
-//! Servers that stand beside Baton.
+//! Servers that stand beside Baton or before it: one of fixed pages, and a proxy that serves Baton below a path.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 /// Serves each connection by itself, until it is dropped.
@@ -41,6 +41,33 @@ impl Site {
             let head =
                 format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{more}\r\n", text.len());
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
+        })
+    }
+
+    /// A proxy that leads what is below `/PREFIX/` to where `to` says, with that or without, and knows nothing else.
+    pub fn below(prefix: &'static str, is_kept: bool, to: Arc<OnceLock<SocketAddr>>) -> Site {
+        Site::start(move |mut stream| {
+            let Some((line, rest)) = head(&stream) else { return };
+            let start = format!(" /{prefix}/");
+            if !line.contains(&start) {
+                let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                return;
+            }
+            let line = if is_kept { line } else { line.replacen(&start, " /", 1) };
+            let Ok(mut upstream) = TcpStream::connect(to.get().expect("it is known where to")) else { return };
+            // One request a connection, so that the next one is looked at, too.
+            let head = format!("{line}Connection: close\r\n{rest}\r\n");
+            if upstream.write_all(head.as_bytes()).is_err() {
+                return;
+            }
+            let (mut reader, mut up) = (stream.try_clone().unwrap(), upstream.try_clone().unwrap());
+            let sender = thread::spawn(move || {
+                let _ = std::io::copy(&mut reader, &mut up);
+                let _ = up.shutdown(Shutdown::Both);
+            });
+            let _ = std::io::copy(&mut upstream, &mut stream);
+            let _ = stream.shutdown(Shutdown::Both);
+            let _ = sender.join();
         })
     }
 

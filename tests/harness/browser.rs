@@ -5,7 +5,7 @@
 
 mod tab;
 
-pub use tab::Tab;
+pub use tab::{Tab, Transfer};
 
 use super::skipped;
 use serde_json::{Value, json};

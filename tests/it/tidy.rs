@@ -49,7 +49,7 @@ fn every_test_that_is_skipped_says_so_by_the_one_way_there_is() {
     expect_none(prints, "`harness::skipped` says it");
 }
 
-/// Whether `src` or a half of the tests has this module, or, with its last word, a function of a module.
+/// Whether `src` or a part of the tests has this module, or, with its last word, a function of a module.
 fn is_there(path: &str) -> bool {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let file_of = |half: &str, words: &[&str]| {
@@ -58,7 +58,7 @@ fn is_there(path: &str) -> bool {
     };
     let words: Vec<&str> = path.trim_end_matches("::").split("::").collect();
     let (name, module) = words.split_last().expect("a word");
-    ["tests/it", "tests/siege", "src"].iter().any(|half| {
+    ["tests/it", "tests/siege", "tests/browser", "src"].iter().any(|half| {
         let has_function = |file: PathBuf| std::fs::read_to_string(file).unwrap().contains(&format!("fn {name}("));
         file_of(half, &words).is_some() || file_of(half, module).is_some_and(has_function)
     })

@@ -250,8 +250,16 @@ impl Tab {
         let size = self.ask("Page.getLayoutMetrics", json!({}))["cssContentSize"].clone();
         let height = size["height"].as_f64().unwrap().min(PICTURE_HEIGHT_MAX);
         let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1});
-        let shot = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-        let picture = self.ask("Page.captureScreenshot", shot);
+        self.picture(name, json!({"format": "png", "captureBeyondViewport": true, "clip": clip}))
+    }
+
+    /// Writes what the window shows now to `target/page/NAME.png`.
+    pub fn screenshot_of_window(&self, name: &str) -> PathBuf {
+        self.picture(name, json!({"format": "png"}))
+    }
+
+    fn picture(&self, name: &str, how: Value) -> PathBuf {
+        let picture = self.ask("Page.captureScreenshot", how);
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page");
         std::fs::create_dir_all(&folder).unwrap();

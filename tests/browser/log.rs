@@ -1,0 +1,135 @@
+//! A job's page: its log as it grows, and any line of it.
+
+use crate::checks::expect_quiet;
+use crate::harness::browser::Tab;
+use crate::seen::*;
+use serde_json::Value;
+
+/// Whether the end of the log is in view.
+const AT_END: &str = "document.querySelector('#log').getBoundingClientRect().bottom <= innerHeight + 30";
+const FOLLOWS: &str = "document.querySelector('[data-act=follow]').getAttribute('aria-pressed')";
+
+fn lines_of(tab: &Tab) -> f64 {
+    tab.number("document.querySelectorAll('#log .l').length")
+}
+
+/// The line in the middle of the window, and where it stands.
+fn line_in_view(tab: &Tab) -> (String, f64) {
+    let at = tab.value(
+        "(line => [line.id, line.getBoundingClientRect().top])(document.elementFromPoint(300, 400).closest('.l[id]'))",
+    );
+    (at[0].as_str().unwrap().to_owned(), at[1].as_f64().unwrap())
+}
+
+#[track_caller]
+fn wait_for_line(tab: &Tab, number: u64) {
+    tab.wait(&format!("document.getElementById('L{number}')"));
+}
+
+/// A line that was gone to: it is marked, and in view.
+#[track_caller]
+fn wait_for_marked(tab: &Tab, number: u64) {
+    tab.wait(&format!(
+        "(line => line && line.matches('.on') && line.getBoundingClientRect().top > 0 && \
+         line.getBoundingClientRect().bottom < innerHeight)(document.getElementById('L{number}'))"
+    ));
+}
+
+#[test]
+fn a_log_that_grows_is_followed_and_does_not_move_what_one_reads() {
+    let Some((baton, browser)) = start() else { return };
+    let (tab, base) = (browser.tab(), url(&baton, ""));
+    sign_in(&tab, &baton, &base);
+    let mut writer = Writer::of(&baton);
+    writer.write(&numbered(1, 2000));
+    tab.size(1280, 900);
+    tab.forget();
+    tab.open(&job_url(&baton, &writer.build));
+    tab.wait("document.querySelector('.live').innerText == 'live'");
+    assert!(lines_of(&tab) <= 550.0, "the first and the last lines, and no more: {}", lines_of(&tab));
+    tab.wait(AT_END);
+    assert_eq!(tab.value(FOLLOWS), "true");
+
+    writer.write(&numbered(2001, 2004));
+    writer.write("a line that ");
+    wait_for_line(&tab, 2005);
+    writer.write("ends later\n");
+    tab.wait("document.getElementById('L2005').innerText.includes('a line that ends later')");
+    assert_eq!(tab.number("document.querySelectorAll('#L2005').length"), 1.0);
+    tab.wait(AT_END);
+
+    tab.wheel(-3000);
+    tab.wait(&format!("{FOLLOWS} == 'false'"));
+    let (line, top) = line_in_view(&tab);
+    writer.write(&numbered(2006, 2035));
+    wait_for_line(&tab, 2035);
+    let moved = tab.number(&format!("document.getElementById('{line}').getBoundingClientRect().top")) - top;
+    assert!(moved.abs() < 2.0, "{line} has moved by {moved}");
+    assert_eq!(tab.text(".newer"), "30 new lines");
+    tab.screenshot_of_window("log-newer");
+    tab.click(".newer");
+    tab.wait(AT_END);
+    assert_eq!(tab.value(FOLLOWS), "true");
+
+    // As fast as a runner may send it.
+    for patch in 0..50 {
+        writer.write(&numbered(2036 + patch * 2000, 2035 + (patch + 1) * 2000));
+    }
+    wait_for_line(&tab, 102_035);
+    tab.wait(AT_END);
+    assert!(lines_of(&tab) < 12_500.0, "{} lines are on the page", lines_of(&tab));
+    assert_eq!(tab.value("document.querySelector('#log').dataset.lines"), "102035");
+
+    writer.end("success");
+    tab.wait("document.querySelector('h1').innerText.includes('passed')");
+    tab.wait("document.title.startsWith('✓')");
+    expect_quiet(&tab, &base);
+    let held =
+        tab.transfers().into_iter().filter(|it| it.url.contains("hold=") && it.status.is_none() && !it.has_failed);
+    assert!(held.count() <= 1, "one request is held");
+}
+
+#[test]
+fn any_line_of_a_log_is_found_shown_and_linked_to() {
+    let Some((baton, browser)) = start() else { return };
+    let (tab, base) = (browser.tab(), url(&baton, ""));
+    sign_in(&tab, &baton, &base);
+    let mut writer = Writer::of(&baton);
+    writer.write("section_start:1500000000:get_sources\r\x1b[0K\x1b[0;mGetting the sources\x1b[0;m\n");
+    writer.write(&numbered(2, 1500));
+    writer.write("section_end:1500000005:get_sources\r\x1b[0K");
+    writer.write(&numbered(1501, 5999));
+    writer.write("\x1b[31;1mERROR: the needle is red\x1b[0;m\n");
+    writer.write(&numbered(6001, 12_000));
+    writer.end("failed");
+    let page = job_url(&baton, &writer.build);
+    tab.size(1280, 900);
+
+    tab.open(&format!("{page}#L4000"));
+    wait_for_marked(&tab, 4000);
+    tab.value("location.hash = '#L3000'");
+    wait_for_marked(&tab, 3000);
+    // A gap tells what is missing and gives it.
+    let before = lines_of(&tab);
+    tab.click("#log .gap a");
+    tab.wait(&format!("document.querySelectorAll('#log .l').length > {before}"));
+
+    tab.open(&page);
+    tab.wait("document.querySelector('.live').innerText == 'live'");
+    assert_eq!(tab.value("document.getElementById('L6000')"), Value::Null);
+    tab.press(&["n"]);
+    wait_for_marked(&tab, 6000);
+    tab.press(&["/"]);
+    tab.type_text("line 77");
+    tab.press(&["Enter"]);
+    wait_for_marked(&tab, 77);
+    assert_eq!(tab.text(".find output"), "1 of 111");
+    tab.press(&["Enter"]);
+    wait_for_marked(&tab, 770);
+    tab.press(&["Escape"]);
+    tab.press(&["N"]);
+    wait_for_marked(&tab, 77);
+    tab.click("#S1");
+    tab.wait("!document.getElementById('S1').parentElement.open && !document.getElementById('L5').checkVisibility()");
+    expect_quiet(&tab, &base);
+}
