@@ -26,7 +26,10 @@ pub fn linted(it: &Linted, with_jobs: bool) -> Value {
 /// The same with GitLab's word of old, for clients that ask without a project.
 pub fn linted_of_old(it: &Linted, with_jobs: bool) -> Value {
     let mut said = linted(it, with_jobs);
-    said["status"] = json!(if it.errors.is_empty() { "valid" } else { "invalid" });
+    if let Value::Object(members) = &mut said {
+        let word = if it.errors.is_empty() { "valid" } else { "invalid" };
+        members.insert("status".to_owned(), json!(word));
+    }
     said
 }
 
