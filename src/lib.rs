@@ -12,7 +12,7 @@
 //! | [`ephemeral`] | a data directory for a while |
 //! | [`background`] | the table of periodic deeds |
 //! | [`tls`] | TLS before the HTTP server; it and `runner/trust.rs` alone know rustls |
-//! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `runner_v4/`: runners 9.0 to 19.3; `git/`: how builds fetch snapshots; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
+//! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `runner_v4/`: runners 9.0 to 19.3; `gitlab_v4/`: programs, as they speak with GitLab; `git/`: how builds fetch snapshots; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
 //! | [`web`] | the page: what people see in a browser; it knows the deeds and no other room |
 //! | [`http`] | requests and responses as values, and the server that carries them; `headers/`: what the values of headers mean; `http/wire.rs` alone knows tiny_http |
 //! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`, `pipelines/`: what operators do; `look/`: how things stand; `log_view/`: logs for people who look; `copy/`: backup and check; `upkeep/`: what happens by itself |

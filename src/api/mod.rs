@@ -24,6 +24,7 @@ use crate::http::budget::Budget;
 use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::traffic::Traffic;
 use crate::http::{AfterCommit, Answer, Method, Request, Response};
+use crate::metrics::Counter;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub struct Api {
     git: git::Places,
     claims: Arc<Claims>,
     log_checks: Arc<LogChecks>,
+    /// Calls of programs without a token that is good for them.
+    auth_failures: Counter,
     elsewhere: Elsewhere,
     /// What the server that this answers for has counted.
     traffic: Arc<Traffic>,
@@ -216,6 +219,7 @@ impl Api {
             git: git::Places::new(limits),
             claims: Arc::default(),
             log_checks: Arc::default(),
+            auth_failures: Counter::default(),
             elsewhere: Elsewhere::default(),
             traffic,
             started_at: Timestamp::now(),

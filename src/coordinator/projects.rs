@@ -63,6 +63,7 @@ impl Coordinator {
         now: Timestamp,
     ) -> Result<Project> {
         check(name, repo_url)?;
+        check_new_name(name)?;
         let timeout_s = whole_seconds(timeout)?;
         let (name, repo_url) = (name.to_owned(), repo_url.map(str::to_owned));
         self.store.write(move |c| {
@@ -89,6 +90,7 @@ impl Coordinator {
                 if let Some(other) = projects::by_name(c, &name)?.filter(|other| other.id != project.id) {
                     return Err(taken(&other));
                 }
+                check_new_name(&name)?;
                 project.name = name;
             }
             if let Some(repo_url) = change.repo_url.filter(|new| *new != project.repo_url) {
@@ -199,6 +201,14 @@ impl Coordinator {
 fn check(name: &str, repo_url: Option<&str>) -> Result<()> {
     check_word("the project's name", name).map_err(Error::invalid)?;
     repo_url.map_or(Ok(()), check_repo_url).map_err(Error::invalid)
+}
+
+/// Programs take digits for a project's number.
+fn check_new_name(name: &str) -> Result<()> {
+    if name.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(Error::invalid("the project's name must not be a number, which is a project's id"));
+    }
+    Ok(())
 }
 
 fn whole_seconds(timeout: Duration) -> Result<i64> {

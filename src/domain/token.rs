@@ -27,6 +27,9 @@ pub const ACCESS: &str = "btn-";
 /// What trigger tokens begin with.
 pub const TRIGGER: &str = "btt-";
 
+/// What the tokens begin with that say what they are.
+pub const PREFIXES: [&str; 3] = [TELLING, ACCESS, TRIGGER];
+
 impl Token {
     /// A token that a client sent; `None` if it is empty.
     #[must_use]

@@ -5,7 +5,7 @@
 
 use super::call::Call;
 use super::denial::Denial;
-use super::object::job::job;
+use super::jobs::whole;
 use super::route::{Answered, Content, May, route, says};
 use super::urls::decoded;
 use crate::api::Handler;
@@ -180,7 +180,7 @@ fn keep(call: &mut Call<'_, '_>) -> Answered {
     call.coordinator().is_job_of(project, id)?;
     call.coordinator().keep_artifacts(id, call.now)?;
     let report = call.coordinator().job_of(project, id, call.now)?;
-    Ok(Response::json(200, &job(&call.urls(), &report, call.now)).into())
+    Ok(Response::json(200, &whole(call, &report)?).into())
 }
 
 fn remove(call: &mut Call<'_, '_>) -> Answered {

@@ -84,7 +84,10 @@ impl<'c, 'r> Call<'c, 'r> {
             | (Some(Caller::Program(_)), May::Read | May::ReadOrJob | May::Write)
             | (Some(Caller::Job { .. }), May::ReadOrJob | May::Job) => {}
             (Some(Caller::Program(_)), May::Job) => return Err(Denial::Absent("404 Job Not Found")),
-            (None | Some(Caller::Job { .. }), _) => return Err(Denial::Unauthorized),
+            (None | Some(Caller::Job { .. }), _) => {
+                api.auth_failures.increment();
+                return Err(Denial::Unauthorized);
+            }
         }
         if let Some(Caller::Program(token)) = &caller {
             request.note.set_id("access_token", token.id.0);

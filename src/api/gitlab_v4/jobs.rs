@@ -7,7 +7,7 @@ use super::object::job::job;
 use super::pages::{self, Asked, Part};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
-use crate::coordinator::JobsFound;
+use crate::coordinator::{JobReport, JobsFound};
 use crate::domain::access::Caller;
 use crate::domain::act::Act;
 use crate::domain::build::{BuildId, Status};
@@ -16,6 +16,7 @@ use crate::http::params::{Field, Params, Shape};
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};
 use crate::store::lists::{BuildsAsked, Whose};
+use serde_json::{Value, json};
 
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint<Handler>] = &[
@@ -144,22 +145,35 @@ pub fn note(call: &Call<'_, '_>, ids: &[BuildId], act: Act) -> Result<(), Denial
     Ok(call.coordinator().note_acts(ids, act, &call.caller()?.actor(), call.now)?)
 }
 
+/// A job by itself: with what its log and its variables say, which is too dear for lists.
+pub fn whole(call: &Call<'_, '_>, report: &JobReport) -> Result<Value, Denial> {
+    let (id, mut object) = (report.report.build.id, job(&call.urls(), report, call.now));
+    if let Some(pattern) = report.about.coverage.as_deref().filter(|_| report.report.build.finished_at.is_some()) {
+        let number = call.coordinator().coverage(id, pattern)?;
+        object["coverage"] = json!(number.and_then(|number| number.parse::<f64>().ok()));
+    }
+    if let Some(url) = report.about.environment.as_ref().and_then(|environment| environment.url.as_deref()) {
+        object["environment"]["url"] = json!(call.coordinator().environment_url(id, url)?);
+    }
+    Ok(object)
+}
+
 /// The answer that a job is.
 fn answer(call: &Call<'_, '_>, status: u16, id: BuildId) -> Answered {
     let report = call.coordinator().job_of(call.project()?.id, id, call.now)?;
-    Ok(Response::json(status, &job(&call.urls(), &report, call.now)).with_id("build", id.0).into())
+    Ok(Response::json(status, &whole(call, &report)?).with_id("build", id.0).into())
 }
 
 fn own(call: &mut Call<'_, '_>) -> Answered {
     let Caller::Job { build, project } = *call.caller()? else { return Err(Denial::Absent("404 Job Not Found")) };
     let report = call.coordinator().job_of(project, build, call.now)?;
-    Ok(Response::json(200, &job(&call.urls(), &report, call.now)).with_id("build", build.0).into())
+    Ok(Response::json(200, &whole(call, &report)?).with_id("build", build.0).into())
 }
 
 fn show(call: &mut Call<'_, '_>) -> Answered {
     let id = call.job()?;
     let report = call.coordinator().job_of(call.project()?.id, id, call.now)?;
-    Ok(Response::json(200, &job(&call.urls(), &report, call.now)).as_routine().into())
+    Ok(Response::json(200, &whole(call, &report)?).as_routine().into())
 }
 
 fn cancel(call: &mut Call<'_, '_>) -> Answered {

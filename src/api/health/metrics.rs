@@ -121,6 +121,8 @@ fn requests(text: &mut Text, api: &Api) {
     for (status, count) in traffic.refusals() {
         family.sample(&[("status", &status.to_string())], count);
     }
+    let help = "Calls of programs without a token that is good for them.";
+    text.number(Kind::Counter, "baton_auth_failures_total", help, api.auth_failures.get());
     let connections = traffic.connections.get();
     text.number(Kind::Gauge, "baton_http_connections", "Connections that are open.", connections);
 }

@@ -11,6 +11,7 @@ use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Variable};
 use crate::domain::runner::{Feature, FeatureSet};
 use crate::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Image, Service};
 use crate::domain::time::Timestamp;
+use crate::domain::token::PREFIXES;
 use crate::git::snapshot::REFS;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -177,6 +178,8 @@ struct Hook<'a> {
 struct SentFeatures {
     trace_sections: bool,
     failure_reasons: [&'static str; 9],
+    /// What tokens begin with that runners from 15.11 on mask in logs wherever they meet them.
+    token_mask_prefixes: [&'static str; 3],
 }
 
 impl<'a> Job<'a> {
@@ -203,7 +206,11 @@ impl<'a> Job<'a> {
             credentials: [],
             dependencies: assigned.dependencies.iter().map(|needed| Needed::of(assigned, needed)).collect(),
             hooks: hooks(asked),
-            features: SentFeatures { trace_sections: true, failure_reasons: FAILURE_REASONS },
+            features: SentFeatures {
+                trace_sections: true,
+                failure_reasons: FAILURE_REASONS,
+                token_mask_prefixes: PREFIXES,
+            },
         }
     }
 }

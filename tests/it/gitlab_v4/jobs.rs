@@ -1,6 +1,7 @@
 //! Jobs: what they look like in each state, and what is done with them.
 
 use super::{Programs, each, of_branch, work};
+use crate::harness::command;
 use crate::harness::*;
 use baton::domain::build::{BuildId, NewBuild, Status};
 use baton::domain::spec::{AllowFailure, BuildSpec};
@@ -133,4 +134,76 @@ fn a_list_of_jobs_has_the_newest_first_and_can_be_asked_for_states() {
     let basic = baton.send(Request::get("/api/v4/job").header("Authorization", &format!("Bearer {}", claimed.token)));
     assert_eq!(basic.expect(200).json()["id"], own["id"]);
     assert_eq!(programs.get("job").expect(404).json()["message"], "404 Job Not Found");
+}
+
+/// Where the API has what `baton build show --json` has. The project is in the path.
+const FACTS: &[(&str, &str)] = &[
+    ("id", "/id"),
+    ("project", ""),
+    ("name", "/name"),
+    ("stage", "/stage"),
+    ("ref", "/ref"),
+    ("sha", "/commit/id"),
+    ("status", "/status"),
+    ("failure_reason", "/failure_reason"),
+    ("pending_reason", "/pending_reason"),
+    ("tags", "/tag_list"),
+    ("needs", "/needs"),
+    ("created_at", "/created_at"),
+    ("started_at", "/started_at"),
+    ("finished_at", "/finished_at"),
+    ("runner", "/runner/id"),
+    ("manager", "/runner_manager/system_id"),
+    ("trace_size", "/log_bytes"),
+    ("artifacts_file", "/artifacts_file/size"),
+    ("artifacts", "/artifacts/0/file_type"),
+    ("exit_code", "/exit_code"),
+    ("failure_text", "/failure_text"),
+    ("failure_allowed", "/allow_failure"),
+    ("retry_of", "/retry_of"),
+    ("retried_as", "/retried_by"),
+    ("pipeline", "/pipeline/id"),
+    ("stage_index", "/stage_index"),
+    ("when", "/when"),
+    ("group", "/group"),
+    ("parallel", "/parallel"),
+    ("environment", "/environment"),
+    ("coverage", "/coverage"),
+    ("interruptible", "/interruptible"),
+    ("manual_confirmation", "/manual_confirmation"),
+    ("refused", "/refused"),
+    // What a bridge makes is among the pipelines, with its `parent_job`; what a JUnit report says is the pipeline's.
+    ("trigger", ""),
+    ("junit", ""),
+    ("erased_at", "/erased_at"),
+];
+
+#[test]
+fn each_fact_that_is_shown_elsewhere_is_in_a_job() {
+    let programs = Programs::start();
+    let baton = &programs.baton;
+    let runner = baton.runner();
+    let ended = baton.build();
+    work(baton, &runner, Some(b"archive"), "failed");
+    let waiting = baton.build_needing(&[ended]);
+    let mut compared = 0;
+    for id in [ended, waiting] {
+        let output = command::baton(baton.data(), &["build", "show", &id.to_string(), "--json"]);
+        let document: Value = serde_json::from_str(&command::done(&output)).unwrap();
+        let job = job(&programs, id);
+        for (member, value) in document.as_object().unwrap() {
+            let place =
+                FACTS.iter().find(|(own, _)| own == member).unwrap_or_else(|| panic!("{member} is nowhere in a job"));
+            let expected = match member.as_str() {
+                "runner" => value["id"].clone(),
+                "artifacts_file" => value["size"].clone(),
+                "artifacts" => value[0]["kind"].clone(),
+                _ => value.clone(),
+            };
+            let own = job.pointer(place.1).cloned().unwrap_or_default();
+            assert!(place.1.is_empty() || own == expected, "{member} of build {id}: {expected} is {own}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 40, "{compared}");
 }

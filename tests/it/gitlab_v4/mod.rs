@@ -172,5 +172,6 @@ fn a_project_is_found_by_number_and_by_encoded_name() {
     assert_eq!(taken, json!({"message": {"name": ["has already been taken"]}}));
     programs.post("projects", &json!({"name": "x", "import_url": "http://127.0.0.1:1/x"})).expect(403);
     programs.post("projects", &json!({})).expect(400);
+    programs.post("projects", &json!({"name": "123"})).expect(400);
     assert_eq!(each(&programs.json("projects"), "id"), [3, 2, 1], "what was refused has changed nothing");
 }

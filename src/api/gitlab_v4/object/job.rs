@@ -30,7 +30,7 @@ pub fn job(urls: &Urls, job: &JobReport, now: Timestamp) -> Value {
         "allow_failure": build.failure_allowed,
         "created_at": build.created_at.to_string(),
         "started_at": time(build.started_at),
-        "finished_at": time(ended_at(build)),
+        "finished_at": time(build.finished_at),
         "erased_at": time(build.erased_at),
         "duration": duration(build, now),
         "queued_duration": queued_duration(job, now),
@@ -46,6 +46,12 @@ pub fn job(urls: &Urls, job: &JobReport, now: Timestamp) -> Value {
         "archived": false,
         "tag_list": build.tags.as_slice(),
         "environment": job.about.environment.as_ref(),
+        "stage_index": build.stage_index,
+        "group": job.about.group,
+        "parallel": job.about.parallel,
+        "interruptible": job.about.interruptible,
+        "manual_confirmation": job.about.manual_confirmation,
+        "refused": job.about.refused,
         "exit_code": build.exit_code,
         "needs": build.needs,
         "when": build.when.as_str(),
@@ -82,7 +88,7 @@ pub fn commit_status(urls: &Urls, job: &JobReport) -> Value {
         "description": job.report.pending_reason,
         "created_at": build.created_at.to_string(),
         "started_at": time(build.started_at),
-        "finished_at": time(ended_at(build)),
+        "finished_at": time(build.finished_at),
         "allow_failure": build.failure_allowed,
         "coverage": null,
         "pipeline_id": build.pipeline_id,
@@ -93,11 +99,6 @@ pub fn commit_status(urls: &Urls, job: &JobReport) -> Value {
 /// GitLab's word for its state.
 fn status(job: &JobReport) -> &'static str {
     if job.is_canceling { "canceling" } else { job.report.build.status.as_str() }
-}
-
-/// A job that does not run has no end.
-fn ended_at(build: &Build) -> Option<Timestamp> {
-    build.finished_at.filter(|_| build.status != Status::Skipped)
 }
 
 /// How long it runs or ran, in seconds with three decimals; null before it runs.
