@@ -94,10 +94,10 @@ fn bad_path(why: &str) -> Denial {
 
 /// Answers a file out of an archive.
 fn send_file(call: &Call<'_, '_>, id: BuildId, path: &str) -> Answered {
-    let found = call.coordinator().archive_file(id, path, call.now).map_err(|error| match error.kind {
-        Kind::Invalid => bad_path(&error.message),
-        _ => error.into(),
-    })?;
+    let found = call
+        .coordinator()
+        .archive_file(id, path, call.now)
+        .map_err(|error| if error.kind == Kind::Invalid { bad_path(&error.message) } else { error.into() })?;
     let etag = format!("\"{}-{}\"", hex(&found.artifacts.sha256), found.size.unwrap_or_default());
     let mut read = found.read;
     let body = match found.size {

@@ -231,7 +231,7 @@ impl Received {
     }
 
     /// The first token in the order in which GitLab looks for one, and whose it may be there.
-    fn presented(&self, request: &Request<'_>) -> Option<(Token, HeldBy)> {
+    fn presented(&self, request: &Request<'_>) -> Option<(Token, Holder)> {
         let header = |name| request.headers.get(name).map(str::trim).filter(|value| !value.is_empty());
         let given = |name| self.tokens.text(name).filter(|value| !value.is_empty());
         let authorization = header("Authorization").and_then(|value| value.split_once(' '));
@@ -239,31 +239,31 @@ impl Received {
             authorization.filter(|(own, _)| own.eq_ignore_ascii_case(scheme)).map(|(_, value)| value.trim())
         };
         let places = [
-            (given(PRIVATE), HeldBy::ByPrograms),
-            (header("PRIVATE-TOKEN"), HeldBy::ByPrograms),
-            (of_scheme("Bearer"), HeldBy::ByEither),
-            (given(JOB), HeldBy::ByJobs),
-            (header("JOB-TOKEN"), HeldBy::ByJobs),
+            (given(PRIVATE), Holder::Programs),
+            (header("PRIVATE-TOKEN"), Holder::Programs),
+            (of_scheme("Bearer"), Holder::Either),
+            (given(JOB), Holder::Jobs),
+            (header("JOB-TOKEN"), Holder::Jobs),
         ];
         let first = places.into_iter().find_map(|(text, kept)| Some((text?.to_owned(), kept)));
-        let password = || of_scheme("Basic").and_then(password_of_job).map(|text| (text, HeldBy::ByJobs));
+        let password = || of_scheme("Basic").and_then(password_of_job).map(|text| (text, Holder::Jobs));
         first.or_else(password).and_then(|(text, kept)| Some((Token::received(&text)?, kept)))
     }
 }
 
 /// Whose tokens count in a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum HeldBy {
-    ByPrograms,
-    ByJobs,
-    ByEither,
+enum Holder {
+    Programs,
+    Jobs,
+    Either,
 }
 
-impl HeldBy {
+impl Holder {
     fn takes(self, caller: &Caller) -> bool {
         match caller {
-            Caller::Program(_) => self != HeldBy::ByJobs,
-            Caller::Job { .. } => self != HeldBy::ByPrograms,
+            Caller::Program(_) => self != Holder::Jobs,
+            Caller::Job { .. } => self != Holder::Programs,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::TABLES;
 use super::call::Call;
-use super::object::schema;
+use super::object::{put, schema};
 use super::route::{Content, May, Route, route, says};
 use crate::api::Handler;
 use crate::http::params::{Field, Shape};
@@ -86,15 +86,15 @@ fn operation(method: Method, own: &Route, path: &str, places: &[(&str, bool)]) -
         let members: Map<String, Value> =
             own.fields.iter().map(|it| (it.name.to_owned(), of_shape(it.shape))).collect();
         let schema = json!({"type": "object", "properties": members});
-        operation["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
+        put(&mut operation, "requestBody", json!({"content": {"application/json": {"schema": schema}}}));
     } else {
         parameters.extend(own.fields.iter().flat_map(of_field));
     }
-    operation["parameters"] = json!(parameters);
+    put(&mut operation, "parameters", json!(parameters));
     match own.may {
-        May::ReadOrJob => operation["security"] = json!([{"token": []}, {"bearer": []}, {"job": []}]),
-        May::Job => operation["security"] = json!([{"job": []}]),
-        May::Anybody => operation["security"] = json!([]),
+        May::ReadOrJob => put(&mut operation, "security", json!([{"token": []}, {"bearer": []}, {"job": []}])),
+        May::Job => put(&mut operation, "security", json!([{"job": []}])),
+        May::Anybody => put(&mut operation, "security", json!([])),
         May::Read | May::Write => {}
     }
     operation

@@ -4,6 +4,7 @@ use super::call::Call;
 use super::denial::Denial;
 use super::log;
 use super::object::job::job;
+use super::object::put;
 use super::pages::{self, Asked, Part};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
@@ -150,10 +151,13 @@ pub fn whole(call: &Call<'_, '_>, report: &JobReport) -> Result<Value, Denial> {
     let (id, mut object) = (report.report.build.id, job(&call.urls(), report, call.now));
     if let Some(pattern) = report.about.coverage.as_deref().filter(|_| report.report.build.finished_at.is_some()) {
         let number = call.coordinator().coverage(id, pattern)?;
-        object["coverage"] = json!(number.and_then(|number| number.parse::<f64>().ok()));
+        put(&mut object, "coverage", json!(number.and_then(|number| number.parse::<f64>().ok())));
     }
     if let Some(url) = report.about.environment.as_ref().and_then(|environment| environment.url.as_deref()) {
-        object["environment"]["url"] = json!(call.coordinator().environment_url(id, url)?);
+        let known = call.coordinator().environment_url(id, url)?;
+        if let Some(environment) = object.get_mut("environment") {
+            put(environment, "url", json!(known));
+        }
     }
     Ok(object)
 }

@@ -5,6 +5,7 @@ use super::denial::Denial;
 use super::jobs::{SCOPE, note, states};
 use super::object::job::job;
 use super::object::pipeline::{pipeline, short_pipeline};
+use super::object::put;
 use super::pages::{self, Asked, Part};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
@@ -321,15 +322,15 @@ fn test_report(call: &mut Call<'_, '_>, is_summary: bool) -> Answered {
             "suite_error": (!it.is_whole).then_some("the report is malformed, or too long"),
         });
         if is_summary {
-            suite["build_ids"] = json!([build]);
+            put(&mut suite, "build_ids", json!([build]));
         } else {
-            suite["test_cases"] = it.failed.iter().map(|name| test_case(name)).collect();
+            put(&mut suite, "test_cases", it.failed.iter().map(|name| test_case(name)).collect());
         }
         suite
     };
     let counts = [
         ("count", sum(|it| it.tests)),
-        ("success", suites.iter().map(|(_, _, it)| good(it)).sum()),
+        ("success", suites.iter().map(|(_, _, it)| good(it)).sum::<u64>()),
         ("failed", sum(|it| it.failures)),
         ("skipped", sum(|it| it.skipped)),
         ("error", sum(|it| it.errors)),
@@ -337,14 +338,15 @@ fn test_report(call: &mut Call<'_, '_>, is_summary: bool) -> Answered {
     let suites: Vec<Value> = suites.iter().map(suite).collect();
     let mut report = json!({"test_suites": suites});
     if is_summary {
-        report["total"] = counts.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
-        report["total"]["time"] = json!(0.0);
-        report["total"]["suite_error"] = Value::Null;
+        let mut total: Value = counts.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
+        put(&mut total, "time", json!(0.0));
+        put(&mut total, "suite_error", Value::Null);
+        put(&mut report, "total", total);
     } else {
-        report["total_time"] = json!(0.0);
+        put(&mut report, "total_time", json!(0.0));
         for (name, count) in counts {
             let field = if name == "count" { "total_count".to_owned() } else { format!("{name}_count") };
-            report[field.as_str()] = json!(count);
+            put(&mut report, &field, json!(count));
         }
     }
     Ok(Response::json(200, &report).as_routine().into())

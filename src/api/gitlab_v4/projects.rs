@@ -81,9 +81,10 @@ fn make(call: &mut Call<'_, '_>) -> Answered {
         Some(Err(_)) => return Err(Denial::Parameter("build_timeout is invalid".to_owned())),
     };
     let made = call.coordinator().add_project(name, None, Duration::from_secs(timeout_s), call.now);
-    let made = made.map_err(|error| match error.kind {
-        Kind::Conflict => Denial::Value { field: "name", why: "has already been taken".to_owned() },
-        _ => error.into(),
+    let made = made.map_err(|error| {
+        let is_taken = error.kind == Kind::Conflict;
+        let why = || "has already been taken".to_owned();
+        if is_taken { Denial::Value { field: "name", why: why() } } else { error.into() }
     })?;
     Ok(Response::json(201, &project(&call.urls(), &made, None)).into())
 }

@@ -2,6 +2,7 @@
 //!
 //! What must stay true: each member of an object is here, and is there always but for those behind `?`.
 
+use super::put;
 use serde_json::{Map, Value, json};
 
 /// Members of an object: names, each with what it holds: `i` integer, `n` number, `s` text, `b` boolean, `t` time, `o` an
@@ -413,7 +414,7 @@ fn of(holds: &str) -> Value {
     };
     let mut schema = if is_nullable { json!({"type": [kind, "null"]}) } else { json!({"type": kind}) };
     if what == "t" {
-        schema["format"] = json!("date-time");
+        put(&mut schema, "format", json!("date-time"));
     }
     schema
 }
