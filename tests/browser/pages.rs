@@ -142,12 +142,7 @@ fn every_page_is_quiet_fits_and_keeps_nobody_out() {
     for (name, path) in pages {
         tab.forget();
         tab.follow(&url(&baton, &path));
-        assert_eq!(
-            tab.transfers()[0].status.filter(|status| *status < 400).is_some(),
-            true,
-            "{name}: {:?}",
-            tab.transfers()
-        );
+        assert!(tab.transfers()[0].status.is_some_and(|status| status < 400), "{name}: {:?}", tab.transfers());
         look(name);
         found.extend(links(&tab, &base));
     }
