@@ -157,7 +157,7 @@ pub fn time_line(links: &Links, project: &str, rows: &[JobRow], from: Timestamp,
                     @let began = row.started_at.unwrap_or(from);
                     @let ended = row.finished_at.unwrap_or(now);
                     @let (waited, ran_from, ran_to) = (x(ready(row)), x(began), x(ended).max(x(began) + 3));
-                    @let class = match row.status { Status::Success => "u", Status::Failed if row.failure_allowed => "a", Status::Failed => "d", _ => "r" };
+                    @let class = bar_class(row);
                     @let said = format!("{}: began after {}, ran {}", cleaned(&row.name), words::duration(began.since(from)), words::duration(ended.since(began)));
                     li {
                         (icons::said(states::of_row(row)))
@@ -173,6 +173,23 @@ pub fn time_line(links: &Links, project: &str, rows: &[JobRow], from: Timestamp,
             }
             @if ran.len() > TIMED_MAX { p class="dim" { (ran.len() - TIMED_MAX) " more jobs ran." } }
         }
+    }
+}
+
+/// The class of a job's bar.
+fn bar_class(row: &JobRow) -> &'static str {
+    match row.status {
+        Status::Success => "u",
+        Status::Failed if row.failure_allowed => "a",
+        Status::Failed => "d",
+        Status::Created
+        | Status::WaitingForResource
+        | Status::Pending
+        | Status::Running
+        | Status::Scheduled
+        | Status::Manual
+        | Status::Canceled
+        | Status::Skipped => "r",
     }
 }
 

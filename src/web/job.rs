@@ -34,10 +34,8 @@ fn no_such(id: BuildId) -> Error {
 
 /// The job that the path names, if it is one of the path's project.
 pub fn view(web: &Web, asked: &Asked, id: BuildId, now: Timestamp) -> Result<JobView> {
-    let found = web.coordinator.view_job(id, now).map_err(|error| match error.kind {
-        Kind::NotFound => no_such(id),
-        _ => error,
-    })?;
+    let said = |error: Error| if error.kind == Kind::NotFound { no_such(id) } else { error };
+    let found = web.coordinator.view_job(id, now).map_err(said)?;
     let is_its = asked.project.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&found.report.build.project));
     if is_its { Ok(found) } else { Err(no_such(id)) }
 }
@@ -195,10 +193,8 @@ fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Mark
 
 /// A reason to wait as the page says it: what the command line advises is a button here.
 fn said_on_page(status: Status, reason: &str) -> String {
-    match status {
-        Status::Manual => "Starts when somebody presses Play".to_owned(),
-        _ => reason.to_owned(),
-    }
+    let is_manual = status == Status::Manual;
+    (if is_manual { "Starts when somebody presses Play" } else { reason }).to_owned()
 }
 
 fn facts(links: &Links, view: &JobView, now: Timestamp) -> Markup {

@@ -35,7 +35,7 @@ use self::session::{Reader, WrongKeys};
 use crate::coordinator::Coordinator;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
 use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::{Answer, Method, Request, Response};
@@ -188,7 +188,8 @@ struct Target {
 impl Target {
     /// `None`: it is not the page's.
     fn of(path: &str, method: Method) -> Option<Target> {
-        if path == "/" {
+        let is_look = matches!(method, Method::Get | Method::Head);
+        if path == "/" && is_look {
             return Some(Target { in_table: "/".to_owned(), is_site: true, project: None });
         }
         if let Some(rest) = path.strip_prefix("/-/") {
@@ -200,7 +201,7 @@ impl Target {
             Some((project, rest)) => (project, format!("/PROJECT/-/{rest}")),
             None => match path.split_once("/badges/") {
                 Some((project, rest)) => (project, format!("/PROJECT/badges/{rest}")),
-                None if matches!(method, Method::Get | Method::Head) => (path, "/PROJECT".to_owned()),
+                None if is_look => (path, "/PROJECT".to_owned()),
                 None => return None,
             },
         };
@@ -320,11 +321,19 @@ impl Web {
 
     /// What was pressed on `of` was refused, or could not be done: the same page says why.
     fn refused(self: &Arc<Self>, asked: &Asked, of: &PageOf, error: &Error, now: Timestamp) -> Response {
-        match error.kind {
-            crate::error::Kind::Conflict => live::with_notice(self, asked, of, 409, &error.message, now),
-            crate::error::Kind::Invalid => live::with_notice(self, asked, of, 400, &error.message, now),
-            _ => self.failed(asked, error, now),
-        }
+        let status = match error.kind {
+            Kind::Conflict => 409,
+            Kind::Invalid => 400,
+            Kind::Forbidden
+            | Kind::NotFound
+            | Kind::TooLarge
+            | Kind::TooSlow
+            | Kind::Busy
+            | Kind::DiskFull
+            | Kind::Internal
+            | Kind::Damaged => return self.failed(asked, error, now),
+        };
+        live::with_notice(self, asked, of, status, &error.message, now)
     }
 }
 

@@ -224,9 +224,10 @@ pub fn waiting_row(links: &Links, asked: &Asked, report: &BuildReport, now: Time
     let build = &report.build;
     let link = links.job(&build.project, build.id);
     let may_play = asked.reader.may_act() && matches!(build.status, Status::Manual | Status::Scheduled);
-    let reason = match build.status {
-        Status::Manual => "Starts when somebody presses Play.".to_owned(),
-        _ => words::sentence(report.pending_reason.as_deref().unwrap_or_default()),
+    let reason = if build.status == Status::Manual {
+        "Starts when somebody presses Play.".to_owned()
+    } else {
+        words::sentence(report.pending_reason.as_deref().unwrap_or_default())
     };
     html! {
         li {

@@ -33,7 +33,15 @@ pub fn started_by(report: &PipelineReport) -> Markup {
     let source = match report.pipeline.source {
         Source::MergeRequestEvent => "merge request",
         Source::ParentPipeline => "child",
-        other => other.as_str(),
+        other @ (Source::Push
+        | Source::Schedule
+        | Source::Web
+        | Source::Api
+        | Source::Trigger
+        | Source::Pipeline
+        | Source::Webide
+        | Source::Chat
+        | Source::External) => other.as_str(),
     };
     html! { (source) @if let Some(actor) = &report.pipeline.actor { " by " (foreign(actor)) } }
 }
@@ -236,7 +244,12 @@ pub fn bars(history: &History) -> Markup {
             PipelineState::Success => ("u", 16 - height, height),
             PipelineState::Failed => ("d", 18, height),
             PipelineState::Running | PipelineState::Pending => ("r", 12, 10),
-            _ => ("n", 15, 4),
+            PipelineState::Created
+            | PipelineState::WaitingForResource
+            | PipelineState::Scheduled
+            | PipelineState::Manual
+            | PipelineState::Canceled
+            | PipelineState::Skipped => ("n", 15, 4),
         };
         html! { rect class=(class) x=(x) y=(y) width=(STEP - 4) height=(height) rx="1" {} }
     };

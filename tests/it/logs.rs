@@ -113,7 +113,7 @@ fn each_request_that_does_something_is_a_record_with_its_build_and_runner_and_em
             ("GET", 200, "builds/:id/artifacts", own, None),
             ("PATCH", 416, "builds/:id/trace.txt", own, None),
             ("PUT", 200, "builds/:id", own, his),
-            ("GET", 404, "other", None, None),
+            ("GET", 421, "/PROJECT", None, None),
             ("OTHER", 405, "builds/:id", own, None),
         ];
         let expected = if polls_are_told { [&polls[..], &rest].concat() } else { rest.to_vec() };

@@ -120,7 +120,7 @@ pub fn readers_beside_runners(scale: &Scale) -> Vec<Row> {
     let server = Served::baton(data.path(), &["--page", "public"]);
     let address = server.address;
     // Those that wait are never chosen: the one that is measured has waited for longest.
-    let mut wake = |with_readers: bool| {
+    let wake = |with_readers: bool| {
         let mut times = Samples::default();
         for turn in 0..scale.rounds as u64 * 4 {
             let known = last_update(address, &runners[0]);

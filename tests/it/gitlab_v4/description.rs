@@ -143,7 +143,7 @@ fn the_description_has_every_route_and_no_other() {
     let of_program = |route: &&str| description.paths().contains_key(&format!("/{}", braced(route, brace)));
     let mut routes: Vec<String> =
         baton::api::program_routes().iter().map(|route| format!("/{}", braced(route, brace))).collect();
-    assert!(baton::api::program_routes().iter().all(|route| of_program(&route)));
+    assert!(baton::api::program_routes().iter().all(of_program));
     described.sort();
     routes.sort();
     assert_eq!(described, routes);
