@@ -2,8 +2,12 @@
 
 mod greeting;
 mod ready;
+mod values;
+
+pub use self::values::address;
 
 use self::ready::Ready;
+use self::values::{Keeping, access, base_url, count, hold_time, keeping, log_format, size, size_or_none};
 
 use super::show::logger::{self, Format};
 use super::words::secrets::read_secret;
@@ -11,8 +15,6 @@ use super::{Done, Stop, duration, signals};
 use crate::Config;
 use crate::api::health;
 use crate::domain::base_url::{BaseUrl, Endpoint};
-use crate::domain::text::duration::{check_unit, parse_duration, parse_keeping};
-use crate::domain::text::size::parse_size;
 use crate::domain::token::{CHOSEN_BYTES_MAX, Token};
 use crate::ephemeral::Ephemeral;
 use crate::http::server::bind;
@@ -26,7 +28,7 @@ use argh::{ArgsInfo, FromArgs};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use std::io::{self, IsTerminal};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -40,8 +42,6 @@ const LISTEN_ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 const DESCRIPTORS_PER_CONNECTION: u64 = 1;
 /// And that TLS takes: the client's, and one to the HTTP server.
 const DESCRIPTORS_OF_TLS: u64 = 2;
-/// Usual time limits of proxies are 60 seconds.
-const HOLD_TIME_MAX: Duration = Duration::from_secs(50);
 /// Descriptors for everything else; half of all, where that is less.
 const OTHER_DESCRIPTORS: u64 = 256;
 
@@ -50,9 +50,6 @@ const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// How long artifacts are kept that nobody has said more of.
 const KEEP_ARTIFACTS: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// For how long something is kept; `None`: for ever. By another name, since an option may be absent, too.
-type Keeping = Option<Duration>;
 
 /// Run the server that runners ask for builds.
 #[derive(FromArgs, ArgsInfo)]
@@ -316,72 +313,11 @@ fn set<T>(limit: &mut T, given: Option<T>) {
     }
 }
 
-/// Longer than proxies and clients wait for an answer, nobody is held.
-fn hold_time(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(time) if time > HOLD_TIME_MAX => Err("at most 50s: proxies give up on answers after a minute".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn keeping(text: &str) -> Result<Keeping, String> {
-    check_unit(text)?;
-    match parse_keeping(text) {
-        Ok(Some(time)) if time < Duration::from_secs(1) => Err("it must be at least one second, or never".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// How many connections so many descriptors are enough for; at least one.
 fn connections_that_fit(descriptors: u64, is_tls: bool) -> usize {
     let each = DESCRIPTORS_PER_CONNECTION + if is_tls { DESCRIPTORS_OF_TLS } else { 0 };
     let fitting = (descriptors - OTHER_DESCRIPTORS.min(descriptors / 2)) / each;
     usize::try_from(fitting).unwrap_or(usize::MAX).max(1)
-}
-
-fn access(text: &str) -> Result<Access, String> {
-    let found = Access::WORDS.into_iter().find(|(word, _)| *word == text);
-    found.map(|(_, access)| access).ok_or_else(|| "it must be login, public or off".to_owned())
-}
-
-fn log_format(text: &str) -> Result<Format, String> {
-    match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => Err("it must be text or json".to_owned()),
-    }
-}
-
-fn base_url(text: &str) -> Result<BaseUrl, String> {
-    BaseUrl::parse(text)
-}
-
-/// An address and a port, or a host's name and a port.
-pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = "it must be an address and a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned();
-    if let Ok(address) = text.parse() {
-        return Ok(address);
-    }
-    // A host's name; of several addresses the first IPv4 one, which is what people mean by localhost.
-    let addresses: Vec<SocketAddr> = text.to_socket_addrs().map_err(|_| wrong.clone())?.collect();
-    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied().ok_or(wrong)
-}
-
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "it must be a number, at least 1".to_owned())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    match size_or_none(text)? {
-        0 => Err("it must be at least one byte".to_owned()),
-        bytes => Ok(bytes),
-    }
-}
-
-fn size_or_none(text: &str) -> Result<u64, String> {
-    parse_size(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
