@@ -18,8 +18,8 @@ use std::process::{Command as Program, Stdio};
     name = "page",
     example = "{command_name} login --name mira\n{command_name} logout mira",
     note = "\
-        Whoever may read the data directory may let people in, and nobody else. A session ends 30 days after its last use.\n\
-        `baton open` makes a link for oneself and opens it."
+        Whoever may read the data directory may let people in, and nobody else. A session ends 30 days after its\n\
+        last use. `baton open` makes a link for oneself and opens it."
 )]
 pub struct Page {
     #[argh(subcommand)]

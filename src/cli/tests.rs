@@ -126,7 +126,7 @@ fn the_data_directory_may_stand_anywhere() {
 }
 
 /// A line for each command that does something.
-const LINES: [&[&str]; 44] = [
+const LINES: [&[&str]; 55] = [
     &["serve"],
     &["project", "add", "p"],
     &["project", "list"],
@@ -153,16 +153,27 @@ const LINES: [&[&str]; 44] = [
     &["build", "retry", "1"],
     &["build", "play", "1"],
     &["build", "erase", "1"],
+    &["pipeline", "run", "--ref", "main"],
     &["pipeline", "list"],
     &["pipeline", "show", "1"],
     &["pipeline", "follow", "1"],
     &["pipeline", "cancel", "1"],
     &["pipeline", "retry", "1"],
     &["pipeline", "play", "1", "deploy"],
+    &["page", "login"],
+    &["page", "list"],
+    &["page", "logout", "mira"],
+    &["open"],
     &["run", "--", "true"],
     &["token", "add", "--name", "n"],
     &["token", "list"],
     &["token", "revoke", "n"],
+    &["trigger", "add", "--project", "p"],
+    &["trigger", "list", "--project", "p"],
+    &["trigger", "remove", "--project", "p", "1"],
+    &["variable", "set", "--project", "p", "--value", "v", "K"],
+    &["variable", "list", "--project", "p"],
+    &["variable", "remove", "--project", "p", "K"],
     &["backup", "d"],
     &["check"],
     &["completions", "bash"],

@@ -9,7 +9,7 @@ use crate::domain::trigger_token::{TriggerToken, TriggerTokenId};
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 
-/// Make, list and remove trigger tokens: who shows one starts a pipeline of its project, and can do nothing else.
+/// Make, list and remove trigger tokens: each starts pipelines of one project, and opens nothing else.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,

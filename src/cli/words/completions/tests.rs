@@ -94,7 +94,7 @@ fn bash_offers_values_that_are_known_and_files_only_where_they_fit() {
         ("baton|--data|build|ba", &["backup"]),
         ("baton|build|list|--status|p", &["pending"]),
         ("baton|build|list|--status|=|s", &["scheduled", "success", "skipped"]),
-        ("baton|pipeline|", &["list", "show", "follow", "cancel", "retry", "play"]),
+        ("baton|pipeline|", &["run", "list", "show", "follow", "cancel", "retry", "play"]),
         ("baton|build|list|--status|=|f", &["failed"]),
         ("baton|build|list|--sta", &["--status"]),
         ("baton|build|list|--project|x", &["<none>"]),
