@@ -203,9 +203,15 @@ fn check(name: &str, repo_url: Option<&str>) -> Result<()> {
     repo_url.map_or(Ok(()), check_repo_url).map_err(Error::invalid)
 }
 
-/// Programs take digits for a project's number.
+/// Programs take digits for a project's number, and the begin of some paths is taken.
 fn check_new_name(name: &str) -> Result<()> {
-    if name.bytes().all(|c| c.is_ascii_digit()) {
+    let mut segments = name.split('/');
+    let first = segments.next().unwrap_or_default();
+    if ["api", "ci", "git", "-"].contains(&first) || segments.any(|segment| segment == "-") {
+        let why = "the project's name must not begin with api/, ci/ or git/, nor have a part that is -: these are paths of the server";
+        return Err(Error::invalid(why));
+    }
+    if !name.is_empty() && name.bytes().all(|c| c.is_ascii_digit()) {
         return Err(Error::invalid("the project's name must not be a number, which is a project's id"));
     }
     Ok(())

@@ -147,6 +147,7 @@ const FACTS: &[(&str, &str)] = &[
     ("status", "/status"),
     ("failure_reason", "/failure_reason"),
     ("pending_reason", "/pending_reason"),
+    ("runs_without", "/runs_without"),
     ("tags", "/tag_list"),
     ("needs", "/needs"),
     ("created_at", "/created_at"),

@@ -56,6 +56,7 @@ pub fn job(urls: &Urls, job: &JobReport, now: Timestamp) -> Value {
         "needs": build.needs,
         "when": build.when.as_str(),
         "pending_reason": report.pending_reason,
+        "runs_without": report.runs_without,
         "scheduled_at": time(job.scheduled_at),
         "retry_of": build.retry_of,
         "retried_by": report.repeated_by,

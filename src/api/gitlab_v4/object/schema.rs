@@ -74,6 +74,7 @@ const JOB: Members = &[
     ("needs", "a"),
     ("when", "s"),
     ("pending_reason", "s|"),
+    ("runs_without", "a"),
     ("scheduled_at", "t|"),
     ("retry_of", "i|"),
     ("retried_by", "i|"),
