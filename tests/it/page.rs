@@ -408,3 +408,60 @@ fn the_command_line_lets_people_in_and_out() {
     let good = server.operator().make_login_key("mira", Timestamp::now()).unwrap();
     server.send(own(Request::post("/-/login")).form(&[("key", good.reveal())])).expect(429);
 }
+
+/// What a person sees, a program can have.
+#[test]
+fn each_fact_on_a_page_is_in_the_answer_of_the_api() {
+    let server = Baton::start();
+    server.project("demo");
+    let mut new = new_runner();
+    new.description = "workbench".to_owned();
+    let runner = server.runner_like(new, None);
+    let (id, builds) = pipeline(&server, "demo");
+    let claimed = server.claim(&runner);
+    server.append(&claimed, 0, "a line of the log\n").expect(202);
+    server
+        .send(
+            Request::put(&format!("builds/{}", claimed.id))
+                .json(&serde_json::json!({"token": claimed.token, "state": "failed"})),
+        )
+        .expect(200);
+    let browser = Browser::sign_in(&server, "mira");
+    let made = baton(server.data(), &["token", "add", "--name", "facts", "--token-only"]);
+    let token = done(&made).trim().to_owned();
+    let api = |path: &str| {
+        let request = Request::get(&format!("/api/v4{path}")).header("PRIVATE-TOKEN", &token);
+        server.send(request).expect(200).text()
+    };
+    let (first, second) = (builds[0], builds[1]);
+    let sha = "0b3bce98";
+    for (page, answers, facts) in [
+        (
+            format!("/demo/-/pipelines/{id}"),
+            vec![format!("/projects/demo/pipelines/{id}"), format!("/projects/demo/pipelines/{id}/jobs")],
+            vec!["failed", "Title", sha, "main", "mira", "make", "test:unit", "ship", "build", "test"],
+        ),
+        (
+            format!("/demo/-/jobs/{first}"),
+            vec![format!("/projects/demo/jobs/{first}"), format!("/projects/demo/jobs/{first}/trace")],
+            vec!["failed", "make", sha, "main", "workbench", "build", "a line of the log", "Title"],
+        ),
+        (
+            format!("/demo/-/jobs/{second}"),
+            vec![format!("/projects/demo/jobs/{second}")],
+            vec!["skipped", "test:unit", "main"],
+        ),
+        (
+            "/-/runners".to_owned(),
+            vec!["/runners/all".to_owned(), format!("/runners/{}", runner.id)],
+            vec!["workbench", "online"],
+        ),
+    ] {
+        let shown = browser.page(&page);
+        let answer: String = answers.iter().map(|path| api(path)).collect();
+        for fact in facts {
+            assert!(shown.contains(fact), "{page} does not show {fact}");
+            assert!(answer.contains(fact), "{answers:?} does not have {fact}, which {page} shows: {answer}");
+        }
+    }
+}
