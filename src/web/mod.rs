@@ -207,7 +207,9 @@ impl Target {
         };
         let name = project.strip_prefix('/')?.trim_end_matches('/');
         let first = name.split('/').next().unwrap_or_default();
-        if name.is_empty() || ["api", "ci", "git", "-", "favicon.ico", "robots.txt"].contains(&first) {
+        // Doubled slashes are a mistake of runners, who are told so.
+        if name.split('/').any(str::is_empty) || ["api", "ci", "git", "-", "favicon.ico", "robots.txt"].contains(&first)
+        {
             return None;
         }
         let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
