@@ -15,7 +15,7 @@
 //! | [`api`] | one room a protocol: translates between requests and deeds. `runner_v1/`: runners 1.x; `runner_v4/`: runners 9.0 to 19.3; `gitlab_v4/`: programs, as they speak with GitLab; `git/`: how builds fetch snapshots; `health/`: who watches; `shared/`: all that protocols of runners have in common but their words |
 //! | [`web`] | the page: what people see in a browser; it knows the deeds and no other room |
 //! | [`http`] | requests and responses as values, and the server that carries them; `headers/`: what the values of headers mean; `http/wire.rs` alone knows tiny_http |
-//! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`, `pipelines/`: what operators do; `look/`: how things stand; `log_view/`: logs for people who look; `copy/`: backup and check; `upkeep/`: what happens by itself |
+//! | [`coordinator`] | the deeds, one function each, whoever asks. `hand_out/`: which build a runner gets; `report/`: what it says of it (patches, whole logs, ends); `builds/`, `pipelines/`: what operators do; `look/`: how things stand; `view/`, `log_view/`: what pages show; `copy/`: backup and check; `upkeep/`: what happens by itself |
 //! | [`gitlab_ci`] | what a `.gitlab-ci.yml` means: from files to a pipeline, as a value; it knows [`domain`] alone |
 //! | [`domain`] | types and pure rules: no SQL, no clock, no files. `text/`: what people write; `keywords/`: what GitLab's keywords mean |
 //! | [`store`] | the database: connections, the one writer, migrations, statements by noun |

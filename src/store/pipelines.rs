@@ -105,11 +105,12 @@ pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timesta
     Ok(PipelineId(c.last_insert_rowid()))
 }
 
+/// Pipelines first: else a page of them is all of them, sorted.
 const SELECT: &str =
     "SELECT l.id, l.project_id, p.name, l.iid, l.ref, l.is_tag, l.sha, l.source, l.name, l.stages, l.left_out,
          l.warnings, l.title, l.actor, l.sources_key, l.parent_id, l.created_at, l.context,
          l.before_sha
-     FROM pipelines l JOIN projects p ON p.id = l.project_id";
+     FROM pipelines l CROSS JOIN projects p ON p.id = l.project_id";
 
 fn pipeline(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
     let source: String = row.get(7)?;

@@ -48,13 +48,13 @@ fn look(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n\r\n").into_bytes()
 }
 
-/// Data with so many pipelines, most of which were canceled.
-fn data(pipelines: usize) -> Data {
+/// Data with so many pipelines, of which all but the newest `live` were canceled.
+fn data(pipelines: usize, live: usize) -> Data {
     let data = Data::new();
     let operator = data.operator();
     for at in 0..pipelines {
         let added = operator.add_pipeline(pipeline(at), Timestamp::now()).unwrap();
-        if at + 5 < pipelines {
+        if at + live < pipelines {
             operator.cancel_pipeline(added.id, Timestamp::now()).unwrap();
         }
     }
@@ -64,7 +64,7 @@ fn data(pipelines: usize) -> Data {
 /// The overview of many pipelines beside that of few; its first visit in bytes.
 pub fn overview(scale: &Scale) -> Vec<Row> {
     let many = if scale.builds >= 10_000 { 10_000 } else { 500 };
-    let (large, small) = (data(many), data(50));
+    let (large, small) = (data(many, 5), data(50, 5));
     let servers = [&large, &small].map(|data| Served::baton(data.path(), &["--page", "public"]));
     let mut clients = [&servers[0], &servers[1]].map(|server| Client::new(server.address));
     let page = look("/");
@@ -115,7 +115,7 @@ pub fn readers_beside_runners(scale: &Scale) -> Vec<Row> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let count = scale.held_polls.min(1000);
-    let data = data(50);
+    let data = data(50, 0);
     let runners = data.runners(count + 1);
     let server = Served::baton(data.path(), &["--page", "public"]);
     let address = server.address;
