@@ -47,7 +47,11 @@ struct Parts {
 
 /// Pages that were made of late, by address and rights.
 #[derive(Default)]
-pub struct Rendered(Mutex<HashMap<String, Arc<Parts>>>);
+pub struct Rendered {
+    pages: Mutex<HashMap<String, Arc<Parts>>>,
+    /// Held by whoever makes one: hundreds are woken at once, and one of them makes it for all.
+    making: Mutex<()>,
+}
 
 impl Parts {
     fn of(page: &Page, moves: u64) -> Parts {
@@ -235,13 +239,20 @@ impl Web {
     /// The parts of a page as things stand: made anew only if something was committed since.
     fn rendered(&self, asked: &Asked, of: &PageOf) -> Result<Arc<Parts>> {
         let key = format!("{} {}?{}", u8::from(asked.reader.session().is_some()), asked.path, asked.query);
+        let known = |moves| {
+            let found = lock(&self.rendered.pages).get(&key).cloned();
+            found.filter(|it: &Arc<Parts>| it.moves == moves && it.made_at.elapsed() < RENDERED_TIME)
+        };
+        if let Some(parts) = known(self.coordinator.moves()) {
+            return Ok(parts);
+        }
+        let _making = lock(&self.rendered.making);
         let moves = self.coordinator.moves();
-        let known = lock(&self.rendered.0).get(&key).cloned();
-        if let Some(parts) = known.filter(|it| it.moves == moves && it.made_at.elapsed() < RENDERED_TIME) {
+        if let Some(parts) = known(moves) {
             return Ok(parts);
         }
         let parts = Arc::new(Parts::of(&of(self, asked, Timestamp::now())?, moves));
-        let mut all = lock(&self.rendered.0);
+        let mut all = lock(&self.rendered.pages);
         if all.len() >= RENDERED_MAX {
             all.clear();
         }
