@@ -53,7 +53,7 @@ pub use project_variables::Presence;
 pub use projects::{ProjectChange, RemovedProject};
 pub use report::end::{Report, Told, Updated};
 pub use report::piece::Patched;
-pub use report::read::{NumberedPiece, ShownTrace};
+pub use report::read::NumberedPiece;
 pub use runners::{Registration, RunnerChange};
 pub use sessions::{LINK_TIME, SESSION_TIME, Session};
 pub use sources::Source;

@@ -2,6 +2,7 @@
 
 use super::budget::Reserved;
 use crate::blocking;
+use crate::error::Result;
 use serde::Serialize;
 use serde_json::json;
 use std::fmt;
@@ -260,6 +261,18 @@ pub enum Body {
 /// Where a body comes from whose length nobody knows. Dropped when it has ended, or the client has left.
 pub struct Stream(pub Box<dyn Read + Send>);
 
+/// What is read, with the right to send it.
+struct Holding {
+    from: Box<dyn Read + Send>,
+    _transfer: Reserved,
+}
+
+impl Read for Holding {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.from.read(out)
+    }
+}
+
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Stream")
@@ -267,6 +280,25 @@ impl fmt::Debug for Stream {
 }
 
 impl Body {
+    /// What is read from there: whole, if it is known to be of at most `whole_bytes_max` bytes, and else piece by piece, with
+    /// the right to a transfer that `reserve` gives, until it ends.
+    ///
+    /// # Errors
+    /// Those of reading it whole, and of `reserve`.
+    pub fn read(
+        from: Box<dyn Read + Send>,
+        bytes: Option<u64>,
+        whole_bytes_max: u64,
+        reserve: impl FnOnce() -> Result<Reserved>,
+    ) -> Result<Body> {
+        if bytes.is_some_and(|bytes| bytes <= whole_bytes_max) {
+            let mut whole = Vec::new();
+            from.take(whole_bytes_max).read_to_end(&mut whole)?;
+            return Ok(Body::Bytes(whole));
+        }
+        Ok(Body::Stream(Stream(Box::new(Holding { from, _transfer: reserve()? }))))
+    }
+
     /// The length in bytes, if it is known.
     #[must_use]
     pub fn len(&self) -> Option<u64> {

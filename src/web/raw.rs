@@ -9,11 +9,11 @@ use crate::coordinator::{ArchiveFile, LogBegin, Look};
 use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
 use crate::error::{Error, Result};
-use crate::http::budget::Reserved;
 use crate::http::headers::disposition::content_disposition;
-use crate::http::headers::range::{ByteRange, resolve};
+use crate::http::headers::range::{Slice, unsatisfiable};
+use crate::http::headers::validators::is_known;
 use crate::http::router::Places;
-use crate::http::{Answer, Body, Method, Request, Response, Stream};
+use crate::http::{Answer, Body, Request, Response};
 use percent_encoding::percent_decode_str;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -22,18 +22,6 @@ const WHOLE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a browser may do with it: nothing.
 const POLICY: &str = "default-src 'none'; sandbox";
-
-/// What is being sent, with its place among the others.
-struct Sent {
-    from: Box<dyn Read + Send>,
-    _place: Reserved,
-}
-
-impl Read for Sent {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        self.from.read(out)
-    }
-}
 
 fn headers(response: Response, kind: &str) -> Response {
     response
@@ -44,20 +32,9 @@ fn headers(response: Response, kind: &str) -> Response {
         .with("Vary", "Cookie")
 }
 
-/// A body of so many bytes, if that is known: short ones are sent with their length.
-fn body(web: &Web, mut from: Box<dyn Read + Send>, bytes: Option<u64>) -> Result<Body> {
-    if bytes.is_some_and(|bytes| bytes <= WHOLE_BYTES_MAX) {
-        let mut whole = Vec::new();
-        from.read_to_end(&mut whole)?;
-        return Ok(Body::Bytes(whole));
-    }
-    Ok(Body::Stream(Stream(Box::new(Sent { from, _place: web.transfers.reserve(1)? }))))
-}
-
-/// Whether the client has what has this tag.
-fn is_known(request: &Request<'_>, etag: &str) -> bool {
-    let known = request.headers.get("If-None-Match").unwrap_or_default();
-    known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag || tag.trim() == "*")
+/// What is read from there, of so many bytes, if that is known.
+fn body(web: &Web, from: impl Read + Send + 'static, bytes: Option<u64>) -> Result<Body> {
+    Body::read(Box::new(from), bytes, WHOLE_BYTES_MAX, || web.transfers.reserve(1))
 }
 
 /// `GET /PROJECT/-/jobs/:id/raw`: the bytes of the log; with `plain=1` its text; with `line=N` that line alone.
@@ -86,34 +63,23 @@ pub fn log(
         return Ok(text(Response::empty(304)).with("ETag", etag).into());
     }
     if is_plain {
-        let body = body(web, Box::new(log.read_plain()), None)?;
+        let body = body(web, log.read_plain(), None)?;
         return Ok(text(Response::new(200, body)).with("ETag", etag).into());
     }
     if let Some((number, from, to)) = line {
         if number != log.number() {
             return Err(Error::not_found("another log has taken the place of that one"));
         }
-        let body = body(web, Box::new(log.read(from, to)), to.checked_sub(from))?;
+        let body = body(web, log.read(from, to), to.checked_sub(from))?;
         return Ok(text(Response::new(200, body)).into());
     }
-    let is_unchanged = request.headers.get("If-Range").is_none_or(|tag| tag == etag);
-    let range = request.headers.get("Range").filter(|_| is_unchanged && request.method == Method::Get);
-    let (status, start, end) = match resolve(range, size) {
-        ByteRange::Whole => (200, 0, size),
-        ByteRange::Part { start, end } => (206, start, end + 1),
-        ByteRange::Unsatisfiable => {
-            return Ok(Response::error(416, "").with("Content-Range", format!("bytes */{size}")).into());
-        }
+    let slice = match Slice::asked(request, Some(&etag), size) {
+        Ok(slice) => slice,
+        Err(size) => return Ok(unsatisfiable(size).into()),
     };
-    let response = text(Response::new(status, body(web, Box::new(log.read(start, end)), Some(end - start))?))
-        .with("Accept-Ranges", "bytes")
-        .with("Cache-Control", "private, no-cache")
-        .with("ETag", etag);
-    Ok(match status {
-        206 => response.with("Content-Range", format!("bytes {start}-{}/{size}", end - 1)),
-        _ => response,
-    }
-    .into())
+    let body = body(web, log.read(slice.start, slice.start + slice.bytes), Some(slice.bytes))?;
+    let response = text(Response::new(slice.status(), body)).with("Cache-Control", "private, no-cache");
+    Ok(slice.told(response.with("ETag", etag)).into())
 }
 
 /// The path in an archive that an address names.
@@ -172,26 +138,16 @@ pub fn archive(
     let name = content_disposition(&found.artifacts.filename);
     let whole = |response: Response| {
         let response = headers(response, "application/octet-stream").with("Content-Disposition", name.clone());
-        response.with("ETag", etag.clone()).with("Accept-Ranges", "bytes").with("Cache-Control", "private, no-cache")
+        response.with("ETag", etag.clone()).with("Cache-Control", "private, no-cache")
     };
     if is_known(request, &etag) {
-        return Ok(whole(Response::empty(304)).into());
+        return Ok(whole(Response::empty(304)).with("Accept-Ranges", "bytes").into());
     }
-    let is_unchanged = request.headers.get("If-Range").is_none_or(|tag| tag == etag);
-    let range = request.headers.get("Range").filter(|_| is_unchanged && request.method == Method::Get);
-    let (status, start, bytes) = match resolve(range, size) {
-        ByteRange::Whole => (200, 0, size),
-        ByteRange::Part { start, end } => (206, start, end - start + 1),
-        ByteRange::Unsatisfiable => {
-            return Ok(Response::error(416, "").with("Content-Range", format!("bytes */{size}")).into());
-        }
+    let slice = match Slice::asked(request, Some(&etag), size) {
+        Ok(slice) => slice,
+        Err(size) => return Ok(unsatisfiable(size).into()),
     };
-    found.file.seek(SeekFrom::Start(start))?;
-    let transfer = web.transfers.reserve(1)?;
-    let response = whole(Response::new(status, Body::File { file: found.file, bytes, transfer }));
-    Ok(match status {
-        206 => response.with("Content-Range", format!("bytes {start}-{}/{size}", start + bytes - 1)),
-        _ => response,
-    }
-    .into())
+    found.file.seek(SeekFrom::Start(slice.start))?;
+    let body = Body::File { file: found.file, bytes: slice.bytes, transfer: web.transfers.reserve(1)? };
+    Ok(slice.told(whole(Response::new(slice.status(), body))).into())
 }

@@ -17,8 +17,7 @@ use crate::error::Kind;
 use crate::http::headers::disposition::content_disposition;
 use crate::http::params::{Field, Shape, text};
 use crate::http::router::Endpoint;
-use crate::http::{Body, Method, Response, Stream};
-use std::io::Read;
+use crate::http::{Body, Method, Response};
 
 /// The endpoints. What follows `jobs/artifacts/` is looked at here, since a branch may have slashes in its name.
 pub const ENDPOINTS: &[Endpoint<Handler>] = &[
@@ -99,33 +98,13 @@ fn send_file(call: &Call<'_, '_>, id: BuildId, path: &str) -> Answered {
         .archive_file(id, path, call.now)
         .map_err(|error| if error.kind == Kind::Invalid { bad_path(&error.message) } else { error.into() })?;
     let etag = format!("\"{}-{}\"", hex(&found.artifacts.sha256), found.size.unwrap_or_default());
-    let mut read = found.read;
-    let body = match found.size {
-        Some(bytes) if bytes <= SMALL_BYTES => {
-            let mut all = Vec::new();
-            read.by_ref().take(SMALL_BYTES).read_to_end(&mut all).map_err(crate::error::Error::from)?;
-            Body::Bytes(all)
-        }
-        _ => Body::Stream(Stream(Box::new(WithTransfer { read, _transfer: call.api.transfers.reserve(1)? }))),
-    };
+    let body = Body::read(found.read, found.size, SMALL_BYTES, || call.api.transfers.reserve(1))?;
     let response = Response::new(200, body)
         .with("Content-Type", "application/octet-stream")
         .with("Content-Disposition", content_disposition(&found.name))
         .with("X-Content-Type-Options", "nosniff")
         .with("ETag", etag);
     Ok(response.with_id("build", id.0).into())
-}
-
-/// A file that is sent, with the right to a transfer.
-struct WithTransfer {
-    read: Box<dyn Read + Send>,
-    _transfer: crate::http::budget::Reserved,
-}
-
-impl Read for WithTransfer {
-    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
-        self.read.read(to)
-    }
 }
 
 fn by_ref(call: &mut Call<'_, '_>) -> Answered {

@@ -49,17 +49,6 @@ impl Coordinator {
         })
     }
 
-    /// How much of a build's trace may be shown now, and which trace that is.
-    ///
-    /// # Errors
-    /// As [`Coordinator::read_trace`].
-    pub fn shown_trace(&self, id: BuildId) -> Result<ShownTrace> {
-        self.store.read(|c| {
-            let (trace, _) = shown(c, id)?;
-            Ok(ShownTrace { bytes: trace.size, number: trace.number() })
-        })
-    }
-
     /// The last bytes of a build's trace, at most so many, and whether that is all of it.
     ///
     /// # Errors
@@ -86,15 +75,6 @@ pub fn shown_trace(c: &Connection, id: BuildId, status: Status) -> Result<TraceR
         trace.size = trace.size.saturating_sub(carry(&trace)?.len() as u64);
     }
     Ok(trace)
-}
-
-/// How much of a trace may be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShownTrace {
-    /// So many bytes.
-    pub bytes: u64,
-    /// The trace's number.
-    pub number: i64,
 }
 
 /// A piece of a trace, and which trace that is.

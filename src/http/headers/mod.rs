@@ -3,3 +3,4 @@
 pub mod content_range;
 pub mod disposition;
 pub mod range;
+pub mod validators;

@@ -3,6 +3,8 @@
 //! One range is served; several ranges, other units and malformed headers are passed over, which the RFC allows, and
 //! the whole file is sent. Downloads that are resumed need no more.
 
+use crate::http::message::{Method, Request, Response};
+
 /// What part of a file to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteRange {
@@ -39,6 +41,56 @@ pub fn resolve(header: Option<&str>, size: u64) -> ByteRange {
         Some(last_offset) if start <= last_offset => ByteRange::Part { start, end: end.min(last_offset) },
         Some(_) | None => ByteRange::Unsatisfiable,
     }
+}
+
+/// Which bytes of a file are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Offset of the first one.
+    pub start: u64,
+    /// How many.
+    pub bytes: u64,
+    size: u64,
+    is_part: bool,
+}
+
+impl Slice {
+    /// What a GET asks for of a file of `size` bytes; others, and who has another version of it than `etag`, get all.
+    ///
+    /// # Errors
+    /// The `size`, for [`unsatisfiable`].
+    pub fn asked(request: &Request<'_>, etag: Option<&str>, size: u64) -> Result<Slice, u64> {
+        let is_unchanged = request.headers.get("If-Range").is_none_or(|tag| etag.is_none_or(|etag| tag == etag));
+        let range = request.headers.get("Range").filter(|_| is_unchanged && request.method == Method::Get);
+        match resolve(range, size) {
+            ByteRange::Whole => Ok(Slice { start: 0, bytes: size, size, is_part: false }),
+            ByteRange::Part { start, end } => Ok(Slice { start, bytes: end - start + 1, size, is_part: true }),
+            ByteRange::Unsatisfiable => Err(size),
+        }
+    }
+
+    /// 200, or 206.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        if self.is_part { 206 } else { 200 }
+    }
+
+    /// The response, which says of a part which one it is.
+    #[must_use]
+    pub fn told(self, response: Response) -> Response {
+        let response = response.with("Accept-Ranges", "bytes");
+        if !self.is_part {
+            return response;
+        }
+        let Slice { start, bytes, size, .. } = self;
+        response.with("Content-Range", format!("bytes {start}-{}/{size}", start + bytes - 1))
+    }
+}
+
+/// The response to a range that has no byte of a file of this size.
+#[must_use]
+pub fn unsatisfiable(size: u64) -> Response {
+    Response::error(416, "").with("Content-Range", format!("bytes */{size}"))
 }
 
 /// The two sides of the one hyphen; with more ranges than one, neither side is a number.
