@@ -3,17 +3,20 @@
 //! What must stay true: a button does what the command line does, by the same deed, and who pressed it is written down.
 //! Pressed twice it does once: what is done already is refused with the sentence that the command line says.
 
-use super::frame::{Nav, Page, SharedWeb, Tab, button};
+use super::frame::{Nav, Page, Tab, button};
 use super::live::PageOf;
 use super::session::see;
 use super::words::{cleaned, foreign};
-use super::{Asked, job, pipeline, runners};
+use super::{Asked, Visit, job, pipeline, runners};
+use crate::coordinator::Coordinator;
 use crate::domain::act::Act;
 use crate::domain::build::BuildId;
+use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::http::Answer;
 use crate::http::router::Places;
-use crate::http::{Answer, Request};
+use crate::store::job_rows::JobRow;
 use maud::html;
 use std::sync::Arc;
 
@@ -22,78 +25,52 @@ fn actor(asked: &Asked) -> String {
     asked.reader.session().map(|session| session.name.clone()).unwrap_or_default()
 }
 
-/// Does `deed` to the job that the path names, and leads to the job that it answers.
-fn to_job(
-    web: &SharedWeb,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-    act: Act,
-    deed: impl FnOnce(BuildId) -> Result<BuildId>,
-) -> Result<Answer> {
-    let id = job::id(places)?;
-    // Of this project, as the path says.
-    let view = job::view(web, asked, id, now)?;
-    let project = view.report.build.project;
-    match deed(id) {
-        Ok(to) => {
-            web.coordinator.note_acts(&[id], act, &actor(asked), now)?;
-            Ok(see(&web.links().job(&project, to)).into())
+/// What comes of a button: `to` is where a deed leads that did `act` to these builds. One that was refused leads to the page
+/// `of`, on which the button stands, with the reason.
+fn pressed(visit: &Visit<'_, '_>, act: Act, done: Result<(Vec<BuildId>, String)>, of: &PageOf) -> Result<Answer> {
+    let (web, asked, now) = (visit.web, visit.asked, visit.now);
+    match done {
+        Ok((ids, to)) => {
+            web.coordinator.note_acts(&ids, act, &actor(asked), now)?;
+            Ok(see(&to).into())
         }
         Err(error) => {
-            let asked = Asked { path: before_verb(&asked.path), query: String::new(), ..asked.clone() };
-            Ok(web.refused(&asked, &job::page(&asked, places)?, &error, now).into())
+            let path = asked.path.rsplit_once('/').map_or(asked.path.as_str(), |(page, _)| page).to_owned();
+            let asked = Asked { path, query: String::new(), ..asked.clone() };
+            Ok(web.refused(&asked, of, &error, now).into())
         }
     }
 }
 
-/// The address of the page on which a button stands.
-fn before_verb(path: &str) -> String {
-    path.rsplit_once('/').map_or_else(|| path.to_owned(), |(page, _)| page.to_owned())
+/// Does `deed` to the job that the path names, and leads to the job that it answers.
+fn to_job(
+    visit: &Visit<'_, '_>,
+    act: Act,
+    deed: impl FnOnce(&Coordinator, BuildId, Timestamp) -> Result<BuildId>,
+) -> Result<Answer> {
+    let (web, (id, project)) = (visit.web, job::own(visit)?);
+    let done = deed(&web.coordinator, id, visit.now).map(|to| (vec![id], web.links().job(&project, to)));
+    pressed(visit, act, done, &job::page(visit.asked, visit.places)?)
 }
 
 /// `POST .../jobs/:id/retry`.
-pub fn retry(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    to_job(web, asked, places, now, Act::Retry, |id| web.coordinator.retry_build(id, now))
+pub fn retry(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    to_job(visit, Act::Retry, Coordinator::retry_build)
 }
 
 /// `POST .../jobs/:id/cancel`.
-pub fn cancel(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    to_job(web, asked, places, now, Act::Cancel, |id| web.coordinator.cancel_build(id, now).map(|_| id))
+pub fn cancel(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    to_job(visit, Act::Cancel, |coordinator, id, now| coordinator.cancel_build(id, now).map(|_| id))
 }
 
 /// `POST .../jobs/:id/play`.
-pub fn play(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    to_job(web, asked, places, now, Act::Play, |id| web.coordinator.play_build(id, now).map(|()| id))
+pub fn play(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    to_job(visit, Act::Play, |coordinator, id, now| coordinator.play_build(id, now).map(|()| id))
 }
 
 /// `POST .../jobs/:id/erase`.
-pub fn erase(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    to_job(web, asked, places, now, Act::Erase, |id| web.coordinator.erase_build(id, now).map(|()| id))
+pub fn erase(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    to_job(visit, Act::Erase, |coordinator, id, now| coordinator.erase_build(id, now).map(|()| id))
 }
 
 /// A page that asks before something is done that cannot be taken back, or that its configuration wants asked.
@@ -136,76 +113,45 @@ pub fn ask_play(_: &Asked, places: &Places<'_>) -> Result<PageOf> {
     question(places, "play", "Play", |name| format!("{name} starts."))
 }
 
-/// Does `deed` to the pipeline that the path names.
+/// Does `deed` to the pipeline that the path names, and leads back to it. The deed answers the builds that it was done to.
 fn to_pipeline(
-    web: &SharedWeb,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-    deed: impl FnOnce() -> Result<(Vec<BuildId>, Act)>,
+    visit: &Visit<'_, '_>,
+    act: Act,
+    deed: impl FnOnce(&Coordinator, PipelineId, Timestamp) -> Result<Vec<BuildId>>,
 ) -> Result<Answer> {
-    let id = pipeline::id(places)?;
-    let project = pipeline::view(web, asked, id)?.report.pipeline.project;
-    match deed() {
-        Ok((ids, act)) => {
-            web.coordinator.note_acts(&ids, act, &actor(asked), now)?;
-            Ok(see(&web.links().pipeline(&project, id)).into())
-        }
-        Err(error) => {
-            let asked = Asked { path: before_verb(&asked.path), query: String::new(), ..asked.clone() };
-            Ok(web.refused(&asked, &pipeline::page(&asked, places)?, &error, now).into())
-        }
-    }
+    let (web, (id, project)) = (visit.web, pipeline::own(visit)?);
+    let done = deed(&web.coordinator, id, visit.now).map(|ids| (ids, web.links().pipeline(&project, id)));
+    pressed(visit, act, done, &pipeline::page(visit.asked, visit.places)?)
 }
 
 /// `POST .../pipelines/:id/retry`.
-pub fn retry_pipeline(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let id = pipeline::id(places)?;
-    to_pipeline(web, asked, places, now, || Ok((web.coordinator.retry_pipeline(id, now)?, Act::Retry)))
+pub fn retry_pipeline(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    to_pipeline(visit, Act::Retry, Coordinator::retry_pipeline)
 }
 
 /// `POST .../pipelines/:id/cancel`.
-pub fn cancel_pipeline(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let id = pipeline::id(places)?;
-    to_pipeline(web, asked, places, now, || {
-        let open = |row: &&crate::store::job_rows::JobRow| !row.status.is_finished() && row.retried_by.is_none();
-        let ids = web.coordinator.pipeline_rows(id)?.iter().filter(open).map(|row| row.id).collect();
-        web.coordinator.cancel_pipeline(id, now)?;
-        Ok((ids, Act::Cancel))
+pub fn cancel_pipeline(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    to_pipeline(visit, Act::Cancel, |coordinator, id, now| {
+        let open = |row: &&JobRow| !row.status.is_finished() && row.retried_by.is_none();
+        let ids = coordinator.pipeline_rows(id)?.iter().filter(open).map(|row| row.id).collect();
+        coordinator.cancel_pipeline(id, now)?;
+        Ok(ids)
     })
 }
 
 /// `POST /-/runners/:id/pause`.
-pub fn pause(web: &SharedWeb, _: &mut Request<'_>, asked: &Asked, places: &Places<'_>, _: Timestamp) -> Result<Answer> {
-    set_paused(web, asked, places, true)
+pub fn pause(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    set_paused(visit, true)
 }
 
 /// `POST /-/runners/:id/resume`.
-pub fn resume(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    _: Timestamp,
-) -> Result<Answer> {
-    set_paused(web, asked, places, false)
+pub fn resume(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    set_paused(visit, false)
 }
 
-fn set_paused(web: &SharedWeb, asked: &Asked, places: &Places<'_>, is_paused: bool) -> Result<Answer> {
-    let id = runners::id(places)?;
+fn set_paused(visit: &Visit<'_, '_>, is_paused: bool) -> Result<Answer> {
+    let (web, id) = (visit.web, runners::id(visit.places)?);
     web.coordinator.pause_runner(id, is_paused)?;
-    log::info!("runner {id} was {} by {:?}", if is_paused { "paused" } else { "resumed" }, actor(asked));
+    log::info!("runner {id} was {} by {:?}", if is_paused { "paused" } else { "resumed" }, actor(visit.asked));
     Ok(see(&web.links().site("/-/runners")).into())
 }

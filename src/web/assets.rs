@@ -1,13 +1,12 @@
 //! The files beside the pages: a style and a script. Their names hold a hash of their content, so that browsers keep them.
 
-use super::Web;
+use super::Visit;
 use crate::domain::token::hex;
 use crate::error::{Error, Result};
 use crate::gzip;
-use crate::http::router::Places;
 use crate::http::{Answer, Body, Request, Response};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/page.js");
@@ -51,8 +50,8 @@ pub fn path(name: &str) -> String {
 }
 
 /// Answers a request for a file.
-pub fn answer(_: &Arc<Web>, request: &Request<'_>, places: &Places<'_>) -> Result<Answer> {
-    let [wanted, name] = places.texts.as_slice() else { return Err(Error::not_found("")) };
+pub fn answer(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let [wanted, name] = visit.places.texts.as_slice() else { return Err(Error::not_found("")) };
     let asset = ASSETS.iter().find(|asset| asset.name == *name).ok_or_else(|| Error::not_found(""))?;
     // A page of another version asks for what that had: it gets what there is, and keeps it no longer than needed.
     let keep = if *wanted == hash() { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -63,7 +62,7 @@ pub fn answer(_: &Arc<Web>, request: &Request<'_>, places: &Places<'_>) -> Resul
             .with("Vary", "Accept-Encoding")
             .with("X-Content-Type-Options", "nosniff")
     };
-    Ok(if takes_gzip(request) {
+    Ok(if takes_gzip(visit.request) {
         response(asset.packed.clone()).with("Content-Encoding", "gzip").into()
     } else {
         response(asset.text.as_bytes().to_vec()).into()

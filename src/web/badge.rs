@@ -1,14 +1,11 @@
 //! Badges: a small picture that says how a branch stands.
 
-use super::frame::SharedWeb;
-use super::{Access, Asked};
+use super::Visit;
 use crate::coordinator::PipelinesOf;
 use crate::domain::pipeline::states::PipelineState;
-use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
 use crate::error::{Error, Kind, Result};
-use crate::http::router::Places;
-use crate::http::{Answer, Body, Request, Response};
+use crate::http::{Answer, Body, Response};
 use maud::html;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
@@ -19,18 +16,13 @@ const KEY_WIDTH_MAX: usize = 512;
 const KEY_LETTERS_MAX: usize = 64;
 
 /// `GET /PROJECT/badges/BRANCH/pipeline.svg`. Whoever is not signed in needs `?key=`, unless everybody may look.
-pub fn answer(
-    web: &SharedWeb,
-    request: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    _: Timestamp,
-) -> Result<Answer> {
+pub fn answer(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, places) = (visit.web, visit.asked, visit.places);
     let path = places.texts.first().copied().unwrap_or_default();
     let branch = path.strip_suffix("/pipeline.svg").ok_or_else(|| Error::not_found(""))?;
     let branch = percent_decode_str(branch).decode_utf8_lossy().into_owned();
     let project = asked.project.clone().unwrap_or_default();
-    let may_look = asked.reader.may_look() || web.access == Access::Public || {
+    let may_look = asked.reader.may_look() || {
         let key = asked.parameter("key").unwrap_or_default();
         web.coordinator.badge_key(&project)?.is_some_and(|own| Sha256::digest(&own) == Sha256::digest(&key))
     };
@@ -55,7 +47,7 @@ pub fn answer(
     let width = asked.parameter("key_width").and_then(|text| text.parse().ok()).filter(|width| *width <= KEY_WIDTH_MAX);
     let svg = drawn(&super::words::cleaned(&key), width, newest);
     let etag = format!("\"{}\"", hex(Sha256::digest(&svg).get(..8).unwrap_or_default()));
-    let response = if request.headers.get("If-None-Match") == Some(etag.as_str()) {
+    let response = if visit.request.headers.get("If-None-Match") == Some(etag.as_str()) {
         Response::empty(304)
     } else {
         Response::new(200, Body::Bytes(svg.into_bytes())).with("Content-Type", "image/svg+xml")

@@ -9,7 +9,7 @@ use super::{Asked, Web, assets, icons};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::gzip;
-use crate::http::{Body, Request, Response};
+use crate::http::{Body, Response};
 use maud::{DOCTYPE, Markup, html};
 use std::sync::Arc;
 
@@ -326,7 +326,7 @@ impl Web {
     }
 
     /// What went wrong, as a page.
-    pub fn failed(&self, asked: &Asked, error: &Error, _: Timestamp) -> Response {
+    pub fn failed(&self, asked: &Asked, error: &Error) -> Response {
         let (status, title, said) = match error.kind {
             Kind::NotFound if error.message.is_empty() => (404, "There is nothing here", "No page has this address."),
             Kind::NotFound => (404, "There is nothing here", error.message.as_str()),
@@ -362,11 +362,6 @@ pub fn packed(request_takes_gzip: bool, status: u16, text: String) -> Response {
         return Response::new(status, Body::Bytes(body)).with("Content-Encoding", "gzip");
     }
     Response::new(status, Body::Bytes(text.into_bytes()))
-}
-
-/// Whether this browser unpacks, for an answer that comes later.
-pub fn takes_gzip(request: &Request<'_>) -> bool {
-    assets::takes_gzip(request)
 }
 
 /// A form with one button.

@@ -5,14 +5,14 @@ use super::links::Links;
 use super::live::PageOf;
 use super::session::see;
 use super::words::{self, cleaned, count, foreign, short_sha, size};
-use super::{Asked, Web, graph, icons, overview, states};
+use super::{Asked, Visit, Web, graph, icons, overview, states};
 use crate::coordinator::JobView;
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::http::Answer;
 use crate::http::router::Places;
-use crate::http::{Answer, Request};
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ pub fn id(places: &Places<'_>) -> Result<BuildId> {
 }
 
 /// `GET /-/jobs/:id`: leads to the job, whichever project it is of.
-pub fn find(web: &Arc<Web>, _: &mut Request<'_>, _: &Asked, places: &Places<'_>, _: Timestamp) -> Result<Answer> {
+pub fn find(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, places) = (visit.web, visit.places);
     let id = id(places)?;
     let project = web.coordinator.project_of_build(id)?.ok_or_else(|| no_such(id))?;
     Ok(see(&web.links().job(&project, id)).into())
@@ -32,12 +33,23 @@ fn no_such(id: BuildId) -> Error {
     Error::not_found(format!("there is no job #{id}, or it was removed"))
 }
 
-/// The job that the path names, if it is one of the path's project.
+/// Whether the path's project is this one.
+pub fn is_of(asked: &Asked, project: &str) -> bool {
+    asked.project.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(project))
+}
+
+/// The job that the path names, and its project's name, if that is the path's.
+pub fn own(visit: &Visit<'_, '_>) -> Result<(BuildId, String)> {
+    let id = id(visit.places)?;
+    let project = visit.web.coordinator.project_of_build(id)?.filter(|name| is_of(visit.asked, name));
+    project.map(|name| (id, name)).ok_or_else(|| no_such(id))
+}
+
+/// All that is shown of the job that the path names, if it is one of the path's project.
 pub fn view(web: &Web, asked: &Asked, id: BuildId, now: Timestamp) -> Result<JobView> {
     let said = |error: Error| if error.kind == Kind::NotFound { no_such(id) } else { error };
     let found = web.coordinator.view_job(id, now).map_err(said)?;
-    let is_its = asked.project.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&found.report.build.project));
-    if is_its { Ok(found) } else { Err(no_such(id)) }
+    if is_of(asked, &found.report.build.project) { Ok(found) } else { Err(no_such(id)) }
 }
 
 /// `GET /PROJECT/-/jobs/:id`.
@@ -76,7 +88,7 @@ fn render(web: &Web, asked: &Asked, view: &JobView, now: Timestamp) -> Page {
     page = page.with("top-head", head(&links, asked, view, now));
     let is_repeated = !view.earlier.is_empty() || view.report.repeated_by.is_some() || build.retry_of.is_some();
     page.with_any("top-note", note(web, &links, view, now))
-        .beside("facts", facts(&links, view, now))
+        .beside("facts", facts(&links, view))
         .beside_any("sections", super::log::sections(web, view))
         .beside_any("artifacts", (!view.report.artifacts.is_empty()).then(|| artifacts(&links, asked, view)))
         .beside_any("before", is_repeated.then(|| before(&links, view)))
@@ -172,14 +184,14 @@ fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Mark
             }
         });
     }
-    let reason = view.report.pending_reason.as_ref()?;
+    view.report.pending_reason.as_ref()?;
     let takers = view.takers.iter().take(super::runners::SHORT_LIST);
     let mine = |it: &RunnerAtWork| html! { a href=(links.runner(it.runner.id.0)) { (foreign(&it.runner.description)) } " (" (it.state(now).as_str().replace('_', " ")) ")" };
     Some(html! {
         p class="note wait" {
             (icons::silent(states::of_build(build)))
             span {
-                strong { (foreign(&words::sentence(&said_on_page(build.status, reason)))) }
+                strong { (foreign(&overview::reason(&view.report))) }
                 @if view.before_it > 0 { " " (count(view.before_it as u64, "job")) " " (if view.before_it == 1 { "waits" } else { "wait" }) " in front of it." }
                 @if !view.takers.is_empty() {
                     " Could take it: "
@@ -191,13 +203,7 @@ fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Mark
     })
 }
 
-/// A reason to wait as the page says it: what the command line advises is a button here.
-fn said_on_page(status: Status, reason: &str) -> String {
-    let is_manual = status == Status::Manual;
-    (if is_manual { "Starts when somebody presses Play" } else { reason }).to_owned()
-}
-
-fn facts(links: &Links, view: &JobView, now: Timestamp) -> Markup {
+fn facts(links: &Links, view: &JobView) -> Markup {
     let build = &view.report.build;
     html! {
         section class="panel" {
@@ -227,7 +233,6 @@ fn facts(links: &Links, view: &JobView, now: Timestamp) -> Markup {
                 }
                 @for acted in &view.acts { dt { (words::sentence(acted.act.done()).trim_end_matches('.')) } dd { "by " (foreign(&acted.actor)) " " (words::ago(acted.at)) } }
             }
-            @let _ = now;
         }
     }
 }

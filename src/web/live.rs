@@ -5,9 +5,10 @@
 //! waits keeps no thread, and waits only while nothing has changed. A page is made once a commit for all who ask for it
 //! with the same rights.
 
+use super::assets::takes_gzip;
 use super::frame::{self, Page, SharedWeb, with_headers};
 use super::words::{shown, still};
-use super::{Asked, Web, assets};
+use super::{Asked, Visit, Web, assets};
 use crate::coordinator::Watching;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
@@ -97,7 +98,8 @@ fn moves_of(token: &str) -> Option<u64> {
 }
 
 /// Answers a request for a page, or for its parts.
-pub fn answer(web: &SharedWeb, request: &Request<'_>, asked: &Asked, of: PageOf, now: Timestamp) -> Result<Answer> {
+pub fn answer(visit: &Visit<'_, '_>, of: PageOf) -> Result<Answer> {
+    let (web, request, asked, now) = (visit.web, &*visit.request, visit.asked, visit.now);
     if asked.parameter("part").is_some() {
         return parts(web, request, asked, of);
     }
@@ -110,7 +112,7 @@ pub fn answer(web: &SharedWeb, request: &Request<'_>, asked: &Asked, of: PageOf,
     let page = of(web, asked, now)?;
     let token = Parts::of(&page, moves).token();
     let html = shown(&frame::whole(web, asked, &page, Some(&token), now).into_string());
-    let response = frame::packed(frame::takes_gzip(request), 200, html);
+    let response = frame::packed(takes_gzip(request), 200, html);
     Ok(with_headers(response).with("Cache-Control", "private, no-cache").with("ETag", etag).into())
 }
 
@@ -123,7 +125,7 @@ pub fn with_notice(web: &SharedWeb, asked: &Asked, of: &PageOf, status: u16, sai
             page.parts.insert(0, frame::Part { name: "top-refused", is_side: false, body });
             web.page_response(asked, status, &page)
         }
-        Err(error) => web.failed(asked, &error, now),
+        Err(error) => web.failed(asked, &error),
     }
 }
 
@@ -141,7 +143,7 @@ fn parts(web: &SharedWeb, request: &Request<'_>, asked: &Asked, of: PageOf) -> R
         token,
         watching: None,
         until: Instant::now() + hold.min(allowed),
-        takes_gzip: frame::takes_gzip(request),
+        takes_gzip: takes_gzip(request),
     };
     let wants_hold = !hold.is_zero() && !allowed.is_zero();
     if held.seen != Some(held.web.coordinator.moves())
@@ -196,7 +198,7 @@ impl HeldPart {
     fn look(&mut self, last: bool) -> Option<Response> {
         let parts = match self.web.rendered(&self.asked, &self.of) {
             Ok(parts) => parts,
-            Err(error) => return Some(self.web.failed(&self.asked, &error, Timestamp::now())),
+            Err(error) => return Some(self.web.failed(&self.asked, &error)),
         };
         self.seen = Some(parts.moves);
         let other = parts.other_than(&self.token);

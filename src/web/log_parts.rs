@@ -3,17 +3,16 @@
 //! What must stay true: an answer is a part of the page, made by what makes the page. Who waits, for more of a log or for
 //! its turn to have a long one gone through, keeps no thread.
 
+use super::assets::takes_gzip;
 use super::frame::{self, Nav, Page, SharedWeb, Tab, with_headers};
 use super::live::{self, COME_AGAIN_S, HOLD_MAX, PageOf};
 use super::words::{foreign, number};
-use super::{Asked, Web, job, log};
+use super::{Asked, Visit, Web, job, log};
 use crate::coordinator::{JobView, LogBegin, LogPart, Look, Soon, Watching};
 use crate::domain::build::BuildId;
 use crate::domain::log_search::{HITS_MAX, LogFound, Needle};
-use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
-use crate::http::router::Places;
-use crate::http::{Answer, Held, Request, Response, Wake};
+use crate::http::{Answer, Held, Response, Wake};
 use maud::{Markup, PreEscaped, html};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,9 +49,9 @@ impl Held for HeldTurn {
             }
             Ok(Look::Soon(_)) => {
                 let error = Error::new(Kind::Busy, "too many long logs are gone through");
-                Some(self.web.failed(&self.asked, &error, Timestamp::now()))
+                Some(self.web.failed(&self.asked, &error))
             }
-            Err(error) => Some(self.web.failed(&self.asked, &error, Timestamp::now())),
+            Err(error) => Some(self.web.failed(&self.asked, &error)),
         }
     }
 
@@ -84,35 +83,26 @@ struct Of {
     raw: String,
 }
 
-fn of(web: &Web, asked: &Asked, places: &Places<'_>, now: Timestamp) -> Result<(Of, JobView)> {
-    let view = job::view(web, asked, job::id(places)?, now)?;
-    let build = &view.report.build;
-    let raw = format!("{}/raw", web.links().job(&build.project, build.id));
-    Ok((Of { id: build.id, raw }, view))
+fn of(visit: &Visit<'_, '_>) -> Result<Of> {
+    let (id, project) = job::own(visit)?;
+    Ok(Of { id, raw: format!("{}/raw", visit.web.links().job(&project, id)) })
 }
 
 /// `GET /PROJECT/-/jobs/:id/log`: the lines of `from=N&to=M`, or what has come `after=OFFSET`.
-pub fn part(
-    web: &SharedWeb,
-    request: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let (of, _) = of(web, asked, places, now)?;
+pub fn part(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, of) = (visit.web, visit.asked, of(visit)?);
     if let Some(offset) = given(asked, "after")? {
-        return since(web, request, asked, places, (of, offset));
+        return since(visit, of, offset);
     }
     let from = given(asked, "from")?.unwrap_or(1);
-    let rows = given(asked, "lines")?.unwrap_or(500);
-    let begin = match given(asked, "to")? {
+    let lines = given(asked, "lines")?.unwrap_or(500);
+    let (begin, rows) = match given(asked, "to")? {
         Some(to) if to < from => return Err(Error::invalid("to is not before from")),
-        Some(to) => LogBegin::Lines(from, to),
-        None => LogBegin::Line(from),
+        Some(to) => (LogBegin::Lines(from, to), u64::MAX),
+        None => (LogBegin::Line(from), lines),
     };
-    let known = request.headers.get("If-None-Match").map(str::to_owned);
-    let packs = frame::takes_gzip(request);
-    let rows = if asked.parameter("to").is_some() { u64::MAX } else { rows };
+    let known = visit.request.headers.get("If-None-Match").map(str::to_owned);
+    let packs = takes_gzip(visit.request);
     in_turn(
         web,
         asked,
@@ -153,13 +143,8 @@ struct HeldLog {
     packs: bool,
 }
 
-fn since(
-    web: &SharedWeb,
-    request: &Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    (of, offset): (Of, u64),
-) -> Result<Answer> {
+fn since(visit: &Visit<'_, '_>, of: Of, offset: u64) -> Result<Answer> {
+    let (web, asked, places) = (visit.web, visit.asked, visit.places);
     let hold = given(asked, "hold")?.map_or(Duration::ZERO, Duration::from_secs);
     let hold = hold.min(web.coordinator.limits().hold_time_max).min(HOLD_MAX);
     let trace = asked.parameter("trace").and_then(|number| number.parse().ok()).unwrap_or(0);
@@ -175,7 +160,7 @@ fn since(
         watching: None,
         soon: None,
         until: Instant::now() + hold,
-        packs: frame::takes_gzip(request),
+        packs: takes_gzip(visit.request),
         asked: Asked { path, query: String::new(), ..asked.clone() },
     };
     if let Some(response) = held.look(hold.is_zero()) {
@@ -210,7 +195,7 @@ impl HeldLog {
                 Some(self.told(with_headers(frame::packed(self.packs, 200, html))))
             }
             Ok(None) => last.then(|| self.nothing()),
-            Err(error) => Some(self.web.failed(&self.asked, &error, Timestamp::now())),
+            Err(error) => Some(self.web.failed(&self.asked, &error)),
         }
     }
 
@@ -255,14 +240,9 @@ impl Held for HeldLog {
 }
 
 /// `GET /PROJECT/-/jobs/:id/log/search`: the lines that have `q`, or with `red=1` those that have something red.
-pub fn search(
-    web: &SharedWeb,
-    _: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let (Of { id, .. }, view) = of(web, asked, places, now)?;
+pub fn search(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, id) = (visit.web, visit.asked, job::id(visit.places)?);
+    let view = job::view(web, asked, id, visit.now)?;
     let from = given(asked, "from")?.unwrap_or(1);
     let text = asked.parameter("q");
     let needle = match &text {

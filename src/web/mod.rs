@@ -104,7 +104,17 @@ enum For {
     Known,
 }
 
-type Handler = fn(&Arc<Web>, &mut Request<'_>, &Asked, &Places<'_>, Timestamp) -> Result<Answer>;
+/// A request that may be answered, with all that its handler looks at.
+pub struct Visit<'v, 'r> {
+    web: &'v Arc<Web>,
+    request: &'v mut Request<'r>,
+    asked: &'v Asked,
+    /// What the path has in the places of its pattern.
+    places: &'v Places<'v>,
+    now: Timestamp,
+}
+
+type Handler = fn(&mut Visit<'_, '_>) -> Result<Answer>;
 
 /// What answers a path, and for whom.
 struct Handling {
@@ -119,16 +129,14 @@ const fn on(method: Method, pattern: &'static str, who: For, handler: Handler) -
 /// A page: all that its handler decides is which.
 macro_rules! page {
     ($of:expr) => {
-        |web, request, asked, places, now| live::answer(web, request, asked, $of(asked, places)?, now)
+        |visit| live::answer(visit, $of(visit.asked, visit.places)?)
     };
 }
 
 /// Paths of the installation: those behind `/-/`, and the overview.
 const SITE: &[Endpoint<Handling>] = &[
     on(Method::Get, "/", For::Readers, page!(|_, _| overview::page(None))),
-    on(Method::Get, "/-/assets/:hash/:name", For::All, |web, request, _, places, _| {
-        assets::answer(web, request, places)
-    }),
+    on(Method::Get, "/-/assets/:hash/:name", For::All, assets::answer),
     on(Method::Get, "/-/login", For::All, session::ask),
     on(Method::Post, "/-/login", For::All, session::log_in),
     on(Method::Post, "/-/logout", For::Known, session::log_out),
@@ -269,7 +277,7 @@ impl Web {
         let now = Timestamp::now();
         let reader = match self.reader(request, now) {
             Ok(reader) => reader,
-            Err(error) => return self.failed(&Asked::stranger(request), &error, now).into(),
+            Err(error) => return self.failed(&Asked::stranger(request), &error).into(),
         };
         let asked = Asked {
             project: target.project.clone(),
@@ -284,14 +292,14 @@ impl Web {
                 let may = match who {
                     For::All => true,
                     For::Readers => asked.reader.may_look(),
-                    For::Known => asked.reader.session().is_some(),
+                    For::Known => asked.reader.may_act(),
                 };
                 if !may {
-                    Ok(self.sign_in(&asked, request).into())
+                    Ok(self.sign_in(&asked).into())
                 } else if request.method == Method::Post && !self.is_own_form(request) {
                     Ok(self.forged(&asked, request).into())
                 } else {
-                    handler(self, request, &asked, &places, now)
+                    handler(&mut Visit { web: self, request, asked: &asked, places: &places, now })
                 }
             }
             Found::OtherMethods(_, methods, _) => {
@@ -300,9 +308,9 @@ impl Web {
                 Ok(self.notice(&asked, 405, &said).with("Allow", allow.join(", ")).into())
             }
             Found::Nothing if asked.reader.may_look() => Err(Error::not_found("")),
-            Found::Nothing => Ok(self.sign_in(&asked, request).into()),
+            Found::Nothing => Ok(self.sign_in(&asked).into()),
         };
-        answer.unwrap_or_else(|error| self.failed(&asked, &error, now).into())
+        answer.unwrap_or_else(|error| self.failed(&asked, &error).into())
     }
 
     /// The URL that a request has asked for.
@@ -333,7 +341,7 @@ impl Web {
             | Kind::Busy
             | Kind::DiskFull
             | Kind::Internal
-            | Kind::Damaged => return self.failed(asked, error, now),
+            | Kind::Damaged => return self.failed(asked, error),
         };
         live::with_notice(self, asked, of, status, &error.message, now)
     }

@@ -219,16 +219,19 @@ fn waiting(links: &Links, asked: &Asked, seen: &Overview, now: Timestamp) -> Mar
     panel("h-wait", "Waiting, and why", beside, body)
 }
 
+/// Why a job waits, as the page says it: what the command line advises for a manual one is a button here.
+pub fn reason(report: &BuildReport) -> String {
+    if report.build.status == Status::Manual {
+        return "Starts when somebody presses Play.".to_owned();
+    }
+    words::sentence(report.pending_reason.as_deref().unwrap_or_default())
+}
+
 /// A job that waits, and why.
 pub fn waiting_row(links: &Links, asked: &Asked, report: &BuildReport, now: Timestamp) -> Markup {
     let build = &report.build;
     let link = links.job(&build.project, build.id);
     let may_play = asked.reader.may_act() && matches!(build.status, Status::Manual | Status::Scheduled);
-    let reason = if build.status == Status::Manual {
-        "Starts when somebody presses Play.".to_owned()
-    } else {
-        words::sentence(report.pending_reason.as_deref().unwrap_or_default())
-    };
     html! {
         li {
             (icons::said(states::of_build(build)))
@@ -236,7 +239,7 @@ pub fn waiting_row(links: &Links, asked: &Asked, report: &BuildReport, now: Time
                 a href=(link) { (foreign(&build.name)) } " "
                 span class="sub num" { "#" (build.id) } " "
                 span class="sub" { (place(links, asked.project.as_deref(), build)) }
-                div class="sub" { (foreign(&reason)) }
+                div class="sub" { (foreign(&reason(report))) }
             }
             div class="sub num for" { (words::running(build.created_at, now)) }
             div class="act" {

@@ -2,19 +2,19 @@
 
 use super::frame::{Nav, Page, Tab, button};
 use super::graph::{Columns, time_line};
-use super::job::failure;
+use super::job::{failure, is_of};
 use super::links::Links;
 use super::live::PageOf;
 use super::session::see;
 use super::words::{self, cleaned, count, foreign, short_sha};
-use super::{Asked, Web, icons, pipelines, states};
+use super::{Asked, Visit, Web, icons, pipelines, states};
 use crate::coordinator::{PipelineReport, PipelineView};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::Tally;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
+use crate::http::Answer;
 use crate::http::router::Places;
-use crate::http::{Answer, Request};
 use crate::store::job_rows::JobRow;
 use maud::{Markup, html};
 use std::sync::Arc;
@@ -32,7 +32,8 @@ fn no_such(id: PipelineId) -> Error {
 }
 
 /// `GET /-/pipelines/:id`: leads to the pipeline, whichever project it is of.
-pub fn find(web: &Arc<Web>, _: &mut Request<'_>, _: &Asked, places: &Places<'_>, _: Timestamp) -> Result<Answer> {
+pub fn find(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, places) = (visit.web, visit.places);
     let id = id(places)?;
     let pipeline = web.coordinator.pipeline(id).map_err(|error| said(error, id))?;
     Ok(see(&web.links().pipeline(&pipeline.project, id)).into())
@@ -42,12 +43,17 @@ fn said(error: Error, id: PipelineId) -> Error {
     if error.kind == Kind::NotFound { no_such(id) } else { error }
 }
 
-/// The pipeline that the path names, if it is one of the path's project.
-pub fn view(web: &Web, asked: &Asked, id: PipelineId) -> Result<PipelineView> {
+/// The pipeline that the path names, and its project's name, if that is the path's.
+pub fn own(visit: &Visit<'_, '_>) -> Result<(PipelineId, String)> {
+    let id = id(visit.places)?;
+    let pipeline = visit.web.coordinator.pipeline(id).map_err(|error| said(error, id))?;
+    if is_of(visit.asked, &pipeline.project) { Ok((id, pipeline.project)) } else { Err(no_such(id)) }
+}
+
+/// All that is shown of a pipeline, if it is one of the path's project.
+fn view(web: &Web, asked: &Asked, id: PipelineId) -> Result<PipelineView> {
     let found = web.coordinator.view_pipeline(id).map_err(|error| said(error, id))?;
-    let project = &found.report.pipeline.project;
-    let is_its = asked.project.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(project));
-    if is_its { Ok(found) } else { Err(no_such(id)) }
+    if is_of(asked, &found.report.pipeline.project) { Ok(found) } else { Err(no_such(id)) }
 }
 
 /// `GET /PROJECT/-/pipelines/:id`.

@@ -3,17 +3,15 @@
 //! What must stay true: nothing of it is run or shown as a page of this server: a log is text in a sandbox, a file of a
 //! build is for the disk. What is sent is bounded in number, and breaks off rather than being another than was said.
 
-use super::frame::SharedWeb;
-use super::{Asked, Web, job};
+use super::{Visit, Web, job};
 use crate::coordinator::{ArchiveFile, LogBegin, Look};
-use crate::domain::time::Timestamp;
 use crate::domain::token::hex;
 use crate::error::{Error, Result};
 use crate::http::headers::disposition::content_disposition;
 use crate::http::headers::range::{Slice, unsatisfiable};
 use crate::http::headers::validators::is_known;
 use crate::http::router::Places;
-use crate::http::{Answer, Body, Request, Response};
+use crate::http::{Answer, Body, Response};
 use percent_encoding::percent_decode_str;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -38,15 +36,8 @@ fn body(web: &Web, from: impl Read + Send + 'static, bytes: Option<u64>) -> Resu
 }
 
 /// `GET /PROJECT/-/jobs/:id/raw`: the bytes of the log; with `plain=1` its text; with `line=N` that line alone.
-pub fn log(
-    web: &SharedWeb,
-    request: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let view = job::view(web, asked, job::id(places)?, now)?;
-    let id = view.report.build.id;
+pub fn log(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, (id, _)) = (visit.web, visit.asked, job::own(visit)?);
     let line = asked.parameter("line").map(|line| line.parse().map_err(|_| Error::invalid("line is a number")));
     let line = match line.transpose()? {
         None => None,
@@ -59,7 +50,7 @@ pub fn log(
     let (size, is_plain) = (log.size(), asked.parameter("plain").is_some());
     let etag = format!("\"{}-{size}{}\"", log.number(), if is_plain { "-plain" } else { "" });
     let text = |response| headers(response, "text/plain; charset=utf-8").with("Content-Disposition", "inline");
-    if is_known(request, &etag) && line.is_none() {
+    if is_known(visit.request, &etag) && line.is_none() {
         return Ok(text(Response::empty(304)).with("ETag", etag).into());
     }
     if is_plain {
@@ -73,7 +64,7 @@ pub fn log(
         let body = body(web, log.read(from, to), to.checked_sub(from))?;
         return Ok(text(Response::new(200, body)).into());
     }
-    let slice = match Slice::asked(request, Some(&etag), size) {
+    let slice = match Slice::asked(visit.request, Some(&etag), size) {
         Ok(slice) => slice,
         Err(size) => return Ok(unsatisfiable(size).into()),
     };
@@ -105,45 +96,33 @@ pub fn picture(name: &str) -> Option<&'static str> {
 }
 
 /// `GET /PROJECT/-/jobs/:id/artifacts/raw/*path`: one file out of the archive, for the disk.
-pub fn file(
-    web: &SharedWeb,
-    request: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let view = job::view(web, asked, job::id(places)?, now)?;
+pub fn file(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, (id, _)) = (visit.web, job::own(visit)?);
     let ArchiveFile { name, size, artifacts, read, .. } =
-        web.coordinator.archive_file(view.report.build.id, &path(places)?, now)?;
+        web.coordinator.archive_file(id, &path(visit.places)?, visit.now)?;
     let etag = format!("\"{}\"", hex(&artifacts.sha256));
     let kind = picture(&name).unwrap_or("application/octet-stream");
     let response =
-        if is_known(request, &etag) { Response::empty(304) } else { Response::new(200, body(web, read, size)?) };
+        if is_known(visit.request, &etag) { Response::empty(304) } else { Response::new(200, body(web, read, size)?) };
     let response = headers(response, kind).with("Content-Disposition", content_disposition(&name));
     Ok(response.with("ETag", etag).with("Cache-Control", "private, no-cache").into())
 }
 
 /// `GET /PROJECT/-/jobs/:id/artifacts/download`: the archive.
-pub fn archive(
-    web: &SharedWeb,
-    request: &mut Request<'_>,
-    asked: &Asked,
-    places: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
-    let view = job::view(web, asked, job::id(places)?, now)?;
+pub fn archive(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, (id, _)) = (visit.web, job::own(visit)?);
     let kind = crate::domain::spec::ArtifactKind::archive();
-    let mut found = web.coordinator.operator_artifacts(view.report.build.id, &kind, now)?;
+    let mut found = web.coordinator.operator_artifacts(id, &kind, visit.now)?;
     let (size, etag) = (found.artifacts.size, format!("\"{}\"", hex(&found.artifacts.sha256)));
     let name = content_disposition(&found.artifacts.filename);
     let whole = |response: Response| {
         let response = headers(response, "application/octet-stream").with("Content-Disposition", name.clone());
         response.with("ETag", etag.clone()).with("Cache-Control", "private, no-cache")
     };
-    if is_known(request, &etag) {
+    if is_known(visit.request, &etag) {
         return Ok(whole(Response::empty(304)).with("Accept-Ranges", "bytes").into());
     }
-    let slice = match Slice::asked(request, Some(&etag), size) {
+    let slice = match Slice::asked(visit.request, Some(&etag), size) {
         Ok(slice) => slice,
         Err(size) => return Ok(unsatisfiable(size).into()),
     };

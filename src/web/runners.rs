@@ -1,18 +1,18 @@
 //! Runners: whether they can be counted on, what they take, what they run and ran.
 
-use super::frame::{Nav, Page, SharedWeb, Tab, button};
+use super::frame::{Nav, Page, Tab, button};
 use super::links::Links;
 use super::live::PageOf;
 use super::words::{self, cleaned, count, foreign};
-use super::{Asked, icons, states};
+use super::{Asked, Visit, icons, states};
 use crate::coordinator::RunnerLine;
 use crate::domain::build::{Build, BuildId, Status};
 use crate::domain::first_steps::register_line;
 use crate::domain::runner::{RunnerId, RunnerState};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::http::Answer;
 use crate::http::router::Places;
-use crate::http::{Answer, Request};
 use crate::store::runners::NewRunner;
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -246,7 +246,8 @@ fn lost(builds: &[Build]) -> String {
 }
 
 /// `POST /-/runners`: makes a runner, and shows its token, this once.
-pub fn add(web: &SharedWeb, _: &mut Request<'_>, asked: &Asked, _: &Places<'_>, now: Timestamp) -> Result<Answer> {
+pub fn add(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, now) = (visit.web, visit.asked, visit.now);
     let name = asked.reader.session().map(|session| session.name.clone()).unwrap_or_default();
     let new = NewRunner { run_untagged: true, description: format!("made by {name}"), ..NewRunner::default() };
     let made = web.coordinator.add_runner(new, None, now)?;

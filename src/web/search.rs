@@ -1,22 +1,21 @@
 //! The field at the top: a number, a commit, a branch or a project leads straight there; else there is a list.
 
-use super::frame::{Nav, Page, SharedWeb, Tab};
+use super::frame::{Nav, Page, Tab};
 use super::session::see;
 use super::words::{cleaned, foreign};
-use super::{Asked, pipelines};
+use super::{Visit, pipelines};
 use crate::domain::build::BuildId;
 use crate::domain::pipeline::PipelineId;
-use crate::domain::time::Timestamp;
 use crate::error::Result;
-use crate::http::router::Places;
-use crate::http::{Answer, Request};
+use crate::http::Answer;
 use maud::html;
 
 /// Longest text that is looked for, in bytes.
 const TEXT_BYTES_MAX: usize = 255;
 
 /// `GET /-/search?q=`.
-pub fn answer(web: &SharedWeb, _: &mut Request<'_>, asked: &Asked, _: &Places<'_>, _: Timestamp) -> Result<Answer> {
+pub fn answer(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked) = (visit.web, visit.asked);
     let text = asked.parameter("q").unwrap_or_default();
     let text = text.trim().get(..TEXT_BYTES_MAX).unwrap_or(text.trim());
     let links = web.links();

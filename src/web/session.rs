@@ -4,14 +4,13 @@
 //! counts only if the browser says that a page of ours has sent it. A name that is not known to be this server's is answered
 //! with nothing, since it may be a stranger's that points here.
 
-use super::frame::{Nav, Notice, Page, SharedWeb, Tab};
-use super::{Access, Asked, Web, words};
+use super::frame::{Nav, Notice, Page, Tab};
+use super::{Access, Asked, Visit, Web, words};
 use crate::coordinator::{SESSION_TIME, Session};
 use crate::domain::base_url::BaseUrl;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::http::params::{Field, Params, text};
-use crate::http::router::Places;
 use crate::http::{Answer, Request, Response};
 use crate::sync::lock;
 use maud::html;
@@ -136,11 +135,10 @@ impl Web {
     }
 
     /// The answer to whoever is not signed in.
-    pub(super) fn sign_in(&self, asked: &Asked, request: &Request<'_>) -> Response {
+    pub(super) fn sign_in(&self, asked: &Asked) -> Response {
         if asked.parameter("part").is_some() {
             return Response::empty(401);
         }
-        let _ = request;
         let page = Page::new(Tab::titled("Sign in"), Nav::None).with(
             "login",
             html! {
@@ -183,7 +181,8 @@ fn place_to_go(to: Option<&str>) -> String {
 }
 
 /// `GET /-/login`: whom the link lets in. It uses nothing up, since programs that show a preview of a link ask for it.
-pub fn ask(web: &SharedWeb, _: &mut Request<'_>, asked: &Asked, _: &Places<'_>, now: Timestamp) -> Result<Answer> {
+pub fn ask(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, now) = (visit.web, visit.asked, visit.now);
     let Some(key) = asked.parameter("key") else {
         let page = Page::new(Tab::titled("Sign in"), Nav::None)
             .with("login", html! { div class="lead" { h1 { "Sign in" } } (how()) });
@@ -230,17 +229,12 @@ fn too_many(web: &Web, asked: &Asked) -> Response {
 }
 
 /// `POST /-/login`: signs a browser in.
-pub fn log_in(
-    web: &SharedWeb,
-    request: &mut Request<'_>,
-    asked: &Asked,
-    _: &Places<'_>,
-    now: Timestamp,
-) -> Result<Answer> {
+pub fn log_in(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked, now) = (visit.web, visit.asked, visit.now);
     if web.wrong_keys.are_too_many() {
         return Ok(too_many(web, asked).into());
     }
-    let params = Params::of_request(request, &FIELDS, FORM_BYTES_MAX)?;
+    let params = Params::of_request(visit.request, &FIELDS, FORM_BYTES_MAX)?;
     let Some((name, kept)) = web.coordinator.log_in(params.text("key").unwrap_or_default(), now)? else {
         web.wrong_keys.add();
         return Ok(used(web, asked).into());
@@ -251,7 +245,8 @@ pub fn log_in(
 }
 
 /// `POST /-/logout`: ends a session.
-pub fn log_out(web: &SharedWeb, _: &mut Request<'_>, asked: &Asked, _: &Places<'_>, _: Timestamp) -> Result<Answer> {
+pub fn log_out(visit: &mut Visit<'_, '_>) -> Result<Answer> {
+    let (web, asked) = (visit.web, visit.asked);
     if let Some(session) = asked.reader.session() {
         web.coordinator.end_session(session.id)?;
     }
