@@ -1,7 +1,7 @@
 //! A real browser: Chromium over two pipes, as its `--remote-debugging-pipe` speaks. Messages are JSON, each ended by a NUL.
 //!
 //! What must stay true: nothing is awaited without an end; a browser ends with its test, and its files go with it. Where
-//! there is none, [`Browser::start`] says so aloud and the test passes, unless `BATON_NEED_BROWSER` is 1.
+//! there is none, [`Browser::start`] says so aloud and the test passes, unless `BATON_TEST_NEEDS_BROWSER` is 1.
 
 mod tab;
 
@@ -59,7 +59,7 @@ struct Line {
 
 /// The browser of this machine.
 fn program() -> Option<PathBuf> {
-    if let Some(named) = env::var_os("BATON_CHROMIUM") {
+    if let Some(named) = env::var_os("BATON_TEST_CHROMIUM") {
         return Some(named.into()).filter(|path: &PathBuf| path.is_file());
     }
     let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
@@ -71,8 +71,8 @@ impl Browser {
     /// Starts one. `None`: there is none here, which has been said.
     pub fn start() -> Option<Browser> {
         let Some(program) = program() else {
-            let why = "no chromium; set BATON_CHROMIUM or install it";
-            assert_ne!(env::var("BATON_NEED_BROWSER").as_deref(), Ok("1"), "{why}");
+            let why = "no chromium; set BATON_TEST_CHROMIUM or install it";
+            assert_ne!(env::var("BATON_TEST_NEEDS_BROWSER").as_deref(), Ok("1"), "{why}");
             skipped(why);
             return None;
         };

@@ -5,6 +5,7 @@ use crate::harness::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -48,6 +49,23 @@ fn an_unknown_variable_stops_the_server_before_it_does_anything() {
     let line = refusal(&baton(&data, &["serve"], &[("BATON_LISTN", "hunter2")], b""), 2);
     assert!(line.contains("BATON_LISTN") && line.contains("BATON_LISTEN") && !line.contains("hunter2"), "{line}");
     assert!(!data.exists());
+}
+
+/// A machine that tests sets variables for the tests, which the servers that they start see, too.
+#[test]
+fn variables_of_the_tests_do_not_keep_a_server_from_starting() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = [".ci/run", ".ci/page-tools", "tests/harness/browser.rs", "tests/harness/skip.rs"];
+    let text: String = files.iter().map(|file| fs::read_to_string(root.join(file)).unwrap()).collect();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names: BTreeSet<&str> = words.filter(|word| word.starts_with("BATON_")).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    let dir = tempfile::tempdir().unwrap();
+    for name in names {
+        let output = baton(dir.path(), &["serve", "--listen", "nonsense"], &[(name, "1")], b"");
+        let line = refusal(&output, 2);
+        assert!(line.contains("nonsense") && !line.contains(name), "{line}");
+    }
 }
 
 /// What is set in the environment for a server, or by a link between containers, is no matter of theirs.
