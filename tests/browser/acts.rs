@@ -30,7 +30,7 @@ fn a_job_is_canceled_and_retried_by_mouse_and_by_keys() {
     sign_in(&tab, &baton, &base);
     let writer = Writer::of(&baton);
     tab.open(&job_url(&baton, &writer.build));
-    tab.wait("document.querySelector('.live').innerText == 'live'");
+    tab.wait(LIVE);
     tab.click("form[action$='/cancel'] button");
     tab.wait("document.querySelector('h1').innerText.includes('canceled')");
     assert_eq!(baton.status(writer.build.id), Status::Canceled);
@@ -51,9 +51,9 @@ fn a_job_is_canceled_and_retried_by_mouse_and_by_keys() {
     assert_eq!(baton.show(shown(&tab)).retry_of, Some(second));
 
     tab.press(&["g", "r"]);
-    tab.wait("location.pathname == '/-/runners' && document.querySelector('.live').innerText == 'live'");
+    tab.wait(&format!("location.pathname == '/-/runners' && {LIVE}"));
     tab.press(&["g", "o"]);
-    tab.wait("location.pathname == '/' && document.querySelector('.live').innerText == 'live'");
+    tab.wait(&format!("location.pathname == '/' && {LIVE}"));
     tab.press(&["?"]);
     assert!(tab.text("dialog").contains("follow the log"));
     expect_quiet(&tab, &base);
@@ -70,7 +70,8 @@ fn without_a_script_pages_are_read_and_buttons_pressed() {
     writer.write(&numbered(1, 3000));
     writer.end("success");
     tab.open(&job_url(&baton, &writer.build));
-    assert!(tab.text("#log").contains("line 3000 of the log"));
+    // The browser renders a piece of a log when it comes into view, which is later than the page is there.
+    tab.wait("document.querySelector('#log').innerText.includes('line 3000 of the log')");
     assert!(tab.text("#zone").contains("UTC"));
     let hidden = "[...document.querySelectorAll('[data-act], .live')].filter(e => e.getClientRects().length).length";
     assert_eq!(tab.number(hidden), 0.0, "what needs the script is not there");

@@ -11,8 +11,6 @@ use baton::server::Config;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const LIVE: &str = "document.querySelector('.live').innerText == 'live'";
-
 /// Requests that are held for a tab.
 fn held(tab: &Tab) -> usize {
     let all = tab.transfers();

@@ -3,7 +3,10 @@
 use crate::checks::expect_quiet;
 use crate::harness::browser::Tab;
 use crate::seen::*;
+use crate::site::Site;
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the end of the log is in view.
 const AT_END: &str = "document.querySelector('#log').getBoundingClientRect().bottom <= innerHeight + 30";
@@ -45,7 +48,7 @@ fn a_log_that_grows_is_followed_and_does_not_move_what_one_reads() {
     tab.size(1280, 900);
     tab.forget();
     tab.open(&job_url(&baton, &writer.build));
-    tab.wait("document.querySelector('.live').innerText == 'live'");
+    tab.wait(LIVE);
     assert!(lines_of(&tab) <= 550.0, "the first and the last lines, and no more: {}", lines_of(&tab));
     tab.wait(AT_END);
     assert_eq!(tab.value(FOLLOWS), "true");
@@ -115,7 +118,7 @@ fn any_line_of_a_log_is_found_shown_and_linked_to() {
     tab.wait(&format!("document.querySelectorAll('#log .l').length > {before}"));
 
     tab.open(&page);
-    tab.wait("document.querySelector('.live').innerText == 'live'");
+    tab.wait(LIVE);
     assert_eq!(tab.value("document.getElementById('L6000')"), Value::Null);
     tab.press(&["n"]);
     wait_for_marked(&tab, 6000);
@@ -131,5 +134,38 @@ fn any_line_of_a_log_is_found_shown_and_linked_to() {
     wait_for_marked(&tab, 77);
     tab.click("#S1");
     tab.wait("!document.getElementById('S1').parentElement.open && !document.getElementById('L5').checkVisibility()");
+    expect_quiet(&tab, &base);
+}
+
+/// A slow network, or a busy machine: the script runs when half of the page is there.
+#[test]
+fn a_page_that_is_still_on_its_way_is_not_acted_on() {
+    let Some((baton, browser)) = start() else { return };
+    let may_go_on = Arc::new(AtomicBool::new(true));
+    // Its first section is there then, open, and without a line.
+    let site = Site::stopping(baton.address(), "id=\"L2\"", Arc::clone(&may_go_on));
+    let (tab, base) = (browser.tab(), site.url(""));
+    sign_in(&tab, &baton, &base);
+    let mut writer = Writer::of(&baton);
+    writer.write("section_start:1500000000:step_script\r\x1b[0K\x1b[0;mRunning the script\x1b[0;m\n");
+    writer.write(&numbered(2, 400));
+    writer.end("failed");
+    may_go_on.store(false, Ordering::SeqCst);
+    let page = format!("{base}/demo/-/jobs/{}", writer.build.id);
+    tab.value(&format!("void (location.href = '{page}')"));
+    tab.wait("document.querySelector('details.sec[open] > summary')");
+    tab.press(&["n", "f", "/", "Escape"]);
+    tab.value("new Promise(then => setTimeout(then, 100)).then(() => true)");
+    assert_eq!(tab.value("document.readyState"), "loading");
+    assert_eq!(tab.number("document.querySelectorAll('.gap').length"), 0.0);
+    // What the reader does until then is no less done.
+    tab.value("document.querySelector('details.sec').open = false");
+    may_go_on.store(true, Ordering::SeqCst);
+    tab.wait(LIVE);
+    assert_eq!((lines_of(&tab), tab.number("document.querySelectorAll('.gap').length")), (399.0, 0.0));
+    tab.press(&["/"]);
+    tab.type_text("line 77");
+    tab.press(&["Enter"]);
+    wait_for_marked(&tab, 77);
     expect_quiet(&tab, &base);
 }

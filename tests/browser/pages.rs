@@ -165,7 +165,7 @@ fn a_first_visit_takes_three_requests_and_little() {
     let failed = fill(&baton);
     let other = browser.tab();
     other.open(&url(&baton, &format!("/demo/-/jobs/{}", failed.id)));
-    other.wait("document.querySelector('.live').innerText == 'live'");
+    other.wait(LIVE);
     let fresh = |tab: &Tab| -> Vec<Transfer> {
         let all = tab.transfers().into_iter();
         all.filter(|transfer| !transfer.is_from_cache && transfer.kind != "Fetch").collect()

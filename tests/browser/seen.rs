@@ -7,6 +7,9 @@ use baton::domain::pipeline::{Job, Need, Pipeline, Source, When, Work};
 use baton::domain::spec::{AllowFailure, BuildSpec};
 use baton::domain::time::Timestamp;
 
+/// The script runs, and follows: until then, what it shows so stands there hidden.
+pub const LIVE: &str = "(e => e && !e.hidden && e.innerText == 'live' && document.readyState == 'complete')(document.querySelector('.live'))";
+
 /// A server with a project, and a browser, if there is one.
 pub fn start() -> Option<(Baton, Browser)> {
     let browser = Browser::start()?;

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Serves each connection by itself, until it is dropped.
 pub struct Site {
@@ -54,20 +55,31 @@ impl Site {
                 return;
             }
             let line = if is_kept { line } else { line.replacen(&start, " /", 1) };
-            let Ok(mut upstream) = TcpStream::connect(to.get().expect("it is known where to")) else { return };
-            // One request a connection, so that the next one is looked at, too.
-            let head = format!("{line}Connection: close\r\n{rest}\r\n");
-            if upstream.write_all(head.as_bytes()).is_err() {
-                return;
-            }
-            let (mut reader, mut up) = (stream.try_clone().unwrap(), upstream.try_clone().unwrap());
-            let sender = thread::spawn(move || {
-                let _ = std::io::copy(&mut reader, &mut up);
-                let _ = up.shutdown(Shutdown::Both);
+            pass(stream, *to.get().expect("it is known where to"), &format!("{line}{rest}"), |mut answer, stream| {
+                let _ = std::io::copy(&mut answer, stream);
             });
-            let _ = std::io::copy(&mut upstream, &mut stream);
-            let _ = stream.shutdown(Shutdown::Both);
-            let _ = sender.join();
+        })
+    }
+
+    /// A proxy before `to` that stops before the first `mark` of each answer until it `may_go_on`.
+    pub fn stopping(to: SocketAddr, mark: &'static str, may_go_on: Arc<AtomicBool>) -> Site {
+        Site::start(move |stream| {
+            let Some((line, rest)) = head(&stream) else { return };
+            // What is packed has no marks.
+            let rest: String = rest
+                .split_inclusive('\n')
+                .filter(|line| !line.to_ascii_lowercase().starts_with("accept-enc"))
+                .collect();
+            pass(stream, to, &format!("{line}{rest}"), |mut answer, stream| {
+                let mut all = Vec::new();
+                let _ = answer.read_to_end(&mut all);
+                let place = all.windows(mark.len()).position(|part| part == mark.as_bytes()).unwrap_or(0);
+                let _ = stream.write_all(&all[..place]);
+                while place > 0 && !may_go_on.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                let _ = stream.write_all(&all[place..]);
+            });
         })
     }
 
@@ -82,6 +94,23 @@ impl Drop for Site {
         let _ = TcpStream::connect(self.address);
         let _ = self.accepting.take().map(JoinHandle::join);
     }
+}
+
+/// Passes a request with this head on, and its answer by `back`. One request a connection, so that the next one is looked
+/// at, too.
+fn pass(mut stream: TcpStream, to: SocketAddr, head: &str, back: impl FnOnce(TcpStream, &mut TcpStream)) {
+    let Ok(mut upstream) = TcpStream::connect(to) else { return };
+    if upstream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).is_err() {
+        return;
+    }
+    let (mut reader, mut up) = (stream.try_clone().unwrap(), upstream.try_clone().unwrap());
+    let sender = thread::spawn(move || {
+        let _ = std::io::copy(&mut reader, &mut up);
+        let _ = up.shutdown(Shutdown::Both);
+    });
+    back(upstream, &mut stream);
+    let _ = stream.shutdown(Shutdown::Both);
+    let _ = sender.join();
 }
 
 /// The first line of a request, with its end, and the other lines of its head but `Connection`.

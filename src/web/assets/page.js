@@ -307,6 +307,8 @@ function openLog() {
   new ResizeObserver(() => isFollowing && toEnd()).observe(log);
   for (const name of ['notime', 'nowrap']) log.classList.toggle(name, kept(name) === 'yes');
   seen = +log.dataset.lines || 0;
+  // A section may have been opened while the page was still on its way.
+  $$('details.sec[open]', log).filter(isFolded).forEach(e => load(from(e)));
   if (/^#[LS]\d/.test(location.hash)) goHash();
   else if (isGrowing() && !/[?&]line=/.test(location.search)) acts.follow(true);
 }
@@ -339,57 +341,61 @@ function help() {
   box.append(make('h2', 'Keys'), list, label, form);
   document.body.appendChild(box).showModal();
 }
-addEventListener('keydown', e => {
-  move();
-  const field = e.target.closest?.('input,textarea,select,dialog');
-  if (e.key === 'Escape') field?.blur();
-  if (e.ctrlKey || e.altKey || e.metaKey || field) return;
-  if (kept('keys') === 'off' && e.key !== '?') return;
-  const key = lead + e.key, act = Object.hasOwn(keys, key) ? keys[key] : $(`[data-key="${CSS.escape(key)}"]`);
-  lead = e.key === 'g' && !lead ? 'g ' : '';
-  if (act) e.preventDefault();
-  act?.click ? act.click() : act?.();
-});
 const move = () => { moved = Date.now(); };
-for (const name of ['wheel', 'touchmove', 'touchend', 'pointerdown']) addEventListener(name, move, { passive: true });
-addEventListener('scroll', () => {
-  // Only who moves the page ends following; what comes in does not.
-  const isReader = Date.now() - moved < 1000;
-  if (isReader) move();
-  if (log && (isAtEnd() ? !isFollowing && isGrowing() : isFollowing && isReader)) setFollowing(!isFollowing);
-}, { passive: true });
-addEventListener('click', e => {
-  const button = e.target.closest('[data-act]'), link = e.target.closest('a[href*="#"]');
-  if (button) acts[button.dataset.act]?.();
-  if (!log || link?.pathname !== location.pathname || e.ctrlKey || e.metaKey || e.shiftKey) return;
-  const n = +/^#[LS](\d+)$/.exec(link.hash)?.[1], missing = link.closest('.gap');
-  if (!n && link.hash !== '#end') return;
-  e.preventDefault();
-  if (!n) return void acts.follow(true);
-  // What is asked for from below comes above what is read, which stays.
-  if (missing && n !== from(missing)) return void load(n);
-  history.pushState(null, '', link.hash);
-  go(n);
-});
-addEventListener('toggle', e => { if (e.target.open && isFolded(e.target)) load(from(e.target)); }, true);
-addEventListener('submit', e => {
-  if (e.target.matches('.find') && log) {
+// Not before all of the page is there: a section tells that it is open before it has its lines.
+function listen() {
+  addEventListener('keydown', e => {
+    move();
+    const field = e.target.closest?.('input,textarea,select,dialog');
+    if (e.key === 'Escape') field?.blur();
+    if (e.ctrlKey || e.altKey || e.metaKey || field) return;
+    if (kept('keys') === 'off' && e.key !== '?') return;
+    const key = lead + e.key, act = Object.hasOwn(keys, key) ? keys[key] : $(`[data-key="${CSS.escape(key)}"]`);
+    lead = e.key === 'g' && !lead ? 'g ' : '';
+    if (act) e.preventDefault();
+    act?.click ? act.click() : act?.();
+  });
+  for (const name of ['wheel', 'touchmove', 'touchend', 'pointerdown']) addEventListener(name, move, { passive: true });
+  addEventListener('scroll', () => {
+    // Only who moves the page ends following; what comes in does not.
+    const isReader = Date.now() - moved < 1000;
+    if (isReader) move();
+    if (log && (isAtEnd() ? !isFollowing && isGrowing() : isFollowing && isReader)) setFollowing(!isFollowing);
+  }, { passive: true });
+  addEventListener('click', e => {
+    const button = e.target.closest('[data-act]'), link = e.target.closest('a[href*="#"]');
+    if (button) acts[button.dataset.act]?.();
+    if (!log || link?.pathname !== location.pathname || e.ctrlKey || e.metaKey || e.shiftKey) return;
+    const n = +/^#[LS](\d+)$/.exec(link.hash)?.[1], missing = link.closest('.gap');
+    if (!n && link.hash !== '#end') return;
     e.preventDefault();
-    const of = 'q=' + encodeURIComponent($('input', e.target).value);
-    if (of === 'q=') hits = null;
-    else if (hits?.of === of) step(1);
-    else seek(of).then(() => step(1));
-  } else if (e.target.method === 'post') { pause(); timer = setTimeout(round, 5000); }
-}, true);
-addEventListener('hashchange', goHash);
-addEventListener('pagehide', pause);
-addEventListener('pageshow', e => { if (e.persisted) round(); });
-addEventListener('online', () => round());
-document.addEventListener('visibilitychange', () => { hiddenAt = Date.now(); round(); });
-document.addEventListener('selectionchange', () => waiting.size && settle());
-document.addEventListener('focusout', () => waiting.size && setTimeout(settle));
+    if (!n) return void acts.follow(true);
+    // What is asked for from below comes above what is read, which stays.
+    if (missing && n !== from(missing)) return void load(n);
+    history.pushState(null, '', link.hash);
+    go(n);
+  });
+  addEventListener('toggle', e => { if (e.target.open && isFolded(e.target)) load(from(e.target)); }, true);
+  addEventListener('submit', e => {
+    if (e.target.matches('.find') && log) {
+      e.preventDefault();
+      const of = 'q=' + encodeURIComponent($('input', e.target).value);
+      if (of === 'q=') hits = null;
+      else if (hits?.of === of) step(1);
+      else seek(of).then(() => step(1));
+    } else if (e.target.method === 'post') { pause(); timer = setTimeout(round, 5000); }
+  }, true);
+  addEventListener('hashchange', goHash);
+  addEventListener('pagehide', pause);
+  addEventListener('pageshow', e => { if (e.persisted) round(); });
+  addEventListener('online', () => round());
+  document.addEventListener('visibilitychange', () => { hiddenAt = Date.now(); round(); });
+  document.addEventListener('selectionchange', () => waiting.size && settle());
+  document.addEventListener('focusout', () => waiting.size && setTimeout(settle));
+}
 function start() {
   main = $('main[data-live]');
+  listen();
   feet();
   wake(document);
   setInterval(tick, 1000);
