@@ -42,7 +42,7 @@ pub use deed::{Deed, Tried};
 pub use hand_out::claim::{Assigned, Claim, Dependency};
 pub use hand_out::told::Nothing;
 pub use hand_out::waiting::Waiting;
-pub use log_view::{LogBegin, LogBytes, LogFacts, LogPart, LogStand, Look, Soon};
+pub use log_view::{LogBegin, LogBytes, LogFacts, LogPart, LogStand, OrSoon, Soon};
 pub use look::disk_use::{DiskUse, Taken};
 pub use look::health::{Counts, Disk, Readiness};
 pub use look::jobs::{JobReport, JobsFound};

@@ -6,6 +6,7 @@ use super::links::Links;
 use super::states::Look;
 use super::words::{self, cleaned};
 use super::{Asked, Web, assets, icons};
+use crate::coordinator::{OrSoon, Soon};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::gzip;
@@ -72,7 +73,7 @@ pub struct Part {
 }
 
 /// Makes what a page has but once.
-pub type Fixed = Box<dyn Fn(&Web, &Asked) -> Result<Markup>>;
+pub type Fixed = Box<dyn Fn(&Web, &Asked) -> Result<OrSoon<Markup>>>;
 
 /// A page, without its frame.
 pub struct Page {
@@ -119,17 +120,33 @@ impl Page {
         self.parts.push(Part { name, is_side: true, body });
         self
     }
+
+    /// What it has but once, or whom to wait for; with `is_last` nobody waits any more.
+    pub fn fixed(&self, web: &Web, asked: &Asked, is_last: bool) -> std::result::Result<Option<Markup>, Soon> {
+        let Some(make) = &self.fixed else { return Ok(None) };
+        match make(web, asked) {
+            Ok(OrSoon::There(fixed)) => Ok(Some(fixed)),
+            Ok(OrSoon::Soon(soon)) if !is_last => Err(soon),
+            Ok(OrSoon::Soon(_)) => Ok(Some(busy(web, asked))),
+            Err(error) => Ok(Some(html! { p class="note fail" { (cleaned(&words::sentence(&error.message))) } })),
+        }
+    }
+}
+
+/// What is said while others have logs gone through.
+fn busy(web: &Web, asked: &Asked) -> Markup {
+    html! {
+        section class="panel" aria-label="Log" {
+            p { "Other long logs are being read first. " a href={ (web.links().base()) (asked.path) } { "Look again" } "." }
+        }
+    }
 }
 
 /// A part, as it stands in a page. What is above the columns goes by names that begin so.
 const ABOVE: &str = "top";
 
 /// Each part in its place.
-fn body(web: &Web, asked: &Asked, page: &Page) -> Markup {
-    let fixed = page.fixed.as_ref().map(|make| {
-        make(web, asked)
-            .unwrap_or_else(|error| html! { p class="note fail" { (cleaned(&words::sentence(&error.message))) } })
-    });
+fn body(page: &Page, fixed: Option<&Markup>) -> Markup {
     let part = |part: &Part| html! { section data-part=(part.name) { (part.body) } };
     let above = page.parts.iter().filter(|part| part.name.starts_with(ABOVE));
     let main = || page.parts.iter().filter(|part| !part.is_side && !part.name.starts_with(ABOVE));
@@ -138,18 +155,25 @@ fn body(web: &Web, asked: &Asked, page: &Page) -> Markup {
         @for it in above { (part(it)) }
         @if side().next().is_some() {
             div class=(page.columns) {
-                div { @for it in main() { (part(it)) } @if let Some(fixed) = &fixed { (fixed) } }
+                div { @for it in main() { (part(it)) } @if let Some(fixed) = fixed { (fixed) } }
                 aside class="side" { @for it in side() { (part(it)) } }
             }
         } @else {
             @for it in main() { (part(it)) }
-            @if let Some(fixed) = &fixed { (fixed) }
+            @if let Some(fixed) = fixed { (fixed) }
         }
     }
 }
 
-/// A whole page. `token`: what its parts are asked for anew with.
-pub fn whole(web: &Web, asked: &Asked, page: &Page, token: Option<&str>, now: Timestamp) -> Markup {
+/// A whole page. `fixed`: what it has but once. `token`: what its parts are asked for anew with.
+pub fn whole(
+    web: &Web,
+    asked: &Asked,
+    page: &Page,
+    fixed: Option<&Markup>,
+    token: Option<&str>,
+    now: Timestamp,
+) -> Markup {
     let links = web.links();
     let url = token.map(|_| live_url(&links, asked));
     html! {
@@ -172,7 +196,7 @@ pub fn whole(web: &Web, asked: &Asked, page: &Page, token: Option<&str>, now: Ti
                 (top(&links, asked, page))
                 main id="main" data-live=[token] data-url=[url] {
                     @if !page.crumbs.is_empty() { (crumbs(&page.crumbs)) }
-                    (body(web, asked, page))
+                    (body(page, fixed))
                 }
                 (foot(&links))
             }
@@ -320,7 +344,8 @@ impl Web {
 
     /// A page without what keeps it live.
     pub fn page_response(&self, asked: &Asked, status: u16, page: &Page) -> Response {
-        let html = whole(self, asked, page, None, Timestamp::now()).into_string();
+        let fixed = page.fixed(self, asked, true).unwrap_or_default();
+        let html = whole(self, asked, page, fixed.as_ref(), None, Timestamp::now()).into_string();
         with_headers(Response::new(status, Body::Bytes(words::shown(&html).into_bytes())))
             .with("Cache-Control", "private, no-store")
     }

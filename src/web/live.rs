@@ -7,9 +7,10 @@
 
 use super::assets::takes_gzip;
 use super::frame::{self, Page, SharedWeb, with_headers};
+use super::turn::in_turn;
 use super::words::{shown, still};
 use super::{Asked, Visit, Web, assets};
-use crate::coordinator::Watching;
+use crate::coordinator::{OrSoon, Watching};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::http::{Answer, Held, Request, Response, Wake};
@@ -103,17 +104,25 @@ pub fn answer(visit: &Visit<'_, '_>, of: PageOf) -> Result<Answer> {
     if asked.parameter("part").is_some() {
         return parts(web, request, asked, of);
     }
-    let moves = web.coordinator.moves();
     let session = asked.reader.session().map_or(0, |session| session.id);
-    let etag = format!("\"{}-{moves}-{}-{session}-{}\"", *NONCE, now.0 / STEP_MS, assets::hash());
-    if request.headers.get("If-None-Match").is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag)) {
-        return Ok(with_headers(Response::empty(304)).with("ETag", etag).into());
+    let etag = move |moves: u64| format!("\"{}-{moves}-{}-{session}-{}\"", *NONCE, now.0 / STEP_MS, assets::hash());
+    let current = etag(web.coordinator.moves());
+    if request.headers.get("If-None-Match").is_some_and(|known| known.split(',').any(|tag| tag.trim() == current)) {
+        return Ok(with_headers(Response::empty(304)).with("ETag", current).into());
     }
-    let page = of(web, asked, now)?;
-    let token = Parts::of(&page, moves).token();
-    let html = shown(&frame::whole(web, asked, &page, Some(&token), now).into_string());
-    let response = frame::packed(takes_gzip(request), 200, html);
-    Ok(with_headers(response).with("Cache-Control", "private, no-cache").with("ETag", etag).into())
+    let packs = takes_gzip(request);
+    in_turn(web, asked, move |web, asked, is_last| {
+        let moves = web.coordinator.moves();
+        let page = of(web, asked, now)?;
+        let fixed = match page.fixed(web, asked, is_last) {
+            Ok(fixed) => fixed,
+            Err(soon) => return Ok(OrSoon::Soon(soon)),
+        };
+        let token = Parts::of(&page, moves).token();
+        let html = shown(&frame::whole(web, asked, &page, fixed.as_ref(), Some(&token), now).into_string());
+        let response = with_headers(frame::packed(packs, 200, html));
+        Ok(OrSoon::There(response.with("Cache-Control", "private, no-cache").with("ETag", etag(moves))))
+    })
 }
 
 /// A page with a sentence on top: what was pressed on it could not be done.

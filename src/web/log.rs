@@ -1,9 +1,8 @@
 //! A job's log on its page: the end of it, what is folded, and how to get at the rest.
 
-use super::links::Links;
 use super::words::{self, foreign, number};
 use super::{Asked, Web};
-use crate::coordinator::{JobView, LogBegin, LogFacts, LogPart, LogStand, Look};
+use crate::coordinator::{JobView, LogBegin, LogFacts, LogPart, LogStand, OrSoon};
 use crate::domain::act::Act;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::log_sections::LogSection;
@@ -21,38 +20,17 @@ const OUTLINE_ROWS: u64 = 30;
 const SECTIONS_MAX: usize = 200;
 
 /// The log of a job's page.
-pub fn panel(web: &Web, asked: &Asked, view: &JobView) -> Result<Markup> {
+pub fn panel(web: &Web, asked: &Asked, view: &JobView) -> Result<OrSoon<Markup>> {
     let build = &view.report.build;
-    let (links, id) = (web.links(), build.id);
-    let job = links.job(&build.project, id);
+    let job = web.links().job(&build.project, build.id);
     let line = asked.parameter("line").and_then(|line| line.parse().ok());
     let begin = line.map_or(LogBegin::Tail, LogBegin::Around);
-    let raw = format!("{job}/raw");
-    let (Look::There(facts), Look::There(part)) =
-        (web.coordinator.log_facts(id)?, web.coordinator.log_part(id, begin, ROWS, &raw)?)
-    else {
-        return Ok(busy(asked, &links));
-    };
-    if part.stand.lines == 0 && build.status.is_finished() {
-        return Ok(empty(view));
-    }
-    let outline = match outline(&facts, &part) {
-        Some(until) => web.coordinator.log_part(id, LogBegin::Lines(1, until), OUTLINE_ROWS, &raw)?,
-        None => return Ok(whole(view, &job, &part, None)),
-    };
-    let outline = match outline {
-        Look::There(outline) if outline.stand.number == part.stand.number => Some(outline),
-        Look::There(_) | Look::Soon(_) => None,
-    };
-    Ok(whole(view, &job, &part, outline.as_ref()))
-}
-
-/// The last line of what stands before the sections that a part begins in; `None`: nothing does.
-fn outline(facts: &LogFacts, part: &LogPart) -> Option<u64> {
-    let from = part.piece.from;
-    let is_around = |section: &&LogSection| section.line < from && section.end_line.is_none_or(|end| end >= from);
-    let begin = facts.sections.iter().find(is_around).map_or(from, |section| section.line);
-    begin.checked_sub(1).filter(|line| *line > 0)
+    let found = web.coordinator.log_ends(build.id, begin, ROWS, OUTLINE_ROWS, &format!("{job}/raw"))?;
+    Ok(match found {
+        OrSoon::Soon(soon) => OrSoon::Soon(soon),
+        OrSoon::There((_, part)) if part.stand.lines == 0 && build.status.is_finished() => OrSoon::There(empty(view)),
+        OrSoon::There((outline, part)) => OrSoon::There(whole(view, &job, &part, outline.as_ref())),
+    })
 }
 
 /// A part of a log, as the script puts it in place.
@@ -176,15 +154,6 @@ fn empty(view: &JobView) -> Markup {
     }
 }
 
-/// What is said while others have logs gone through.
-fn busy(asked: &Asked, links: &Links) -> Markup {
-    html! {
-        section class="panel" aria-label="Log" {
-            p { "Other long logs are being read first. " a href={ (links.base()) (asked.path) } { "Look again" } "." }
-        }
-    }
-}
-
 /// The list of a log's sections.
 pub fn sections(web: &Web, view: &JobView) -> Option<Markup> {
     let build = &view.report.build;
@@ -210,8 +179,8 @@ pub fn sections(web: &Web, view: &JobView) -> Option<Markup> {
 
 fn facts(web: &Web, id: BuildId) -> Option<LogFacts> {
     match web.coordinator.log_facts(id) {
-        Ok(Look::There(facts)) => Some(facts),
-        Ok(Look::Soon(_)) => None,
+        Ok(OrSoon::There(facts)) => Some(facts),
+        Ok(OrSoon::Soon(_)) => None,
         Err(error) => {
             log::warn!("build {id}: what is in its log is not known: {error}");
             None

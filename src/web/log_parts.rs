@@ -1,74 +1,22 @@
 //! What the script asks a log for: parts of it, what has come since, and where a word is.
 //!
-//! What must stay true: an answer is a part of the page, made by what makes the page. Who waits, for more of a log or for
-//! its turn to have a long one gone through, keeps no thread.
+//! What must stay true: an answer is a part of the page, made by what makes the page. Who waits for more of a log keeps no
+//! thread.
 
 use super::assets::takes_gzip;
 use super::frame::{self, Nav, Page, SharedWeb, Tab, with_headers};
 use super::live::{self, COME_AGAIN_S, HOLD_MAX, PageOf};
+use super::turn::in_turn;
 use super::words::{foreign, number};
 use super::{Asked, Visit, Web, job, log};
-use crate::coordinator::{JobView, LogBegin, LogPart, Look, Soon, Watching};
+use crate::coordinator::{JobView, LogBegin, LogPart, OrSoon, Soon, Watching};
 use crate::domain::build::BuildId;
 use crate::domain::log_search::{HITS_MAX, LogFound, Needle};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::http::{Answer, Held, Response, Wake};
 use maud::{Markup, PreEscaped, html};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long somebody waits for others who have logs gone through.
-const TURN_TIME: Duration = Duration::from_secs(10);
-
-/// Makes an answer, or says whom to wait for.
-type Make = Box<dyn Fn(&Web) -> Result<Look<Response>> + Send>;
-
-/// An answer that waits for its turn.
-struct HeldTurn {
-    web: SharedWeb,
-    asked: Asked,
-    make: Make,
-    soon: Option<Soon>,
-    until: Instant,
-}
-
-impl Held for HeldTurn {
-    fn begin(&mut self, wake: Wake) {
-        match self.soon.take() {
-            Some(soon) => soon.when_ready(move || wake.wake()),
-            None => wake.wake(),
-        }
-    }
-
-    fn answer(&mut self, last: bool) -> Option<Response> {
-        match (self.make)(&self.web) {
-            Ok(Look::There(response)) => Some(response),
-            Ok(Look::Soon(soon)) if !last => {
-                self.soon = Some(soon);
-                None
-            }
-            Ok(Look::Soon(_)) => {
-                let error = Error::new(Kind::Busy, "too many long logs are gone through");
-                Some(self.web.failed(&self.asked, &error))
-            }
-            Err(error) => Some(self.web.failed(&self.asked, &error)),
-        }
-    }
-
-    fn until(&self) -> Instant {
-        self.until
-    }
-}
-
-fn in_turn(web: &SharedWeb, asked: &Asked, make: Make) -> Result<Answer> {
-    Ok(match make(web)? {
-        Look::There(response) => response.into(),
-        Look::Soon(soon) => {
-            let (web, asked, until) = (Arc::clone(web), asked.clone(), Instant::now() + TURN_TIME);
-            Answer::Held(Box::new(HeldTurn { web, asked, make, soon: Some(soon), until }))
-        }
-    })
-}
 
 /// A number of the query.
 fn given(asked: &Asked, name: &str) -> Result<Option<u64>> {
@@ -103,26 +51,22 @@ pub fn part(visit: &mut Visit<'_, '_>) -> Result<Answer> {
     };
     let known = visit.request.headers.get("If-None-Match").map(str::to_owned);
     let packs = takes_gzip(visit.request);
-    in_turn(
-        web,
-        asked,
-        Box::new(move |web| {
-            let Of { id, raw } = &of;
-            let part = match web.coordinator.log_part(*id, begin, rows, raw)? {
-                Look::There(part) => part,
-                Look::Soon(soon) => return Ok(Look::Soon(soon)),
-            };
-            let stand = part.stand;
-            let etag = format!("\"{}-{}-{}-{from}-{rows}\"", stand.number, stand.bytes, stand.status.as_str());
-            let is_known = known.as_ref().is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag));
-            let response = if is_known {
-                with_headers(Response::empty(304))
-            } else {
-                with_headers(frame::packed(packs, 200, log::lines(&part, false).into_string()))
-            };
-            Ok(Look::There(response.with("ETag", etag).with("Cache-Control", "private, no-cache").as_routine()))
-        }),
-    )
+    in_turn(web, asked, move |web, _, _| {
+        let Of { id, raw } = &of;
+        let part = match web.coordinator.log_part(*id, begin, rows, raw)? {
+            OrSoon::There(part) => part,
+            OrSoon::Soon(soon) => return Ok(OrSoon::Soon(soon)),
+        };
+        let stand = part.stand;
+        let etag = format!("\"{}-{}-{}-{from}-{rows}\"", stand.number, stand.bytes, stand.status.as_str());
+        let is_known = known.as_ref().is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag));
+        let response = if is_known {
+            with_headers(Response::empty(304))
+        } else {
+            with_headers(frame::packed(packs, 200, log::lines(&part, false).into_string()))
+        };
+        Ok(OrSoon::There(response.with("ETag", etag).with("Cache-Control", "private, no-cache").as_routine()))
+    })
 }
 
 /// A reader that waits for more of a log, or for its page to change.
@@ -205,8 +149,8 @@ impl HeldLog {
         let is_page_new = !self.token.is_empty() && self.token != token;
         self.token = token;
         let part = match self.web.coordinator.log_part(self.of.id, LogBegin::After(self.offset), 500, &self.of.raw)? {
-            Look::There(part) => part,
-            Look::Soon(soon) => {
+            OrSoon::There(part) => part,
+            OrSoon::Soon(soon) => {
                 self.soon = Some(soon);
                 return Ok(None);
             }
@@ -250,30 +194,26 @@ pub fn search(visit: &mut Visit<'_, '_>) -> Result<Answer> {
         None if asked.parameter("red").is_some() => None,
         None => return Err(Error::invalid("q is what is looked for")),
     };
-    let of = Hits { id, from, text, job: web.links().job(&view.report.build.project, id), view, asked: asked.clone() };
-    in_turn(
-        web,
-        asked,
-        Box::new(move |web| {
-            let found = match &needle {
-                Some(needle) => web.coordinator.search_log(id, needle, from)?,
-                None => reds(web, id, from)?,
-            };
-            Ok(match found {
-                Look::There(found) => Look::There(of.page(web, &found)),
-                Look::Soon(soon) => Look::Soon(soon),
-            })
-        }),
-    )
+    let of = Hits { id, from, text, job: web.links().job(&view.report.build.project, id), view };
+    in_turn(web, asked, move |web, asked, _| {
+        let found = match &needle {
+            Some(needle) => web.coordinator.search_log(id, needle, from)?,
+            None => reds(web, id, from)?,
+        };
+        Ok(match found {
+            OrSoon::There(found) => OrSoon::There(of.page(web, asked, &found)),
+            OrSoon::Soon(soon) => OrSoon::Soon(soon),
+        })
+    })
 }
 
 /// Red lines as hits, without their texts.
-fn reds(web: &Web, id: BuildId, from: u64) -> Result<Look<LogFound>> {
+fn reds(web: &Web, id: BuildId, from: u64) -> Result<OrSoon<LogFound>> {
     Ok(match web.coordinator.log_reds(id, from, HITS_MAX)? {
-        Look::Soon(soon) => Look::Soon(soon),
-        Look::There((lines, is_more)) => {
+        OrSoon::Soon(soon) => OrSoon::Soon(soon),
+        OrSoon::There((lines, is_more)) => {
             let next_line = lines.last().filter(|_| is_more).map(|line| line + 1);
-            Look::There(LogFound { hits: lines.into_iter().map(Into::into).collect(), next_line })
+            OrSoon::There(LogFound { hits: lines.into_iter().map(Into::into).collect(), next_line })
         }
     })
 }
@@ -287,25 +227,24 @@ struct Hits {
     /// The job's address.
     job: String,
     view: JobView,
-    asked: Asked,
 }
 
 impl Hits {
-    fn page(&self, web: &Web, found: &LogFound) -> Response {
+    fn page(&self, web: &Web, asked: &Asked, found: &LogFound) -> Response {
         let build = &self.view.report.build;
         let title = format!("Search in {} #{} · {}", build.name, self.id, build.project);
         let mut page = Page::new(Tab::titled(title), Nav::Jobs);
         page.crumbs = job::crumbs(&web.links(), &self.view, false);
         page.crumbs.push(("Search".to_owned(), None));
-        let page = page.with("hits", self.list(web, found));
-        web.page_response(&self.asked, 200, &page).as_routine()
+        let page = page.with("hits", self.list(web, asked, found));
+        web.page_response(asked, 200, &page).as_routine()
     }
 
-    fn list(&self, web: &Web, found: &LogFound) -> Markup {
+    fn list(&self, web: &Web, asked: &Asked, found: &LogFound) -> Markup {
         let next = found.next_line.map(|next| {
             let (key, value) = self.text.as_ref().map_or(("red", "1"), |text| ("q", text.as_str()));
             let next = Some(next.to_string());
-            (next.clone(), self.asked.with(&web.links(), &[(key, Some(value.to_owned())), ("from", next)]))
+            (next.clone(), asked.with(&web.links(), &[(key, Some(value.to_owned())), ("from", next)]))
         });
         html! {
             section class="panel" {

@@ -27,6 +27,7 @@ mod runners;
 mod search;
 mod session;
 mod states;
+mod turn;
 mod words;
 
 use self::frame::Notice;

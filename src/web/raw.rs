@@ -3,8 +3,10 @@
 //! What must stay true: nothing of it is run or shown as a page of this server: a log is text in a sandbox, a file of a
 //! build is for the disk. What is sent is bounded in number, and breaks off rather than being another than was said.
 
+use super::turn::in_turn;
 use super::{Visit, Web, job};
-use crate::coordinator::{ArchiveFile, LogBegin, Look};
+use crate::coordinator::{ArchiveFile, LogBegin, OrSoon};
+use crate::domain::build::BuildId;
 use crate::domain::token::hex;
 use crate::error::{Error, Result};
 use crate::http::headers::disposition::content_disposition;
@@ -35,34 +37,40 @@ fn body(web: &Web, from: impl Read + Send + 'static, bytes: Option<u64>) -> Resu
     Body::read(Box::new(from), bytes, WHOLE_BYTES_MAX, || web.transfers.reserve(1))
 }
 
+fn text(response: Response) -> Response {
+    headers(response, "text/plain; charset=utf-8").with("Content-Disposition", "inline")
+}
+
+/// The bytes of one line of a log.
+fn one_line(web: &Web, id: BuildId, line: u64) -> Result<OrSoon<Response>> {
+    let part = match web.coordinator.log_part(id, LogBegin::Lines(line, line), 1, "")? {
+        OrSoon::There(part) => part,
+        OrSoon::Soon(soon) => return Ok(OrSoon::Soon(soon)),
+    };
+    let log = web.coordinator.log_bytes(id)?;
+    if part.stand.number != log.number() {
+        return Err(Error::not_found("another log has taken the place of that one"));
+    }
+    let (from, to) = (part.piece.offset, part.piece.next.offset);
+    Ok(OrSoon::There(text(Response::new(200, body(web, log.read(from, to), to.checked_sub(from))?))))
+}
+
 /// `GET /PROJECT/-/jobs/:id/raw`: the bytes of the log; with `plain=1` its text; with `line=N` that line alone.
 pub fn log(visit: &mut Visit<'_, '_>) -> Result<Answer> {
     let (web, asked, (id, _)) = (visit.web, visit.asked, job::own(visit)?);
     let line = asked.parameter("line").map(|line| line.parse().map_err(|_| Error::invalid("line is a number")));
-    let line = match line.transpose()? {
-        None => None,
-        Some(line) => match web.coordinator.log_part(id, LogBegin::Lines(line, line), 1, "")? {
-            Look::There(part) => Some((part.stand.number, part.piece.offset, part.piece.next.offset)),
-            Look::Soon(_) => return Err(Error::new(crate::error::Kind::Busy, "too many long logs are gone through")),
-        },
-    };
+    if let Some(line) = line.transpose()? {
+        return in_turn(web, asked, move |web, _, _| one_line(web, id, line));
+    }
     let log = web.coordinator.log_bytes(id)?;
     let (size, is_plain) = (log.size(), asked.parameter("plain").is_some());
     let etag = format!("\"{}-{size}{}\"", log.number(), if is_plain { "-plain" } else { "" });
-    let text = |response| headers(response, "text/plain; charset=utf-8").with("Content-Disposition", "inline");
-    if is_known(visit.request, &etag) && line.is_none() {
+    if is_known(visit.request, &etag) {
         return Ok(text(Response::empty(304)).with("ETag", etag).into());
     }
     if is_plain {
         let body = body(web, log.read_plain(), None)?;
         return Ok(text(Response::new(200, body)).with("ETag", etag).into());
-    }
-    if let Some((number, from, to)) = line {
-        if number != log.number() {
-            return Err(Error::not_found("another log has taken the place of that one"));
-        }
-        let body = body(web, log.read(from, to), to.checked_sub(from))?;
-        return Ok(text(Response::new(200, body)).into());
     }
     let slice = match Slice::asked(visit.request, Some(&etag), size) {
         Ok(slice) => slice,

@@ -6,7 +6,7 @@ use crate::data::{Data, claim_each};
 use crate::procs::Served;
 use crate::report::{Row, Target, Unit, alternate, median_latency};
 use crate::wire::finish;
-use baton::coordinator::{Coordinator, LogBegin, Look};
+use baton::coordinator::{Coordinator, LogBegin, OrSoon};
 use baton::domain::build::BuildId;
 use baton::domain::log_search::Needle;
 use std::time::Instant;
@@ -66,11 +66,11 @@ fn read(operator: &Coordinator, id: BuildId, mut offset: u64, end: u64) {
 /// A part of a log, and how many bytes of the log that is.
 fn look(operator: &Coordinator, id: BuildId, begin: LogBegin) -> (u64, u64, u64) {
     match operator.log_part(id, begin, 500, "/demo/-/jobs/1/raw").unwrap() {
-        Look::There(part) => {
+        OrSoon::There(part) => {
             assert!(std::hint::black_box(&part.piece.html).len() > 10_000);
             (part.piece.offset, part.piece.next.offset, part.stand.lines)
         }
-        Look::Soon(_) => panic!("nobody else looks"),
+        OrSoon::Soon(_) => panic!("nobody else looks"),
     }
 }
 
@@ -117,8 +117,8 @@ pub fn looks(scale: &Scale) -> Vec<Row> {
     let needle = Needle::parse("nowhere-to-be-found").unwrap();
     let mut search = || {
         seconds(|| match operator.search_log(id, &needle, 1).unwrap() {
-            Look::There(found) => assert!(found.hits.is_empty()),
-            Look::Soon(_) => panic!("nobody else looks"),
+            OrSoon::There(found) => assert!(found.hits.is_empty()),
+            OrSoon::Soon(_) => panic!("nobody else looks"),
         })
     };
     let mut warm = || seconds(|| read(&operator, id, 0, u64::MAX));

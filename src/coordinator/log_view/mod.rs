@@ -2,7 +2,7 @@
 //!
 //! What must stay true: nothing is shown that [`Coordinator::read_trace`] would not show, and nothing is stored; the path
 //! of a patch knows nothing of this. An index is made when somebody looks, and grows with its log. At most
-//! [`AT_ONCE_MAX`] logs are gone through at a time: whoever comes then waits without a thread ([`Look::Soon`]). The memory
+//! [`AT_ONCE_MAX`] logs are gone through at a time: whoever comes then waits without a thread ([`OrSoon::Soon`]). The memory
 //! is bounded: `indices`. A log that takes another's place has another number, so nobody sees one with the other's index.
 
 mod bytes;
@@ -40,7 +40,7 @@ const READ_BYTES: u64 = 1 << 20;
 const TRIES: usize = 3;
 
 /// What a deed gives that may have to wait for others.
-pub enum Look<T> {
+pub enum OrSoon<T> {
     /// It is there.
     There(T),
     /// It will be there when somebody else is ready.
@@ -79,12 +79,12 @@ impl View<'_> {
 
 impl Coordinator {
     /// Gives `look` a log with its index. If another log takes its place meanwhile, it begins anew.
-    fn view_log<T>(&self, id: BuildId, look: impl Fn(&View<'_>) -> Result<T>) -> Result<Look<T>> {
+    fn view_log<T>(&self, id: BuildId, look: impl Fn(&View<'_>) -> Result<T>) -> Result<OrSoon<T>> {
         let mut tries = TRIES;
         loop {
             let found = self.index_log(id).and_then(|found| match found {
-                Look::There(view) => look(&view).map(Look::There),
-                Look::Soon(soon) => Ok(Look::Soon(soon)),
+                OrSoon::There(view) => look(&view).map(OrSoon::There),
+                OrSoon::Soon(soon) => Ok(OrSoon::Soon(soon)),
             });
             tries -= 1;
             match found {
@@ -95,7 +95,7 @@ impl Coordinator {
     }
 
     /// A log whose index is brought to its end.
-    fn index_log(&self, id: BuildId) -> Result<Look<View<'_>>> {
+    fn index_log(&self, id: BuildId) -> Result<OrSoon<View<'_>>> {
         let soon = self.log_indices.soon();
         let shown = self.shown_log(id)?;
         let indexed = self.log_indices.of(shown.number);
@@ -104,16 +104,16 @@ impl Coordinator {
             let index = view.index();
             if index.bytes() >= shown.bytes && (shown.is_open || index.is_finished()) {
                 drop(index);
-                return Ok(Look::There(view));
+                return Ok(OrSoon::There(view));
             }
             index.bytes()
         };
         let is_long = shown.bytes.saturating_sub(known) > AT_ONCE_BYTES;
-        let Some(turn) = self.log_indices.begin(&view.indexed, is_long) else { return Ok(Look::Soon(soon)) };
+        let Some(turn) = self.log_indices.begin(&view.indexed, is_long) else { return Ok(OrSoon::Soon(soon)) };
         self.grow(&view)?;
         drop(turn);
         self.log_indices.keep_within_bounds();
-        Ok(Look::There(view))
+        Ok(OrSoon::There(view))
     }
 
     /// Brings an index to the end of what is shown. Readers may read it meanwhile.

@@ -1,6 +1,6 @@
 //! Parts of a log, and what is in it.
 
-use super::{Look, Shown, View};
+use super::{OrSoon, Shown, View};
 use crate::coordinator::Coordinator;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::log_html::{LogPiece, PieceBegin, PieceOrder, ROWS_MAX, write_piece};
@@ -74,7 +74,7 @@ impl Coordinator {
     /// # Errors
     /// [`crate::error::Kind::NotFound`] for an unknown build; [`crate::error::Kind::Conflict`] if the log is replaced all
     /// the time.
-    pub fn log_part(&self, id: BuildId, begin: LogBegin, rows: u64, raw_link: &str) -> Result<Look<LogPart>> {
+    pub fn log_part(&self, id: BuildId, begin: LogBegin, rows: u64, raw_link: &str) -> Result<OrSoon<LogPart>> {
         self.view_log(id, |view| {
             let index = view.index();
             let stand = stand(&index, view.shown);
@@ -83,11 +83,39 @@ impl Coordinator {
         })
     }
 
+    /// A part of a build's log, as [`Coordinator::log_part`] gives it, and before it the begin of the log, as far as that is
+    /// outside of the section that the part begins in; `None`: the part begins with the log.
+    ///
+    /// # Errors
+    /// As [`Coordinator::log_part`].
+    pub fn log_ends(
+        &self,
+        id: BuildId,
+        begin: LogBegin,
+        rows: u64,
+        outline_rows: u64,
+        raw_link: &str,
+    ) -> Result<OrSoon<(Option<LogPart>, LogPart)>> {
+        self.view_log(id, |view| {
+            let index = view.index();
+            let stand = stand(&index, view.shown);
+            let part = piece(view, &index, begin, rows.clamp(1, ROWS_MAX), raw_link)?;
+            let from = part.from;
+            let is_around = |own: &&LogSection| own.line < from && own.end_line.is_none_or(|end| end >= from);
+            let until = index.sections().iter().find(is_around).map_or(from, |own| own.line).saturating_sub(1);
+            let outline = match until {
+                0 => None,
+                _ => Some(piece(view, &index, LogBegin::Lines(1, until), outline_rows.clamp(1, ROWS_MAX), raw_link)?),
+            };
+            Ok((outline.map(|piece| LogPart { stand, piece }), LogPart { stand, piece: part }))
+        })
+    }
+
     /// What is in a build's log.
     ///
     /// # Errors
     /// As [`Coordinator::log_part`].
-    pub fn log_facts(&self, id: BuildId) -> Result<Look<LogFacts>> {
+    pub fn log_facts(&self, id: BuildId) -> Result<OrSoon<LogFacts>> {
         self.view_log(id, |view| {
             let index = view.index();
             Ok(LogFacts {
@@ -103,7 +131,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// As [`Coordinator::log_part`].
-    pub fn log_reds(&self, id: BuildId, from: u64, count_max: usize) -> Result<Look<(Vec<u64>, bool)>> {
+    pub fn log_reds(&self, id: BuildId, from: u64, count_max: usize) -> Result<OrSoon<(Vec<u64>, bool)>> {
         self.view_log(id, |view| {
             let index = view.index();
             let reds = index.reds().get(index.reds().partition_point(|red| *red < from)..).unwrap_or_default();

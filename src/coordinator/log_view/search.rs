@@ -1,6 +1,6 @@
 //! A word in a whole log.
 
-use super::Look;
+use super::OrSoon;
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
 use crate::domain::log_search::{LogFound, Needle, search};
@@ -12,18 +12,18 @@ impl Coordinator {
     ///
     /// # Errors
     /// As [`Coordinator::log_part`].
-    pub fn search_log(&self, id: BuildId, needle: &Needle, from: u64) -> Result<Look<LogFound>> {
+    pub fn search_log(&self, id: BuildId, needle: &Needle, from: u64) -> Result<OrSoon<LogFound>> {
         let found = self.view_log(id, |view| {
             let soon = self.log_indices.soon();
-            let Some(_turn) = self.log_indices.begin_search(id) else { return Ok(Look::Soon(soon)) };
+            let Some(_turn) = self.log_indices.begin_search(id) else { return Ok(OrSoon::Soon(soon)) };
             // Whoever follows the log is not to wait for this.
             let index = view.index().clone();
             let found = search(&index, needle, from, |offset, bytes| view.read(offset, bytes))?;
-            Ok(Look::There(found))
+            Ok(OrSoon::There(found))
         })?;
         Ok(match found {
-            Look::There(found) => found,
-            Look::Soon(soon) => Look::Soon(soon),
+            OrSoon::There(found) => found,
+            OrSoon::Soon(soon) => OrSoon::Soon(soon),
         })
     }
 }

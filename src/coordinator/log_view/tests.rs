@@ -61,10 +61,10 @@ impl House {
     }
 }
 
-fn there<T>(look: Look<T>) -> T {
+fn there<T>(look: OrSoon<T>) -> T {
     match look {
-        Look::There(found) => found,
-        Look::Soon(_) => panic!("it is not there"),
+        OrSoon::There(found) => found,
+        OrSoon::Soon(_) => panic!("it is not there"),
     }
 }
 
@@ -132,7 +132,7 @@ fn the_third_that_goes_through_a_long_log_waits_without_a_thread() {
     let indices = &house.coordinator.log_indices;
     let others = [Arc::default(), Arc::default()];
     let mut turns: Vec<_> = others.iter().map(|other| indices.begin(other, true).unwrap()).collect();
-    let Look::Soon(soon) = house.coordinator.log_facts(id).unwrap() else { panic!("too many at a time") };
+    let OrSoon::Soon(soon) = house.coordinator.log_facts(id).unwrap() else { panic!("too many at a time") };
     let (sender, woken) = channel();
     soon.when_ready(move || sender.send(()).unwrap());
     assert!(woken.try_recv().is_err());
@@ -147,7 +147,9 @@ fn the_third_that_goes_through_a_long_log_waits_without_a_thread() {
     let _third = indices.begin(&Arc::default(), true).unwrap();
     assert_eq!(house.lines(id, LogBegin::Tail, 1), [99_999]);
     // Whoever comes too late to be woken is told at once.
-    let Look::Soon(soon) = house.coordinator.search_log(id, &Needle::parse("x").unwrap(), 1).unwrap() else { panic!() };
+    let OrSoon::Soon(soon) = house.coordinator.search_log(id, &Needle::parse("x").unwrap(), 1).unwrap() else {
+        panic!()
+    };
     drop(turns);
     let (sender, woken) = channel();
     soon.when_ready(move || sender.send(()).unwrap());
@@ -163,7 +165,7 @@ fn a_word_is_found_and_one_search_of_a_log_goes_on_at_a_time() {
     let found = there(house.coordinator.search_log(id, &needle, 1).unwrap());
     assert_eq!((found.hits.len(), found.next_line), (11, None));
     let turn = house.coordinator.log_indices.begin_search(id).unwrap();
-    assert!(matches!(house.coordinator.search_log(id, &needle, 1).unwrap(), Look::Soon(_)));
+    assert!(matches!(house.coordinator.search_log(id, &needle, 1).unwrap(), OrSoon::Soon(_)));
     drop(turn);
     there(house.coordinator.search_log(id, &needle, 1).unwrap());
 }

@@ -175,3 +175,25 @@ fn what_has_come_is_told_when_it_comes_and_no_begin_of_a_secret() {
     let end = server.send(ask("14", &token, "25")).expect(200).text();
     assert_eq!((attribute(&end, "data-state"), attribute(&end, "data-lines")), ("success", "4"));
 }
+
+#[test]
+fn those_who_come_at_once_to_a_long_log_all_see_it() {
+    let server = Baton::start();
+    server.project("demo");
+    let (_, build) = server.running();
+    let browser = Browser::sign_in(&server, "mira");
+    server.append(&build, 0, &timed_log(40_000)).expect(202);
+    let (page, line) = (path(build.id, ""), path(build.id, "/raw?line=40044"));
+    let look = |path: &str| browser.send(visit(Request::get(path))).expect(200).text();
+    std::thread::scope(|scope| {
+        let pages: Vec<_> = (0..8).map(|_| scope.spawn(|| look(&page))).collect();
+        let lines: Vec<_> = (0..4).map(|_| scope.spawn(|| look(&line))).collect();
+        for page in pages {
+            let page = page.join().unwrap();
+            assert!(page.contains("id=\"L40044\"") && page.contains("class=\"cut-off\"><bdi>Get source"), "{page}");
+        }
+        for line in lines {
+            assert!(line.join().unwrap().contains("test last ... \x1b[31mFAILED"));
+        }
+    });
+}
