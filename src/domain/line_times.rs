@@ -129,12 +129,18 @@ impl Untimed {
     }
 }
 
+/// The least and the greatest byte at each place of a head; between them are all that fit.
+const LEAST: [u8; HEAD_BYTES] = *b"0000-00-00T00:00:00.000000Z 00E ";
+const MOST: [u8; HEAD_BYTES] = *b"9999-99-99T99:99:99.999999Z ffO+";
+
 /// The head that a line begins with.
 pub(super) fn head_of(line: &[u8]) -> Option<&[u8; HEAD_BYTES]> {
     let head = line.first_chunk::<HEAD_BYTES>()?;
-    // Most lines of other logs fail here.
-    let is_likely = head[4] == b'-' && head[10] == b'T' && head[26] == b'Z';
-    (is_likely && (0..).zip(head).all(|(place, byte)| fits(place, *byte))).then_some(head)
+    // In one go over all of it, which compilers make quick.
+    let is_between = |(byte, (least, most)): (&u8, (u8, u8))| (least <= *byte) & (*byte <= most);
+    let is_near = head.iter().zip(LEAST.into_iter().zip(MOST)).fold(true, |all, own| all & is_between(own));
+    let is_one = || (0..).zip(head).skip(28).all(|(place, byte)| fits(place, *byte));
+    (is_near && is_one()).then_some(head)
 }
 
 /// Whether this byte may stand at this place of a head.

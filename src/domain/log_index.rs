@@ -5,7 +5,7 @@
 //! constants, whatever the log's size. The numbers of lines, the styles and the sections at a mark are those that counting
 //! from the first line gives.
 
-use super::log_lines::{LineEnd, LineHead, LineReader, LineStart, LogLines, SectionMark};
+use super::log_lines::{LineEnd, LineHead, LineReader, LineStart, LogLines, SectionMark, Stretch};
 use super::log_sections::{LogSection, OpenSections, section_of};
 use super::terminal::{Parser, Screen, Style};
 use std::cmp::Ordering;
@@ -15,6 +15,9 @@ const MARK_BYTES: u64 = 64 << 10;
 
 /// Most marks; then every second one goes.
 const MARKS_MAX: usize = 4096;
+
+/// Bytes that are read at a time by whoever goes through a long log.
+pub const READ_BYTES: u64 = 1 << 20;
 
 /// Most lines with something red that are remembered.
 pub const REDS_MAX: usize = 10_000;
@@ -210,10 +213,27 @@ impl Known {
             let (style, open) = (self.parser.style, self.open);
             self.marks.push(LogPlace { line: start.number, offset: start.offset, style, open, second_before });
             self.thin_out();
-            self.next_mark = (start.offset / self.spacing + 1) * self.spacing;
+            self.next_mark = self.mark_behind(start.offset);
         }
         self.first_second = self.first_second.or_else(|| start.head?.second());
         self.head_before = start.head.or(self.head_before);
+    }
+
+    /// Takes lines from `start` on for their style only, if they are simple and nothing in them is red.
+    fn skim(&mut self, start: &LineStart, bytes: &[u8]) -> bool {
+        let style = self.parser.style;
+        if style.is_red() || !self.parser.skim(bytes) {
+            return false;
+        }
+        let after = std::mem::replace(&mut self.parser.style, style);
+        self.note_place(start);
+        self.parser.style = after;
+        true
+    }
+
+    /// Where a mark is wanted, if one is at `offset`.
+    fn mark_behind(&self, offset: u64) -> u64 {
+        (offset / self.spacing + 1) * self.spacing
     }
 
     /// Keeps the first mark of each stretch of twice the length, if there are too many.
@@ -291,14 +311,24 @@ impl LineReader for Known {
     }
 
     fn whole(&mut self, start: &LineStart, bytes: &[u8]) -> bool {
-        let style = self.parser.style;
-        if style.is_red() || !self.parser.skim(bytes) {
+        self.skim(start, bytes)
+    }
+
+    fn stretch_until(&self, offset: u64) -> Option<u64> {
+        // Marks are at the begins of stretches.
+        Some(if offset < self.next_mark { self.next_mark } else { self.mark_behind(offset) })
+    }
+
+    fn stretch(&mut self, stretch: &Stretch<'_>) -> bool {
+        if self.first_second.is_none() && stretch.last_head.is_some() {
             return false;
         }
-        let after = std::mem::replace(&mut self.parser.style, style);
-        self.note_place(start);
-        self.parser.style = after;
-        true
+        let LineEnd { number, offset } = stretch.start;
+        let is_taken = self.skim(&LineStart { number, offset, head: None, is_loose: false }, stretch.bytes);
+        if is_taken {
+            self.head_before = stretch.last_head.or(self.head_before);
+        }
+        is_taken
     }
 }
 

@@ -7,6 +7,10 @@
 //! What must stay true: it does not matter into which pieces a log is cut; whoever begins at a line that continues none,
 //! with what was known there, is told the same as whoever began at the first. Memory is bounded, whatever comes.
 
+mod stretch;
+
+pub use stretch::Stretch;
+
 use super::line_times::{HEAD_BYTES, UNCUT_BYTES_MAX, head_of};
 use memchr::{memchr, memmem};
 use std::time::UNIX_EPOCH;
@@ -115,6 +119,17 @@ pub trait LineReader {
     fn whole(&mut self, _start: &LineStart, _bytes: &[u8]) -> bool {
         false
     }
+
+    /// Up to where a stretch of lines that begins at `offset` goes, if stretches are taken: the first line that begins there
+    /// or behind it is the first of another one.
+    fn stretch_until(&self, _offset: u64) -> Option<u64> {
+        None
+    }
+
+    /// Many lines at once. Who takes them returns true; who does not is told of each.
+    fn stretch(&mut self, _stretch: &Stretch<'_>) -> bool {
+        false
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -214,7 +229,18 @@ impl LogLines {
 
     /// Takes the next bytes of the log.
     pub fn push(&mut self, mut bytes: &[u8], to: &mut impl LineReader) {
+        // Lines up to there go one by one.
+        let mut single = self.offset;
         while !bytes.is_empty() {
+            if self.offset >= single && self.is_between_lines() {
+                match self.stretch(bytes, to) {
+                    Ok(taken) => {
+                        bytes = bytes.get(taken..).unwrap_or_default();
+                        continue;
+                    }
+                    Err(refused) => single = self.offset + refused,
+                }
+            }
             let room = PART_BYTES - self.pending.len();
             let window = bytes.get(..room).unwrap_or(bytes);
             let end = memchr(b'\n', window);
@@ -238,6 +264,25 @@ impl LogLines {
                 self.pending = line;
             }
         }
+    }
+
+    /// Whether the next byte begins a line that cannot continue another.
+    fn is_between_lines(&self) -> bool {
+        !self.is_inside && self.pending.is_empty() && self.open.is_none() && self.form != Form::Unknown
+    }
+
+    /// Takes a stretch of lines; how many bytes these are, or how many it does not take.
+    fn stretch(&mut self, bytes: &[u8], to: &mut impl LineReader) -> Result<usize, u64> {
+        let until = to.stretch_until(self.offset).ok_or(u64::MAX - self.offset)?;
+        let bytes = stretch::bytes_of(bytes, until.saturating_sub(self.offset)).ok_or(stretch::REFUSED_BYTES)?;
+        let start = LineEnd { number: self.number, offset: self.offset };
+        let last_head = if self.form == Form::Timed { stretch::last_head(bytes) } else { None };
+        if !to.stretch(&Stretch { start, bytes, last_head }) {
+            return Err(bytes.len() as u64);
+        }
+        self.number += stretch::count(bytes);
+        self.offset += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     /// The log has ended.

@@ -5,6 +5,7 @@
 //! [`AT_ONCE_MAX`] logs are gone through at a time: whoever comes then waits without a thread ([`OrSoon::Soon`]). The memory
 //! is bounded: `indices`. A log that takes another's place has another number, so nobody sees one with the other's index.
 
+mod ahead;
 mod bytes;
 mod indices;
 mod part;
@@ -18,11 +19,12 @@ use super::Coordinator;
 use super::builds::no_such;
 use super::report::piece::carry;
 use crate::domain::build::{BuildId, Status};
-use crate::domain::log_index::LogIndex;
+use crate::domain::log_index::{LogIndex, READ_BYTES};
 use crate::error::{Error, Kind, Result};
 use crate::store::builds;
 use crate::store::traces;
 use crate::sync::whole;
+use ahead::Ahead;
 use indices::Indexed;
 pub(super) use indices::LogIndices;
 use std::sync::{Arc, RwLockReadGuard};
@@ -32,9 +34,6 @@ const AT_ONCE_MAX: usize = 2;
 
 /// So much of a log is gone through at once by whoever comes.
 const AT_ONCE_BYTES: u64 = 256 << 10;
-
-/// Bytes that are read at a time for an index.
-const READ_BYTES: u64 = 1 << 20;
 
 /// How often is begun anew with a log that takes the place of the one that is read.
 const TRIES: usize = 3;
@@ -123,19 +122,22 @@ impl Coordinator {
             // More has come than anybody expected.
             *index() = LogIndex::default();
         }
-        loop {
-            let at = index().bytes();
-            let bytes = view.read(at, READ_BYTES)?;
-            let mut index = index();
-            if bytes.is_empty() {
-                if !view.shown.is_open {
-                    index.finish();
+        std::thread::scope(|scope| {
+            let mut ahead = Ahead::new(scope, view);
+            loop {
+                let at = index().bytes();
+                let bytes = ahead.read(at, READ_BYTES)?;
+                let mut index = index();
+                if bytes.is_empty() {
+                    if !view.shown.is_open {
+                        index.finish();
+                    }
+                    view.indexed.note_memory(&index);
+                    return Ok(());
                 }
-                view.indexed.note_memory(&index);
-                return Ok(());
+                index.push(&bytes);
             }
-            index.push(&bytes);
-        }
+        })
     }
 
     /// What may be shown of a log now. An end that may still become a mask is held back, also when the build was canceled

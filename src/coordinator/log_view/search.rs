@@ -1,6 +1,7 @@
 //! A word in a whole log.
 
 use super::OrSoon;
+use super::ahead::Ahead;
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
 use crate::domain::log_search::{LogFound, Needle, search};
@@ -18,8 +19,10 @@ impl Coordinator {
             let Some(_turn) = self.log_indices.begin_search(id) else { return Ok(OrSoon::Soon(soon)) };
             // Whoever follows the log is not to wait for this.
             let index = view.index().clone();
-            let found = search(&index, needle, from, |offset, bytes| view.read(offset, bytes))?;
-            Ok(OrSoon::There(found))
+            std::thread::scope(|scope| {
+                let mut ahead = Ahead::new(scope, view);
+                search(&index, needle, from, |offset, bytes| ahead.read(offset, bytes)).map(OrSoon::There)
+            })
         })?;
         Ok(match found {
             OrSoon::There(found) => found,

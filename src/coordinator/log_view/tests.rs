@@ -170,6 +170,28 @@ fn a_word_is_found_and_one_search_of_a_log_goes_on_at_a_time() {
     there(house.coordinator.search_log(id, &needle, 1).unwrap());
 }
 
+/// So long that another thread reads it.
+#[test]
+fn a_log_that_is_read_ahead_is_the_same() {
+    let house = House::new();
+    let id = house.build();
+    let log = numbered(1..600_000) + "the \x1b[31mlast\x1b[0m\n";
+    assert!(log.len() as u64 > 6 * READ_BYTES);
+    house.append(id, &log);
+    let facts = house.facts(id);
+    assert_eq!((facts.stand.lines, facts.stand.bytes), (600_000, log.len() as u64));
+    assert_eq!(facts.first_red, Some((600_000, "the last".to_owned())));
+    let needle = Needle::parse("9999").unwrap();
+    let mut found = Vec::new();
+    let mut from = Some(1);
+    while let Some(line) = from {
+        let some = there(house.coordinator.search_log(id, &needle, line).unwrap());
+        found.extend(some.hits.iter().map(|hit| hit.line));
+        from = some.next_line;
+    }
+    assert_eq!(found, (1..600_000).filter(|line| line.to_string().contains("9999")).collect::<Vec<u64>>());
+}
+
 #[test]
 fn red_lines_are_listed_from_any_line_on() {
     let house = House::new();

@@ -12,7 +12,7 @@ mod parser;
 mod screen;
 mod style;
 
-pub use parser::{Parser, Sink};
+pub use parser::{Parser, Simple, Sink};
 pub use screen::{SHOWN_BYTES_MAX, Screen};
 pub use style::Style;
 

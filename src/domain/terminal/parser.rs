@@ -64,6 +64,30 @@ enum State {
     Text,
 }
 
+/// A sequence that many logs have: `ESC [ ... m`, or `ESC [ ... K`, which empties a line that has begun anew.
+pub struct Simple<'a> {
+    /// The parameters, if it is about the style.
+    style: Option<&'a [u8]>,
+    /// What comes behind it.
+    pub rest: &'a [u8],
+}
+
+impl<'a> Simple<'a> {
+    /// The one that `bytes` begin with, if they do.
+    pub fn parse(bytes: &'a [u8]) -> Option<Simple<'a>> {
+        let bytes = bytes.strip_prefix(b"\x1b[")?;
+        let is_of_params = |byte: &u8| matches!(byte, b'0'..=b'9' | b';');
+        let length = bytes.iter().take(MARK_BYTES_MAX).position(|byte| !is_of_params(byte))?;
+        let (params, rest) = bytes.split_at_checked(length)?;
+        let (kind, rest) = rest.split_first()?;
+        match kind {
+            b'm' => Some(Simple { style: Some(params), rest }),
+            b'K' => Some(Simple { style: None, rest }),
+            _ => None,
+        }
+    }
+}
+
 impl Parser {
     /// At the begin of a line, in this style.
     #[must_use]
@@ -95,28 +119,27 @@ impl Parser {
         }
     }
 
-    /// Takes a whole line for its style only, if it is simple and nothing in it is red. False: nothing was taken.
-    pub fn skim(&mut self, mut line: &[u8]) -> bool {
+    /// Takes whole lines for their style only, if they are simple and nothing in them is red. False: nothing was taken.
+    pub fn skim(&mut self, mut lines: &[u8]) -> bool {
         let mut style = self.style;
-        while let Some(at) = memchr(0x1b, line) {
-            let Some(rest) = line.get(at + 1..).and_then(|rest| rest.strip_prefix(b"[")) else { return false };
-            let is_of_params = |byte: &&u8| matches!(byte, b'0'..=b'9' | b';');
-            let length = rest.iter().take(MARK_BYTES_MAX).take_while(is_of_params).count();
-            let Some((params, rest)) = rest.split_at_checked(length) else { return false };
-            match rest.split_first() {
-                Some((b'm', rest)) => {
-                    self.params.clear();
-                    let number = |digits: &[u8]| digits.iter().fold(0_u16, |sum, digit| with_digit(sum, *digit));
-                    self.params.extend(params.split(|byte| *byte == b';').map(|digits| (number(digits), false)));
-                    style.take(&self.params);
-                    line = rest;
+        while let Some(at) = memchr(0x1b, lines) {
+            let Some(sequence) = lines.get(at..).and_then(Simple::parse) else { return false };
+            if let Some(params) = sequence.style {
+                match params {
+                    b"" | b"0" => style = Style::PLAIN,
+                    [digit @ b'0'..=b'9'] => style.take(&[(u16::from(digit - b'0'), false)]),
+                    _ => {
+                        self.params.clear();
+                        let number = |digits: &[u8]| digits.iter().fold(0_u16, |sum, digit| with_digit(sum, *digit));
+                        self.params.extend(params.split(|byte| *byte == b';').map(|digits| (number(digits), false)));
+                        style.take(&self.params);
+                    }
                 }
-                Some((b'K', rest)) => line = rest,
-                _ => return false,
+                if style.is_red() {
+                    return false;
+                }
             }
-            if style.is_red() {
-                return false;
-            }
+            lines = sequence.rest;
         }
         self.style = style;
         true
