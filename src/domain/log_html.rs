@@ -243,7 +243,8 @@ impl<'a> LogWriter<'a> {
         let section = self.index.sections().get(place as usize)?;
         let lines = section.lines(self.index.lines());
         let class = if is_continued { "sec cont" } else { "sec" };
-        let open = if is_folded { "" } else { " open" };
+        // It is asked for when it is opened; one that is open has all that there is of it.
+        let open = if is_folded { " data-folded" } else { " open" };
         let (from, to) = (section.line + 1, section.line + 1 + lines);
         self.write(format_args!("<details class=\"{class}\"{open} data-from=\"{from}\" data-to=\"{to}\"><summary"));
         if is_continued {

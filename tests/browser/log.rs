@@ -169,3 +169,37 @@ fn a_page_that_is_still_on_its_way_is_not_acted_on() {
     wait_for_marked(&tab, 77);
     expect_quiet(&tab, &base);
 }
+
+/// As a runner of today begins one: its title continues the line of the mark.
+#[test]
+fn a_section_that_has_no_line_yet_is_not_asked_for_again_and_again() {
+    let Some((baton, browser)) = start() else { return };
+    let (tab, base) = (browser.tab(), url(&baton, ""));
+    sign_in(&tab, &baton, &base);
+    let mut writer = Writer::of(&baton);
+    let line = |text: &str| format!("2026-11-28T07:45:02.123456Z 00O{text}\n");
+    let begin =
+        |name: &str| line(&format!(" section_start:1500000000:{name}\r\x1b[0K")) + &line("+\x1b[36mIt begins\x1b[0m");
+    writer.write(&begin("prepare_script"));
+    tab.open(&job_url(&baton, &writer.build));
+    tab.wait(LIVE);
+    let heads = "document.querySelectorAll('#log summary').length";
+    let asked = |tab: &Tab| tab.transfers().iter().filter(|transfer| transfer.url.contains("/log?from=")).count();
+    let after_a_while = || tab.value("new Promise(then => setTimeout(then, 300)).then(() => true)");
+    after_a_while();
+    assert_eq!((tab.number(heads), asked(&tab)), (1.0, 0));
+    writer.write(&(line(" text") + &line(" section_end:1500000001:prepare_script\r\x1b[0K") + &begin("empty")));
+    writer.write(&line(" section_end:1500000001:empty\r\x1b[0K"));
+    tab.wait(&format!("{heads} == 2 && document.querySelectorAll('#log .l').length == 1"));
+    writer.end("success");
+    tab.open(&job_url(&baton, &writer.build));
+    tab.wait(LIVE);
+    tab.click("summary[id=S5]");
+    tab.wait("document.getElementById('S5').parentElement.open");
+    after_a_while();
+    assert!(tab.number(heads) == 2.0 && asked(&tab) <= 1, "{} heads, {} asked", tab.number(heads), asked(&tab));
+    tab.click("summary[id=S1]");
+    tab.wait("[...document.querySelectorAll('#log .l')].some(e => e.innerText.includes('text'))");
+    assert_eq!(tab.number(heads), 2.0);
+    expect_quiet(&tab, &base);
+}

@@ -78,7 +78,7 @@ fn lines_are_rows_and_sections_can_be_folded() {
     let (sections, log) = (index_of(log(text).as_bytes()), log(text));
     let folds = Folds::new(sections.sections(), Outcome::Good);
     let folded = piece(log.as_bytes(), PieceBegin::Line(1), 500, &folds, ALL).html;
-    assert!(folded.contains("<details class=\"sec\" data-from=\"3\" data-to=\"5\">"), "{folded}");
+    assert!(folded.contains("<details class=\"sec\" data-folded data-from=\"3\" data-to=\"5\">"), "{folded}");
     assert!(folded.contains("5s</i></summary></details><details") && !folded.contains("warning"), "{folded}");
     // Of a part in the middle of a section the section is known.
     let middle = piece(log.as_bytes(), PieceBegin::Line(6), 1, &Folds::none(), ALL);

@@ -8,7 +8,7 @@
 //     ?from=N&to=M              one .lines; what it has of a section that began before is in a details.cont
 //     ?after=OFFSET&trace=T&v=TOKEN&hold=25   204, or a .lines with what came, which has these five of #log, too
 //     /search?q=TEXT|red=1&from=N             [data-line] for each hit; [data-next]: there are more, from there on
-//   details.sec[data-from][data-to]           a section, up to before that line; without lines, it asks as it opens
+//   details.sec[data-from][data-to]           a section, up to before that line; [data-folded]: asks for it as it opens
 //   [data-act], [data-key]      buttons for the script alone (hidden until it runs); what a key or "g o" presses
 (() => {
 'use strict';
@@ -247,11 +247,11 @@ function letGo(spared) {
     for (const e of [before, after]) if (isGap(e)) e.remove();
   }
 }
-const isFolded = e => e.matches('details.sec') && to(e) > from(e) && !$('.l, .lines, .gap', e);
+const isFolded = e => 'folded' in e.dataset && to(e) > from(e);
 // Asks for the lines around line `n`, as far as they are not on the page.
 async function load(n) {
   const has = e => from(e) <= n && n <= to(e), folded = $$('details', log).find(e => isFolded(e) && has(e) && n < to(e));
-  folded?.append(gap(from(folded), to(folded) - 1));
+  if (folded) { delete folded.dataset.folded; folded.append(gap(from(folded), to(folded) - 1)); }
   const missing = $$('.gap', log).find(has);
   if (!missing || missing.dataset.asked) return;
   missing.dataset.asked = 1;
@@ -261,7 +261,7 @@ async function load(n) {
     const piece = $('.lines', parse((await ask(add(log.dataset.url, `from=${first}&to=${last}`))).text));
     if (!piece || !missing.isConnected) return;
     // The section that it stands in needs no second head.
-    for (let e; (e = piece.firstElementChild)?.matches('.cont') && missing.closest(`details[data-from="${from(e)}"]`);) {
+    for (let e; (e = piece.firstElementChild)?.matches('details') && missing.closest(`details[data-from="${from(e)}"]`);) {
       e.replaceWith(...[...e.childNodes].slice(1));
     }
     const above = from(piece) > a ? [gap(a, from(piece) - 1)] : [], below = to(piece) < b ? [gap(to(piece) + 1, b)] : [];

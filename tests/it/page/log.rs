@@ -44,7 +44,7 @@ fn a_log_is_shown_from_its_end_and_any_part_of_it_can_be_had() {
     let page = browser.page(&path(build.id, ""));
     assert!(page.contains("<b class=\"num\">5,045</b> lines, ") && page.contains(", complete"), "{page}");
     assert!(page.contains("Running with gitlab-runner &lt;19.3.0&gt;"), "the begin, as far as no section: {page}");
-    assert!(page.contains("<details class=\"sec\" data-from=\"3\" data-to=\"43\">"), "folded: {page}");
+    assert!(page.contains("<details class=\"sec\" data-folded data-from=\"3\" data-to=\"43\">"), "folded: {page}");
     assert!(!page.contains(">object 1<"), "what is folded is not sent");
     assert!(page.contains("<details class=\"sec cont\" open data-from=\"44\""), "the script is not folded: {page}");
     assert!(page.contains("<div class=\"gap\" data-from=\"43\" data-to=\"4545\">"), "{page}");
