@@ -1,30 +1,25 @@
 //! Rows of `access_tokens`.
 
-use super::builds::bad_word;
+use super::columns::{columns, project_named};
 use crate::domain::access::{AccessScope, AccessToken, AccessTokenId};
 use crate::domain::build::ProjectId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
-const SELECT: &str =
-    "SELECT t.id, t.name, t.scope, t.project_id, p.name, t.created_at, t.expire_at, t.used_at, t.revoked_at
-     FROM access_tokens t LEFT JOIN projects p ON p.id = t.project_id";
-
-fn access_token(row: &Row<'_>) -> rusqlite::Result<AccessToken> {
-    let (scope, project): (String, Option<i64>) = (row.get(2)?, row.get(3)?);
-    let time = |column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp));
-    Ok(AccessToken {
-        id: AccessTokenId(row.get(0)?),
-        name: row.get(1)?,
-        scope: AccessScope::parse(&scope).ok_or_else(|| bad_word(2, &scope))?,
-        project: project.map(|id| row.get(4).map(|name| (ProjectId(id), name))).transpose()?,
-        created_at: Timestamp(row.get(5)?),
-        expire_at: time(6)?,
-        used_at: time(7)?,
-        revoked_at: time(8)?,
-    })
+columns! {
+    SELECT, access_token: AccessToken {
+        id: "t.id",
+        name: "t.name",
+        scope: "t.scope",
+        project: "p.id, p.name" by project_named,
+        created_at: "t.created_at",
+        expire_at: "t.expire_at",
+        used_at: "t.used_at",
+        revoked_at: "t.revoked_at",
+    }
+    "FROM access_tokens t LEFT JOIN projects p ON p.id = t.project_id"
 }
 
 /// Adds a token.

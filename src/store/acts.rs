@@ -1,6 +1,5 @@
 //! Who did what to builds: rows of `build_acts`.
 
-use super::builds::bad_word;
 use crate::domain::act::{Act, Acted};
 use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
@@ -26,10 +25,7 @@ pub fn insert(c: &Connection, id: BuildId, act: Act, actor: &str, now: Timestamp
 pub fn of_build(c: &Connection, id: BuildId) -> Result<Vec<Acted>> {
     let mut statement =
         c.prepare_cached("SELECT act, actor, acted_at FROM build_acts WHERE build_id = ?1 ORDER BY id")?;
-    let rows = statement.query_map([id.0], |row| {
-        let word: String = row.get(0)?;
-        let act = Act::parse(&word).ok_or_else(|| bad_word(0, &word))?;
-        Ok(Acted { act, actor: row.get(1)?, at: Timestamp(row.get(2)?) })
-    })?;
+    let rows =
+        statement.query_map([id.0], |row| Ok(Acted { act: row.get(0)?, actor: row.get(1)?, at: row.get(2)? }))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

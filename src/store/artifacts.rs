@@ -1,6 +1,7 @@
 //! Rows of `artifacts`; the files they name are `crate::artifacts`' business.
 
-use super::{builds, dotenv};
+use super::columns::{Columns, columns};
+use super::dotenv;
 use crate::domain::build::{ArtifactsFile, BuildId};
 use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::time::Timestamp;
@@ -27,9 +28,32 @@ pub struct Stored {
     pub uploaded_at: Timestamp,
 }
 
-const SELECT: &str =
-    "SELECT build_id, kind, format, path, filename, size, sha256, expire_at, metadata_path, uploaded_at
-     FROM artifacts";
+columns! {
+    SELECT, stored: Stored {
+        id: "build_id",
+        kind: "kind" by kind,
+        format: "format",
+        file: "path, filename, size, sha256, expire_at" by file,
+        metadata_path: "metadata_path",
+        uploaded_at: "uploaded_at",
+    }
+    "FROM artifacts"
+}
+
+fn kind(columns: &mut Columns<'_>) -> rusqlite::Result<ArtifactKind> {
+    columns.next().map(ArtifactKind)
+}
+
+/// The file of these columns: path, filename, size, sha256, expire_at.
+pub(super) fn file(columns: &mut Columns<'_>) -> rusqlite::Result<ArtifactsFile> {
+    Ok(ArtifactsFile {
+        path: columns.next()?,
+        filename: columns.next()?,
+        size: columns.next()?,
+        sha256: columns.next()?,
+        expire_at: columns.next()?,
+    })
+}
 
 /// Puts a row in the place of an earlier one of that build and kind; returns the earlier one's files.
 pub fn replace(c: &Connection, new: &Stored) -> Result<Files> {
@@ -132,24 +156,6 @@ pub fn page(c: &Connection, after: &Place) -> Result<Vec<Stored>> {
 pub fn stored_of_build(c: &Connection, id: BuildId, kind: &ArtifactKind) -> Result<Option<Stored>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE build_id = ?1 AND kind = ?2"))?;
     Ok(statement.query_row((id.0, &kind.0), stored).optional()?)
-}
-
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    let format: String = row.get(2)?;
-    Ok(Stored {
-        id: BuildId(row.get(0)?),
-        kind: ArtifactKind(row.get(1)?),
-        format: ArtifactFormat::parse(&format).ok_or_else(|| builds::bad_word(2, &format))?,
-        file: ArtifactsFile {
-            path: row.get(3)?,
-            filename: row.get(4)?,
-            size: row.get(5)?,
-            sha256: row.get(6)?,
-            expire_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-        },
-        metadata_path: row.get(8)?,
-        uploaded_at: Timestamp(row.get(9)?),
-    })
 }
 
 /// How many artifacts there are, and their bytes.

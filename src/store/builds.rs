@@ -17,7 +17,8 @@ use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::{Error, Result};
-use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, named_params};
+use crate::store::columns::columns;
+use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params};
 
 /// What every call about one build needs to know of it: the narrow row.
 #[derive(Clone, Debug)]
@@ -62,40 +63,27 @@ impl BuildState {
     }
 }
 
-pub(super) fn bad_word(column: usize, word: &str) -> rusqlite::Error {
-    let error = format!("unknown word {word:?}");
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
-}
-
-pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
-    let word: String = row.get(column)?;
-    Status::parse(&word).ok_or_else(|| bad_word(column, &word))
+columns! {
+    STATE, build_state: BuildState {
+        id: "id",
+        project_id: "project_id",
+        status: "status",
+        runner_id: "runner_id",
+        token_hash: "token_hash",
+        seen_at: "seen_at",
+        erased_at: "erased_at",
+        failure_allowed: "failure_allowed",
+        is_canceling: "canceling_at IS NOT NULL",
+        is_unheard: "unheard_until IS NOT NULL",
+        resource_group: "resource_group",
+        is_staged: "stage_index IS NOT NULL",
+    } "FROM builds"
 }
 
 /// The narrow row of this build.
 pub fn state(c: &Connection, id: BuildId) -> Result<Option<BuildState>> {
-    let mut statement = c.prepare_cached(
-        "SELECT id, project_id, status, runner_id, token_hash, seen_at, erased_at, failure_allowed,
-             canceling_at IS NOT NULL, unheard_until IS NOT NULL, resource_group, stage_index IS NOT NULL
-         FROM builds WHERE id = ?1",
-    )?;
-    let row = |row: &Row<'_>| {
-        Ok(BuildState {
-            id: BuildId(row.get(0)?),
-            project_id: ProjectId(row.get(1)?),
-            status: status(row, 2)?,
-            runner_id: row.get::<_, Option<i64>>(3)?.map(RunnerId),
-            token_hash: row.get::<_, Option<[u8; 32]>>(4)?.map(TokenHash),
-            seen_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-            erased_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
-            failure_allowed: row.get(7)?,
-            is_canceling: row.get(8)?,
-            is_unheard: row.get(9)?,
-            resource_group: row.get(10)?,
-            is_staged: row.get(11)?,
-        })
-    };
-    Ok(statement.query_row([id.0], row).optional()?)
+    let mut statement = c.prepare_cached(&format!("{STATE} WHERE id = ?1"))?;
+    Ok(statement.query_row([id.0], build_state).optional()?)
 }
 
 /// The oldest pending build with one of these sets of tags, of this project or of all.
@@ -320,23 +308,18 @@ pub struct Running {
     pub unheard_until: Option<Timestamp>,
 }
 
-const RUNNING: &str =
-    "SELECT id, started_at, coalesce(seen_at, started_at), coalesce(run_timeout_s, timeout_s), deadline_at,
-         runner_id, manager_id, canceling_at, unheard_until
-     FROM builds WHERE status = 'running'";
-
-fn running_row(row: &Row<'_>) -> rusqlite::Result<Running> {
-    Ok(Running {
-        id: BuildId(row.get(0)?),
-        started_at: Timestamp(row.get(1)?),
-        seen_at: Timestamp(row.get(2)?),
-        timeout_s: row.get(3)?,
-        deadline_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
-        runner_id: row.get::<_, Option<i64>>(5)?.map(RunnerId),
-        canceling_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-        unheard_until: row.get::<_, Option<i64>>(8)?.map(Timestamp),
-        manager_id: row.get(6)?,
-    })
+columns! {
+    RUNNING, running_row: Running {
+        id: "id",
+        started_at: "started_at",
+        seen_at: "coalesce(seen_at, started_at)",
+        timeout_s: "coalesce(run_timeout_s, timeout_s)",
+        manager_id: "manager_id",
+        deadline_at: "deadline_at",
+        runner_id: "runner_id",
+        canceling_at: "canceling_at",
+        unheard_until: "unheard_until",
+    } "FROM builds WHERE status = 'running'"
 }
 
 /// All running builds.
@@ -454,7 +437,7 @@ pub fn token(c: &Connection, id: BuildId) -> Result<Token> {
 /// How many builds are in each state that some build is in, counted one by one.
 pub fn count(c: &Connection) -> Result<Vec<(Status, u64)>> {
     let mut statement = c.prepare_cached("SELECT status, count(*) FROM builds GROUP BY status")?;
-    let rows = statement.query_map([], |row| Ok((status(row, 0)?, row.get(1)?)))?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -1,12 +1,12 @@
 //! The builds of a pipeline as somebody sees them who follows it: one statement for all of them, narrow rows.
 
-use super::builds::{bad_word, status};
+use super::columns::columns;
 use crate::domain::build::{Build, BuildId, FailureReason, Status};
 use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// A build of a pipeline that is followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,30 +53,24 @@ impl JobRow {
     }
 }
 
-fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
-    let (reason, plays): (Option<String>, String) = (row.get(6)?, row.get(8)?);
-    let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
-    Ok(JobRow {
-        id: BuildId(row.get(0)?),
-        name: row.get(1)?,
-        stage: row.get(2)?,
-        stage_index: row.get(3)?,
-        status: status(row, 4)?,
-        failure_allowed: row.get(5)?,
-        failure_reason: reason.map(|word| FailureReason::parse(&word).ok_or_else(|| bad_word(6, &word))).transpose()?,
-        exit_code: row.get(7)?,
-        when: When::parse(&plays).ok_or_else(|| bad_word(8, &plays))?,
-        started_at: time(9)?,
-        finished_at: time(10)?,
-        runner: row.get(11)?,
-        retried_by: row.get::<_, Option<i64>>(12)?.map(BuildId),
-    })
+columns! {
+    SELECT, job_row: JobRow {
+        id: "b.id",
+        name: "s.name",
+        stage: "s.stage",
+        stage_index: "b.stage_index",
+        status: "b.status",
+        failure_allowed: "b.failure_allowed",
+        failure_reason: "b.failure_reason",
+        exit_code: "b.exit_code",
+        when: "b.plays",
+        started_at: "b.started_at",
+        finished_at: "b.finished_at",
+        runner: "r.description",
+        retried_by: "b.retried_by",
+    }
+    "FROM builds b JOIN build_specs s ON s.build_id = b.id LEFT JOIN runners r ON r.id = b.runner_id"
 }
-
-const SELECT: &str =
-    "SELECT b.id, s.name, s.stage, b.stage_index, b.status, b.failure_allowed, b.failure_reason, b.exit_code,
-             b.plays, b.started_at, b.finished_at, r.description, b.retried_by
-         FROM builds b JOIN build_specs s ON s.build_id = b.id LEFT JOIN runners r ON r.id = b.runner_id";
 
 /// All builds of a pipeline, the earliest stage first, inside of a stage in the order in which they were added.
 pub fn of_pipeline(c: &Connection, id: PipelineId) -> Result<Vec<JobRow>> {
@@ -136,33 +130,33 @@ const EARLIER_PIPELINES_MAX: i64 = 8;
 /// Builds of each of them that are looked at: one of a thousand jobs must not make a page slow.
 const EARLIER_BUILDS_MAX: i64 = 4000;
 
+columns! {
+    EARLIER, earlier: Earlier {
+        id: "b.id",
+        pipeline: "b.pipeline_id",
+        status: "b.status",
+        failure_allowed: "b.failure_allowed",
+        started_at: "b.started_at",
+        finished_at: "b.finished_at",
+    }
+    "FROM
+         (SELECT b.* FROM
+             (SELECT id FROM pipelines WHERE project_id = :project AND ref = :ref AND id < :before
+              ORDER BY id DESC LIMIT :pipelines) l
+             JOIN builds b ON b.pipeline_id = l.id WHERE b.retried_by IS NULL LIMIT :builds) b
+         JOIN build_specs s ON s.build_id = b.id
+     WHERE s.name = :name ORDER BY b.id DESC"
+}
+
 /// The jobs of this one's name in the pipelines of its branch before its own, newest first: what counts of each.
 pub fn same_before(c: &Connection, build: &Build) -> Result<Vec<Earlier>> {
-    let mut statement = c.prepare_cached(
-        "SELECT b.id, b.pipeline_id, b.status, b.failure_allowed, b.started_at, b.finished_at FROM
-             (SELECT b.* FROM
-                 (SELECT id FROM pipelines WHERE project_id = :project AND ref = :ref AND id < :before
-                  ORDER BY id DESC LIMIT :pipelines) l
-                 JOIN builds b ON b.pipeline_id = l.id WHERE b.retried_by IS NULL LIMIT :builds) b
-             JOIN build_specs s ON s.build_id = b.id
-         WHERE s.name = :name ORDER BY b.id DESC",
-    )?;
+    let mut statement = c.prepare_cached(EARLIER)?;
     let parameters = named_params! {
         ":project": build.project_id.0, ":ref": build.ref_, ":name": build.name,
         ":before": build.pipeline_id.map_or(i64::MAX, |id| id.0),
         ":pipelines": EARLIER_PIPELINES_MAX, ":builds": EARLIER_BUILDS_MAX,
     };
-    let time = |row: &Row<'_>, column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
-    let rows = statement.query_map(parameters, |row| {
-        Ok(Earlier {
-            id: BuildId(row.get(0)?),
-            pipeline: PipelineId(row.get(1)?),
-            status: status(row, 2)?,
-            failure_allowed: row.get(3)?,
-            started_at: time(row, 4)?,
-            finished_at: time(row, 5)?,
-        })
-    })?;
+    let rows = statement.query_map(parameters, earlier)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -172,8 +166,7 @@ pub fn newest_of_runners(c: &Connection, limit: usize) -> Result<Vec<(RunnerId, 
         "SELECT runner_id, id, status FROM (SELECT runner_id, id, status FROM builds ORDER BY id DESC LIMIT ?1)
          WHERE runner_id IS NOT NULL",
     )?;
-    let rows =
-        statement.query_map([limit], |row| Ok((RunnerId(row.get(0)?), BuildId(row.get(1)?), status(row, 2)?)))?;
+    let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -3,7 +3,7 @@
 //! What must stay true: no question here looks at all jobs of a pipeline, but those that say so: tallies of stages are
 //! kept by triggers (`stage_counts`).
 
-use super::builds::bad_word;
+use super::columns::{Columns, columns};
 use crate::domain::build::{BuildId, ProjectId, Status};
 use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::board::BoardJob;
@@ -89,29 +89,27 @@ pub struct Standing {
     pub finished_at: Option<Timestamp>,
 }
 
-const SELECT: &str =
-    "SELECT b.id, b.project_id, b.pipeline_id, b.stage_index, b.waits_for_stages, b.plays, b.start_in_s,
-         b.resource_group, b.status, b.retried_by, b.failure_allowed,
-         s.job -> '$.refused' IS NOT NULL, s.job -> '$.trigger' IS NOT NULL
-     FROM builds b JOIN build_specs s ON s.build_id = b.id";
+columns! {
+    SELECT, job: Job {
+        id: "b.id",
+        project: "b.project_id",
+        pipeline: "b.pipeline_id",
+        stage_index: "b.stage_index",
+        waits: "b.waits_for_stages" by waits,
+        when: "b.plays",
+        start_in_s: "b.start_in_s",
+        resource_group: "b.resource_group",
+        status: "b.status",
+        retried_by: "b.retried_by",
+        failure_allowed: "b.failure_allowed",
+        is_refused: "s.job -> '$.refused' IS NOT NULL",
+        is_trigger: "s.job -> '$.trigger' IS NOT NULL",
+    }
+    "FROM builds b JOIN build_specs s ON s.build_id = b.id"
+}
 
-fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
-    let plays: String = row.get(5)?;
-    Ok(Job {
-        id: BuildId(row.get(0)?),
-        project: ProjectId(row.get(1)?),
-        pipeline: PipelineId(row.get(2)?),
-        stage_index: row.get(3)?,
-        waits: if row.get(4)? { Waits::Stages } else { Waits::Needs },
-        when: When::parse(&plays).ok_or_else(|| bad_word(5, &plays))?,
-        start_in_s: row.get(6)?,
-        resource_group: row.get(7)?,
-        status: super::builds::status(row, 8)?,
-        retried_by: row.get::<_, Option<i64>>(9)?.map(BuildId),
-        failure_allowed: row.get(10)?,
-        is_refused: row.get(11)?,
-        is_trigger: row.get(12)?,
-    })
+fn waits(columns: &mut Columns<'_>) -> rusqlite::Result<Waits> {
+    Ok(if columns.next()? { Waits::Stages } else { Waits::Needs })
 }
 
 /// This build as a job; `None`: no stage orders it.
@@ -139,7 +137,7 @@ pub fn counting(c: &Connection, pipeline: PipelineId) -> Result<Vec<Job>> {
 
 /// Adds a row of `status, is_allowed, count` to a tally.
 pub(super) fn tally_row(row: &Row<'_>, column: usize, tally: &mut Tally) -> rusqlite::Result<()> {
-    tally.add(super::builds::status(row, column)?, row.get(column + 1)?, row.get(column + 2)?);
+    tally.add(row.get(column)?, row.get(column + 1)?, row.get(column + 2)?);
     Ok(())
 }
 

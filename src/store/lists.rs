@@ -121,7 +121,7 @@ fn filtered(c: &Connection, asked: &BuildsAsked) -> Result<(Vec<i64>, Option<i64
     };
     while let Some(row) = rows.next()? {
         (last, looked) = (row.get(0)?, looked + 1);
-        if row.get(3)? && fits(super::builds::status(row, 1)?, row.get(2)?) {
+        if row.get(3)? && fits(row.get(1)?, row.get(2)?) {
             all.push(last);
         }
     }
@@ -174,8 +174,7 @@ pub fn of_pipeline(c: &Connection, id: PipelineId, with_retried: bool) -> Result
     let mut statement = c.prepare_cached(
         "SELECT id, status FROM builds WHERE pipeline_id = ?1 AND (?2 OR retried_by IS NULL) ORDER BY id DESC",
     )?;
-    let rows =
-        statement.query_map((id.0, with_retried), |row| Ok((BuildId(row.get(0)?), super::builds::status(row, 1)?)))?;
+    let rows = statement.query_map((id.0, with_retried), |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -10,6 +10,7 @@ pub mod acts;
 pub mod artifacts;
 pub mod builds;
 pub mod changes;
+mod columns;
 pub mod dotenv;
 pub mod inspect;
 pub mod invariants;

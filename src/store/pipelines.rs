@@ -4,9 +4,9 @@ use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::pipeline::{PipelineId, Source};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use crate::store::from_json;
+use crate::store::columns::{columns, json};
 use crate::store::jobs::{Standing, tally_row};
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 use serde_json::Value;
 
 /// A pipeline before it has an id.
@@ -105,36 +105,30 @@ pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timesta
     Ok(PipelineId(c.last_insert_rowid()))
 }
 
-/// Pipelines first: else a page of them is all of them, sorted.
-const SELECT: &str =
-    "SELECT l.id, l.project_id, p.name, l.iid, l.ref, l.is_tag, l.sha, l.source, l.name, l.stages, l.left_out,
-         l.warnings, l.title, l.actor, l.sources_key, l.parent_id, l.created_at, l.context,
-         l.before_sha
-     FROM pipelines l CROSS JOIN projects p ON p.id = l.project_id";
-
-fn pipeline(row: &Row<'_>) -> rusqlite::Result<Pipeline> {
-    let source: String = row.get(7)?;
-    Ok(Pipeline {
-        id: PipelineId(row.get(0)?),
-        project_id: ProjectId(row.get(1)?),
-        project: row.get(2)?,
-        iid: row.get(3)?,
-        ref_: row.get(4)?,
-        is_tag: row.get(5)?,
-        sha: row.get(6)?,
-        source: Source::parse(&source).ok_or_else(|| super::builds::bad_word(7, &source))?,
-        name: row.get(8)?,
-        stages: from_json(row, 9)?,
-        left_out: from_json(row, 10)?,
-        warnings: from_json(row, 11)?,
-        title: row.get(12)?,
-        actor: row.get(13)?,
-        sources_key: row.get(14)?,
-        parent: row.get::<_, Option<i64>>(15)?.map(BuildId),
-        created_at: Timestamp(row.get(16)?),
-        context: row.get(17)?,
-        before_sha: row.get(18)?,
-    })
+// Pipelines first: else a page of them is all of them, sorted.
+columns! {
+    SELECT, pipeline: Pipeline {
+        id: "l.id",
+        project_id: "l.project_id",
+        project: "p.name",
+        iid: "l.iid",
+        ref_: "l.ref",
+        is_tag: "l.is_tag",
+        sha: "l.sha",
+        source: "l.source",
+        name: "l.name",
+        stages: "l.stages" by json,
+        left_out: "l.left_out" by json,
+        warnings: "l.warnings" by json,
+        title: "l.title",
+        actor: "l.actor",
+        sources_key: "l.sources_key",
+        context: "l.context",
+        parent: "l.parent_id",
+        before_sha: "l.before_sha",
+        created_at: "l.created_at",
+    }
+    "FROM pipelines l CROSS JOIN projects p ON p.id = l.project_id"
 }
 
 /// The pipeline of this id.
@@ -159,22 +153,22 @@ pub struct AboutPipeline {
     pub created_at: Timestamp,
 }
 
+columns! {
+    ABOUT, about_pipeline: AboutPipeline {
+        id: "id",
+        iid: "iid",
+        source: "source",
+        name: "name",
+        sources_key: "sources_key",
+        created_at: "created_at",
+    }
+    "FROM pipelines"
+}
+
 /// What builds of this pipeline are told of it: read with each claim.
 pub fn about(c: &Connection, id: PipelineId) -> Result<Option<AboutPipeline>> {
-    let mut statement =
-        c.prepare_cached("SELECT iid, source, name, sources_key, created_at FROM pipelines WHERE id = ?1")?;
-    let about = |row: &Row<'_>| {
-        let source: String = row.get(1)?;
-        Ok(AboutPipeline {
-            id,
-            iid: row.get(0)?,
-            source: Source::parse(&source).ok_or_else(|| super::builds::bad_word(1, &source))?,
-            name: row.get(2)?,
-            sources_key: row.get(3)?,
-            created_at: Timestamp(row.get(4)?),
-        })
-    };
-    Ok(statement.query_row([id.0], about).optional()?)
+    let mut statement = c.prepare_cached(&format!("{ABOUT} WHERE id = ?1"))?;
+    Ok(statement.query_row([id.0], about_pipeline).optional()?)
 }
 
 /// The pipeline of a build.

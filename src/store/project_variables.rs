@@ -1,22 +1,22 @@
 //! Rows of `project_variables`.
 
+use super::columns::columns;
 use crate::domain::build::ProjectId;
 use crate::domain::project_variable::ProjectVariable;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-const SELECT: &str = "SELECT key, value, is_file, is_masked, is_raw, is_protected, description FROM project_variables";
-
-fn variable(row: &Row<'_>) -> rusqlite::Result<ProjectVariable> {
-    Ok(ProjectVariable {
-        key: row.get(0)?,
-        value: row.get(1)?,
-        is_file: row.get(2)?,
-        is_masked: row.get(3)?,
-        is_raw: row.get(4)?,
-        is_protected: row.get(5)?,
-        description: row.get(6)?,
-    })
+columns! {
+    SELECT, variable: ProjectVariable {
+        key: "key",
+        value: "value",
+        is_file: "is_file",
+        is_masked: "is_masked",
+        is_raw: "is_raw",
+        is_protected: "is_protected",
+        description: "description",
+    }
+    "FROM project_variables"
 }
 
 /// All of a project's, by name.

@@ -1,10 +1,11 @@
 //! Rows of `projects`.
 
+use super::columns::columns;
 use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenHash};
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// A project, with its CI token readable: not for logs.
 pub struct Project {
@@ -24,18 +25,17 @@ pub struct Project {
     pub default_branch: Option<String>,
 }
 
-const SELECT: &str = "SELECT id, name, repo_url, ci_token, timeout_s, created_at, default_branch FROM projects";
-
-fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
-    Ok(Project {
-        id: ProjectId(row.get(0)?),
-        name: row.get(1)?,
-        repo_url: row.get(2)?,
-        ci_token: row.get(3)?,
-        timeout_s: row.get(4)?,
-        created_at: Timestamp(row.get(5)?),
-        default_branch: row.get(6)?,
-    })
+columns! {
+    SELECT, project: Project {
+        id: "id",
+        name: "name",
+        repo_url: "repo_url",
+        ci_token: "ci_token",
+        timeout_s: "timeout_s",
+        created_at: "created_at",
+        default_branch: "default_branch",
+    }
+    "FROM projects"
 }
 
 /// Adds a project.

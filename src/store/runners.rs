@@ -1,12 +1,13 @@
 //! Rows of `runners` and `tag_sets`.
 
+use super::columns::{Value, add_row, columns, json, project_named};
 use crate::domain::build::ProjectId;
 use crate::domain::runner::{Runner, RunnerId, RunnerInfo, RunnerState};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// What a new runner is made of.
 pub struct NewRunner {
@@ -50,29 +51,24 @@ impl Default for NewRunner {
     }
 }
 
-const SELECT: &str = "SELECT r.id, r.description, t.tags, r.tag_set_id, r.run_untagged, r.locked, r.paused,
-        r.project_id, p.name, r.info, r.contacted_at, r.maximum_timeout_s, r.maintenance_note, r.address, r.created_at
-    FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id";
-
-fn runner(row: &Row<'_>) -> rusqlite::Result<Runner> {
-    let project: Option<i64> = row.get(7)?;
-    let name: Option<String> = row.get(8)?;
-    Ok(Runner {
-        id: RunnerId(row.get(0)?),
-        description: row.get(1)?,
-        tags: super::from_json(row, 2)?,
-        tag_set_id: row.get(3)?,
-        run_untagged: row.get(4)?,
-        locked: row.get(5)?,
-        paused: row.get(6)?,
-        project: project.map(|id| (ProjectId(id), name.unwrap_or_default())),
-        info: super::from_json(row, 9)?,
-        contacted_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
-        maximum_timeout_s: row.get(11)?,
-        maintenance_note: row.get(12)?,
-        address: row.get(13)?,
-        created_at: Timestamp(row.get(14)?),
-    })
+columns! {
+    SELECT, runner: Runner {
+        id: "r.id",
+        description: "r.description",
+        tags: "t.tags" by json,
+        tag_set_id: "r.tag_set_id",
+        run_untagged: "r.run_untagged",
+        locked: "r.locked",
+        paused: "r.paused",
+        project: "p.id, p.name" by project_named,
+        info: "r.info" by json,
+        contacted_at: "r.contacted_at",
+        maximum_timeout_s: "r.maximum_timeout_s",
+        maintenance_note: "r.maintenance_note",
+        address: "r.address",
+        created_at: "r.created_at",
+    }
+    "FROM runners r JOIN tag_sets t ON t.id = r.tag_set_id LEFT JOIN projects p ON p.id = r.project_id"
 }
 
 /// The row of this set of tags, made if there is none.
@@ -96,21 +92,21 @@ pub fn tag_sets(c: &Connection) -> Result<Vec<(i64, Tags)>> {
 
 /// Adds a runner.
 pub fn insert(c: &Connection, new: &NewRunner, token: TokenHash, now: Timestamp) -> Result<RunnerId> {
-    let tag_set_id = tag_set(c, &new.tags)?;
-    c.execute(
-        "INSERT INTO runners (token_hash, description, tag_set_id, run_untagged, locked, project_id, info, created_at,
-             paused, maximum_timeout_s, maintenance_note, address)
-         VALUES (:token_hash, :description, :tag_set_id, :run_untagged, :locked, :project_id, :info, :now,
-             :paused, :maximum_timeout_s, :maintenance_note, :address)",
-        named_params! {
-            ":token_hash": token.0, ":description": new.description, ":tag_set_id": tag_set_id,
-            ":run_untagged": new.run_untagged, ":locked": new.locked, ":project_id": new.project.map(|id| id.0),
-            ":info": serde_json::to_string(&new.info)?, ":now": now.0, ":paused": new.paused,
-            ":maximum_timeout_s": new.maximum_timeout_s, ":maintenance_note": new.maintenance_note,
-            ":address": new.address,
-        },
-    )?;
-    Ok(RunnerId(c.last_insert_rowid()))
+    let row: &[Value<'_>] = &[
+        ("token_hash", &token),
+        ("description", &new.description),
+        ("tag_set_id", &tag_set(c, &new.tags)?),
+        ("run_untagged", &new.run_untagged),
+        ("locked", &new.locked),
+        ("paused", &new.paused),
+        ("project_id", &new.project),
+        ("info", &serde_json::to_string(&new.info)?),
+        ("created_at", &now),
+        ("maximum_timeout_s", &new.maximum_timeout_s),
+        ("maintenance_note", &new.maintenance_note),
+        ("address", &new.address),
+    ];
+    add_row(c, "runners", row).map(RunnerId)
 }
 
 /// Whether the token of this runner has this hash; a removed runner's has none.

@@ -1,9 +1,10 @@
 //! Who reads the page: rows of `sessions` and `login_keys`.
 
+use super::columns::columns;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// A browser that was let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +19,8 @@ pub struct Session {
     pub used_at: Timestamp,
 }
 
-const SELECT: &str = "SELECT id, name, created_at, used_at FROM sessions";
-
-fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
-    Ok(Session {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        created_at: Timestamp(row.get(2)?),
-        used_at: Timestamp(row.get(3)?),
-    })
+columns! {
+    SELECT, session: Session { id: "id", name: "name", created_at: "created_at", used_at: "used_at", } "FROM sessions"
 }
 
 /// Adds one.

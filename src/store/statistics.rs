@@ -3,7 +3,7 @@
 use crate::domain::build::{FailureReason, Status};
 use crate::error::Result;
 use crate::metrics::{Distribution, quotient};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 /// Everything that is counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -78,16 +78,11 @@ pub fn load(c: &Connection) -> Result<Statistics> {
 }
 
 fn builds(c: &Connection) -> Result<Vec<BuildCount>> {
-    let mut statement = c.prepare_cached("SELECT status, failure_reason, stored, total FROM build_counts")?;
-    let count = |row: &Row<'_>| {
-        let reason: String = row.get(1)?;
-        let reason = match reason.as_str() {
-            "" => None,
-            word => Some(FailureReason::parse(word).ok_or_else(|| super::builds::bad_word(1, word))?),
-        };
-        Ok(BuildCount { status: super::builds::status(row, 0)?, reason, stored: row.get(2)?, total: row.get(3)? })
-    };
-    let rows = statement.query_map([], count)?;
+    let mut statement =
+        c.prepare_cached("SELECT status, nullif(failure_reason, ''), stored, total FROM build_counts")?;
+    let rows = statement.query_map([], |row| {
+        Ok(BuildCount { status: row.get(0)?, reason: row.get(1)?, stored: row.get(2)?, total: row.get(3)? })
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -1,24 +1,23 @@
 //! Rows of `triggers`.
 
+use super::columns::columns;
 use crate::domain::build::ProjectId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::trigger_token::{SHOWN_CHARS, TriggerToken, TriggerTokenId};
 use crate::error::Result;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-const SELECT: &str = "SELECT t.id, p.name, t.first_characters, t.description, t.created_at, t.used_at
-     FROM triggers t JOIN projects p ON p.id = t.project_id";
-
-fn trigger(row: &Row<'_>) -> rusqlite::Result<TriggerToken> {
-    Ok(TriggerToken {
-        id: TriggerTokenId(row.get(0)?),
-        project: row.get(1)?,
-        first_characters: row.get(2)?,
-        description: row.get(3)?,
-        created_at: Timestamp(row.get(4)?),
-        used_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-    })
+columns! {
+    SELECT, trigger: TriggerToken {
+        id: "t.id",
+        project: "p.name",
+        first_characters: "t.first_characters",
+        description: "t.description",
+        created_at: "t.created_at",
+        used_at: "t.used_at",
+    }
+    "FROM triggers t JOIN projects p ON p.id = t.project_id"
 }
 
 /// Adds a trigger token of a project.

@@ -4,7 +4,9 @@ use crate::domain::build::{BuildId, Status};
 use crate::domain::spec::{AllowFailure, Retry};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
-use rusqlite::{Connection, Row, named_params};
+use crate::store::columns::{Columns, columns};
+use rusqlite::{Connection, named_params};
+use serde::de::DeserializeOwned;
 
 /// What decides about a build that has failed, beside the reason.
 #[derive(Debug, Default)]
@@ -21,24 +23,34 @@ pub struct Failed {
     pub allow_failure: AllowFailure,
 }
 
+columns! {
+    FAILED, failed_row: Failed {
+        exit_code: "b.exit_code",
+        text: "b.failure_text",
+        retries: "b.retries",
+        retry: "iif(json_valid(s.spec), s.spec -> '$.retry', NULL)" by asked,
+        allow_failure: "iif(json_valid(s.spec), s.spec -> '$.allow_failure', NULL)" by asked,
+    }
+    "FROM builds b JOIN build_specs s ON s.build_id = b.id"
+}
+
+fn asked<T: DeserializeOwned + Default>(columns: &mut Columns<'_>) -> rusqlite::Result<T> {
+    let text: Option<String> = columns.next()?;
+    Ok(serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default())
+}
+
 /// What decides about this build. A specification that is damaged, of which `baton check` tells, asks for nothing.
 pub fn failed(c: &Connection, id: BuildId) -> Result<Failed> {
-    let mut statement = c.prepare_cached(
-        "SELECT b.exit_code, b.failure_text, b.retries, iif(json_valid(s.spec), s.spec -> '$.retry', NULL),
-             iif(json_valid(s.spec), s.spec -> '$.allow_failure', NULL)
-         FROM builds b JOIN build_specs s ON s.build_id = b.id WHERE b.id = ?1",
-    )?;
-    let json = |row: &Row<'_>, column| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
-    Ok(statement.query_row([id.0], |row| {
-        Ok(Failed {
-            exit_code: row.get(0)?,
-            text: row.get(1)?,
-            retries: row.get(2)?,
-            retry: serde_json::from_str(&json(row, 3)?).ok(),
-            allow_failure: serde_json::from_str(&json(row, 4)?).unwrap_or_default(),
-        })
-    })?)
+    let mut statement = c.prepare_cached(&format!("{FAILED} WHERE b.id = ?1"))?;
+    Ok(statement.query_row([id.0], failed_row)?)
 }
+
+/// Columns of `builds` that one that is made again has of the one that it repeats.
+const KEPT: &str = "project_id, tag_set_id, timeout_s, pipeline_id, stage_index, waits_for_stages, plays, start_in_s,
+     resource_group";
+
+/// All columns of `build_specs` but the build's id.
+const ASKED: &str = "name, stage, ref, sha, before_sha, is_tag, repo_url, allow_git_fetch, spec, variables, job";
 
 /// Adds a build that repeats `id` to its pipeline, where it counts from now on, in `status`, of which `retries` say how often it was made again by itself until now.
 pub fn repeat(
@@ -50,25 +62,20 @@ pub fn repeat(
     now: Timestamp,
 ) -> Result<BuildId> {
     let last = latest(c, id)?;
-    c.prepare_cached(
-        "INSERT INTO builds (project_id, status, tag_set_id, timeout_s, created_at, finished_at, retry_of, retries,
-             pipeline_id, stage_index, waits_for_stages, plays, start_in_s, resource_group, failure_allowed, room)
-         SELECT b.project_id, :status, b.tag_set_id, b.timeout_s, :now, :finished_at, b.id, :retries,
-             b.pipeline_id, b.stage_index, b.waits_for_stages, b.plays, b.start_in_s, b.resource_group,
-             b.stage_index IS NOT NULL AND iif(json_valid(s.spec), s.spec ->> '$.allow_failure', 0) IS 1, zeroblob(136)
-         FROM builds b JOIN build_specs s ON s.build_id = b.id WHERE b.id = :id",
-    )?
+    c.prepare_cached(&format!(
+        "INSERT INTO builds ({KEPT}, status, created_at, finished_at, retry_of, retries, failure_allowed, room)
+         SELECT {KEPT}, :status, :now, :finished_at, id, :retries,
+             stage_index IS NOT NULL AND iif(json_valid(spec), spec ->> '$.allow_failure', 0) IS 1, zeroblob(136)
+         FROM builds JOIN build_specs ON build_id = id WHERE id = :id"
+    ))?
     .execute(named_params! {
         ":status": status.as_str(), ":now": now.0, ":finished_at": status.is_finished().then_some(now.0),
         ":retries": retries, ":id": id.0,
     })?;
     let new = BuildId(c.last_insert_rowid());
-    c.prepare_cached(
-        "INSERT INTO build_specs (build_id, name, stage, ref, sha, before_sha, is_tag, repo_url,
-             allow_git_fetch, spec, variables, job)
-         SELECT :new, name, stage, ref, sha, before_sha, is_tag, repo_url, allow_git_fetch, spec, variables, job
-         FROM build_specs WHERE build_id = :id",
-    )?
+    c.prepare_cached(&format!(
+        "INSERT INTO build_specs (build_id, {ASKED}) SELECT :new, {ASKED} FROM build_specs WHERE build_id = :id"
+    ))?
     .execute(named_params! {":new": new.0, ":id": id.0})?;
     c.prepare_cached("UPDATE builds SET retried_by = :new WHERE id = :last AND pipeline_id IS NOT NULL")?
         .execute(named_params! {":new": new.0, ":last": last.0})?;

@@ -1,13 +1,13 @@
 //! Builds as operators and runners see them: all that is known of one, from every table.
 
-use super::{bad_word, needs, status};
-use crate::domain::build::{ArtifactsFile, Build, BuildId, FailureReason, ProjectId, Status};
-use crate::domain::pipeline::{PipelineId, When};
+use crate::domain::build::{ArtifactsFile, Build, BuildId, ProjectId, Status};
+use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::error::Result;
-use crate::store::from_json;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use crate::store::artifacts;
+use crate::store::columns::{Columns, columns, joined, json};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// Which builds to list.
 #[derive(Default)]
@@ -22,25 +22,59 @@ pub struct Filter {
     pub limit: Option<u32>,
 }
 
-const SELECT: &str =
-    "SELECT b.id, b.project_id, p.name, s.name, s.stage, s.ref, s.sha, b.status, b.failure_reason, t.tags,
-         b.created_at, b.started_at, b.finished_at, b.erased_at, r.id, r.description, coalesce(tr.size, 0),
-         a.path, a.filename, a.size, a.sha256, a.expire_at, b.seen_at,
-         b.exit_code, b.failure_text, b.failure_allowed, b.retry_of, b.pipeline_id, b.stage_index, b.plays, b.retried_by
-     FROM builds b
+columns! {
+    SELECT, build: Build {
+        id: "b.id",
+        project_id: "b.project_id",
+        project: "p.name",
+        name: "s.name",
+        stage: "s.stage",
+        ref_: "s.ref",
+        sha: "s.sha",
+        status: "b.status",
+        failure_reason: "b.failure_reason",
+        exit_code: "b.exit_code",
+        failure_text: "b.failure_text",
+        failure_allowed: "b.failure_allowed",
+        tags: "t.tags" by json,
+        needs: "(SELECT json_group_array(needs_id) FROM
+                     (SELECT needs_id FROM build_needs WHERE build_id = b.id ORDER BY needs_id))" by json,
+        created_at: "b.created_at",
+        started_at: "b.started_at",
+        finished_at: "b.finished_at",
+        seen_at: "b.seen_at",
+        erased_at: "b.erased_at",
+        runner: "r.id, r.description" by runner,
+        trace_size: "coalesce(tr.size, 0)",
+        artifacts: "a.path, a.filename, a.size, a.sha256, a.expire_at" by archive,
+        retry_of: "b.retry_of",
+        retried_by: "b.retried_by",
+        pipeline_id: "b.pipeline_id",
+        stage_index: "b.stage_index",
+        when: "b.plays",
+    }
+    "FROM builds b
      JOIN projects p ON p.id = b.project_id
      JOIN build_specs s ON s.build_id = b.id
      JOIN tag_sets t ON t.id = b.tag_set_id
      LEFT JOIN runners r ON r.id = b.runner_id
      LEFT JOIN traces tr ON tr.build_id = b.id
      LEFT JOIN artifacts a ON a.build_id = b.id AND a.kind = 'archive'
-         AND coalesce(a.expire_at > :now, 1)";
+         AND coalesce(a.expire_at > :now, 1)"
+}
+
+fn runner(columns: &mut Columns<'_>) -> rusqlite::Result<Option<(i64, String)>> {
+    joined(columns, 2, |columns| Ok((columns.next()?, columns.next()?)))
+}
+
+fn archive(columns: &mut Columns<'_>) -> rusqlite::Result<Option<ArtifactsFile>> {
+    joined(columns, 5, artifacts::file)
+}
 
 /// A build as operators see it. Artifacts that have expired by `now` do not show.
 pub fn by_id(c: &Connection, id: BuildId, now: Timestamp) -> Result<Option<Build>> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.id = :id"))?;
-    let build = statement.query_row(named_params! {":now": now.0, ":id": id.0}, build).optional()?;
-    build.map(|build| with_needs(c, build)).transpose()
+    Ok(statement.query_row(named_params! {":now": now.0, ":id": id.0}, build).optional()?)
 }
 
 /// Builds as operators see them, newest first. Artifacts that have expired by `now` do not show.
@@ -59,57 +93,7 @@ pub fn list(c: &Connection, filter: &Filter, now: Timestamp) -> Result<Vec<Build
         },
         build,
     )?;
-    rows.map(|build| with_needs(c, build?)).collect()
-}
-
-fn with_needs(c: &Connection, build: Build) -> Result<Build> {
-    Ok(Build { needs: needs(c, build.id)?, ..build })
-}
-
-fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
-    let time = |column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Timestamp));
-    let reason: Option<String> = row.get(8)?;
-    let runner: Option<i64> = row.get(14)?;
-    let path: Option<String> = row.get(17)?;
-    let plays: String = row.get(29)?;
-    let artifacts = |path| -> rusqlite::Result<ArtifactsFile> {
-        Ok(ArtifactsFile {
-            path,
-            filename: row.get(18)?,
-            size: row.get(19)?,
-            sha256: row.get(20)?,
-            expire_at: time(21)?,
-        })
-    };
-    Ok(Build {
-        id: BuildId(row.get(0)?),
-        project_id: ProjectId(row.get(1)?),
-        project: row.get(2)?,
-        name: row.get(3)?,
-        stage: row.get(4)?,
-        ref_: row.get(5)?,
-        sha: row.get(6)?,
-        status: status(row, 7)?,
-        failure_reason: reason.map(|word| FailureReason::parse(&word).ok_or_else(|| bad_word(8, &word))).transpose()?,
-        tags: from_json(row, 9)?,
-        needs: Vec::new(),
-        created_at: Timestamp(row.get(10)?),
-        started_at: time(11)?,
-        finished_at: time(12)?,
-        seen_at: row.get::<_, Option<i64>>(22)?.map(Timestamp),
-        erased_at: time(13)?,
-        runner: runner.map(|id| row.get(15).map(|description| (id, description))).transpose()?,
-        trace_size: row.get(16)?,
-        artifacts: path.map(artifacts).transpose()?,
-        exit_code: row.get(23)?,
-        failure_text: row.get(24)?,
-        failure_allowed: row.get(25)?,
-        retry_of: row.get::<_, Option<i64>>(26)?.map(BuildId),
-        pipeline_id: row.get::<_, Option<i64>>(27)?.map(PipelineId),
-        stage_index: row.get(28)?,
-        when: When::parse(&plays).ok_or_else(|| bad_word(29, &plays))?,
-        retried_by: row.get::<_, Option<i64>>(30)?.map(BuildId),
-    })
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The running build whose own token this is. Others that have had it are not looked at.
@@ -190,7 +174,7 @@ pub fn page(
         looked_at += 1;
         let id = BuildId(row.get(0)?);
         last = Some(id);
-        let found = status(row, 1)?;
+        let found: Status = row.get(1)?;
         if wanted.is_none_or(|wanted| wanted == found) {
             page.push(id);
         }
