@@ -5,12 +5,9 @@ use super::show::print;
 use super::words::secrets::read_secret;
 use super::{Done, Stop};
 use crate::coordinator::{Coordinator, Presence};
-use crate::domain::project_variable::ProjectVariable;
+use crate::domain::project_variable::{ProjectVariable, VALUE_BYTES_MAX};
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
-
-/// Bytes of a value's file.
-const VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// Set, list and remove variables that a project gives to its builds.
 #[derive(FromArgs, ArgsInfo)]

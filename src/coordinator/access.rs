@@ -10,14 +10,10 @@ use crate::domain::build::check_word;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
+use crate::limits::{ACCESS_TOKENS_MAX, USE_STEP};
 use crate::store::{access_tokens, builds};
 use rusqlite::Connection;
 use std::time::Duration;
-
-/// Between two notes of a token's use.
-const USE_STEP: Duration = Duration::from_secs(60);
-/// Most tokens that there may be, those that open nothing any more among them.
-const ACCESS_TOKENS_MAX: usize = 10_000;
 
 /// What a new access token is to be.
 #[derive(Debug)]

@@ -10,14 +10,12 @@ use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::gzip;
+use crate::limits::REPORT_BYTES_MAX;
 use crate::store::artifacts::Stored;
 use crate::unzip::Fault;
 use crate::unzip::directory::{Directory, DirectoryEntry};
 use std::fs::File;
 use std::io::{BufReader, Read};
-
-/// Bytes that a report unpacks to at most.
-const REPORT_BYTES_MAX: u64 = 256 << 20;
 
 /// One file, ready to be sent.
 pub struct ArchiveFile {

@@ -11,8 +11,8 @@ use crate::domain::spec::{ArtifactFormat, ArtifactKind};
 use crate::domain::text::duration::parse_keeping;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Shown;
-use crate::domain::uploads::KINDS_MAX;
 use crate::error::{Error, Kind, Result};
+use crate::limits::UPLOAD_KINDS_MAX;
 use crate::store::artifacts::{self, Files, Stored};
 use crate::store::builds::{self, BuildState};
 use crate::store::dotenv;
@@ -253,9 +253,9 @@ fn place(c: &Connection, new: &Stored) -> Result<Option<Files>> {
             artifacts::set_expiry(c, new.id, &new.kind, new.file.expire_at)?;
             Ok(None)
         }
-        None if artifacts::count_kinds(c, new.id)? >= KINDS_MAX => {
-            Err(Error::invalid(format!("the build has artifacts of {KINDS_MAX} kinds, which are all that it may have")))
-        }
+        None if artifacts::count_kinds(c, new.id)? >= UPLOAD_KINDS_MAX => Err(Error::invalid(format!(
+            "the build has artifacts of {UPLOAD_KINDS_MAX} kinds, which are all that it may have"
+        ))),
         _ => artifacts::replace(c, new).map(Some),
     }
 }

@@ -7,14 +7,10 @@ use super::Coordinator;
 use super::projects::named;
 use crate::domain::project_variable::{ProjectVariable, WrongVariable};
 use crate::error::{Error, Kind, Result};
+use crate::limits::{PROJECT_VALUES_BYTES_MAX, PROJECT_VARIABLES_MAX};
 use crate::store::project_variables;
 use crate::store::projects::Project;
 use rusqlite::Connection;
-
-/// Most variables of a project.
-const VARIABLES_MAX: usize = 1000;
-/// Bytes of all values of a project together: less than a build may have.
-const VALUES_BYTES_MAX: usize = 512 << 10;
 
 /// Whether a variable may, or must, be there already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,9 +45,9 @@ impl Coordinator {
                 _ => {}
             }
             let bytes = all.iter().map(|other| other.value.len()).sum::<usize>() + new.value.len();
-            if all.len() >= VARIABLES_MAX || bytes > VALUES_BYTES_MAX {
+            if all.len() >= PROJECT_VARIABLES_MAX || bytes > PROJECT_VALUES_BYTES_MAX {
                 let why =
-                    format!("a project has at most {VARIABLES_MAX} variables, of {VALUES_BYTES_MAX} bytes together");
+                    format!("a project has at most {PROJECT_VARIABLES_MAX} variables, of {PROJECT_VALUES_BYTES_MAX} bytes together");
                 return Err(Error::new(Kind::Conflict, why));
             }
             project_variables::put(c, project, &new)

@@ -9,6 +9,7 @@ use crate::domain::build::check_word;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, hex};
 use crate::error::{Error, Kind, Result};
+use crate::limits::{LOGIN_LINKS_MAX, USE_STEP};
 use crate::store::sessions;
 pub use crate::store::sessions::Session;
 use sha2::{Digest, Sha256};
@@ -18,10 +19,6 @@ use std::time::Duration;
 pub const LINK_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long a session lasts after its last use.
 pub const SESSION_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How stale its stored last use may be.
-const USED_STEP: Duration = Duration::from_secs(60);
-/// Links that were not used yet.
-const LINKS_MAX: usize = 1000;
 /// A link's key that the link never was: nothing that is longer is looked up.
 const KEY_BYTES_MAX: usize = 64;
 
@@ -43,8 +40,8 @@ impl Coordinator {
         let hash = key.hash();
         self.store.write(move |c| {
             sessions::remove_old(c, now.minus(SESSION_TIME), now)?;
-            if sessions::count_keys(c)? >= LINKS_MAX {
-                let said = format!("{LINKS_MAX} links were made in ten minutes and not used; wait, or use one");
+            if sessions::count_keys(c)? >= LOGIN_LINKS_MAX {
+                let said = format!("{LOGIN_LINKS_MAX} links were made in ten minutes and not used; wait, or use one");
                 return Err(Error::new(Kind::Conflict, said));
             }
             sessions::insert_key(c, hash, &name, now.plus(LINK_TIME))
@@ -86,7 +83,7 @@ impl Coordinator {
         let Some(kept) = received(kept) else { return Ok(None) };
         let found = self.store.read(|c| sessions::by_token(c, kept.hash(), now.minus(SESSION_TIME)))?;
         if let Some(session) = &found
-            && now.since(session.used_at) >= USED_STEP
+            && now.since(session.used_at) >= USE_STEP
         {
             let id = session.id;
             // A disk that is full keeps nobody out.

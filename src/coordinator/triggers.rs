@@ -10,16 +10,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::trigger_token::{TriggerToken, TriggerTokenId};
 use crate::error::{Error, Kind, Result};
+use crate::limits::{TRIGGERS_MAX, USE_STEP};
 use crate::store::{builds, triggers};
 use rusqlite::Connection;
-use std::time::Duration;
 
-/// Most trigger tokens of a project.
-const TRIGGERS_MAX: usize = 1000;
 /// Bytes of a description.
 const DESCRIPTION_BYTES_MAX: usize = 255;
-/// Between two notes of a token's use.
-const USE_STEP: Duration = Duration::from_secs(60);
 
 /// Whose token starts a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]

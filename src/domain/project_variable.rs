@@ -7,7 +7,7 @@ use super::{reserved, secret};
 use std::fmt;
 
 /// Bytes of a value.
-const VALUE_BYTES_MAX: usize = 64 << 10;
+pub const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a description.
 const DESCRIPTION_BYTES_MAX: usize = 255;
 

@@ -6,8 +6,6 @@
 use super::keywords::reports::Report;
 use super::spec::{ArtifactFormat, ArtifactKind};
 
-/// Kinds that one build may upload; GitLab has about thirty.
-pub const KINDS_MAX: usize = 64;
 /// Longest name of a kind, in bytes; the longest of GitLab's has 22.
 const KIND_BYTES_MAX: usize = 40;
 

@@ -12,6 +12,7 @@ use super::program::{Git, Leash, Refusal};
 use crate::domain::git_names::{check_ref, check_sha};
 use crate::domain::repo_url::parted;
 use crate::error::{Error, Kind, Result};
+use crate::limits::{FILES_LIST_BYTES_MAX, MIRROR_LOOK_TIME_MAX, MIRROR_PACKS_MAX, REFS_LIST_BYTES_MAX};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -47,14 +48,6 @@ const PROXIES: [&str; 8] =
     ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "GIT_SSL_CAINFO"];
 /// The namespace of what was fetched.
 const REFS: &str = "refs/baton/commits/";
-/// With so many packs it is begun anew.
-const PACKS_MAX: usize = 64;
-/// Bytes of a list of a few refs.
-const LIST_BYTES_MAX: usize = 1 << 20;
-/// Bytes of the list of a commit's files.
-const FILES_BYTES_MAX: usize = 32 << 20;
-/// Longest time for one look into what is here.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(30);
 /// Between two tries to be alone with it.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Folders in each other whose bytes are counted.
@@ -200,7 +193,7 @@ impl Mirror {
         self.make()?;
         let mut words = vec!["ls-remote", "--symref", "--quiet", "--", &upstream.url, "HEAD"];
         words.extend(names.iter().map(String::as_str));
-        let list = self.asking(upstream, bounds, LIST_BYTES_MAX).ask(&with_settings(&words))?;
+        let list = self.asking(upstream, bounds, REFS_LIST_BYTES_MAX).ask(&with_settings(&words))?;
         Ok(Tips::parse(&text(&list)))
     }
 
@@ -228,7 +221,7 @@ impl Mirror {
             &upstream.url,
             &refspec,
         ];
-        let fetched = self.asking(upstream, bounds, LIST_BYTES_MAX).ask(&with_settings(&words));
+        let fetched = self.asking(upstream, bounds, REFS_LIST_BYTES_MAX).ask(&with_settings(&words));
         if let Err(refusal) = fetched {
             if !matches!(refusal, Refusal::Said(_)) {
                 // Git was ended in the middle.
@@ -244,7 +237,7 @@ impl Mirror {
         let commit = self.commit(sha)?.ok_or_else(|| Refusal::Said("what was fetched is no commit".to_owned()))?;
         if commit != sha {
             // Whoever knows the commit of a tag finds it, too.
-            self.looking(LIST_BYTES_MAX).ask(&["update-ref", &format!("{REFS}{commit}"), &commit])?;
+            self.looking(REFS_LIST_BYTES_MAX).ask(&["update-ref", &format!("{REFS}{commit}"), &commit])?;
         }
         Ok(commit)
     }
@@ -254,7 +247,7 @@ impl Mirror {
     /// # Errors
     /// Git's.
     pub fn tag_message(&self, sha: &str) -> Result<Option<String>> {
-        tag_message(&self.looking(LIST_BYTES_MAX), &format!("{REFS}{sha}")).map_err(|refusal| said(&refusal))
+        tag_message(&self.looking(REFS_LIST_BYTES_MAX), &format!("{REFS}{sha}")).map_err(|refusal| said(&refusal))
     }
 
     /// The commit of this name, or that of the tag of this name, if it is here.
@@ -266,7 +259,7 @@ impl Mirror {
             return Ok(None);
         }
         let name = format!("{REFS}{sha}^{{commit}}");
-        let found = self.looking(LIST_BYTES_MAX).ask_maybe(&["rev-parse", "--verify", "--quiet", &name])?;
+        let found = self.looking(REFS_LIST_BYTES_MAX).ask_maybe(&["rev-parse", "--verify", "--quiet", &name])?;
         Ok(found.map(|sha| text(&sha)))
     }
 
@@ -275,7 +268,7 @@ impl Mirror {
     /// # Errors
     /// Git's.
     pub fn head(&self, commit: &str) -> Result<Head> {
-        let head = Head::read(&self.looking(LIST_BYTES_MAX), commit).map_err(|refusal| said(&refusal))?;
+        let head = Head::read(&self.looking(REFS_LIST_BYTES_MAX), commit).map_err(|refusal| said(&refusal))?;
         head.ok_or_else(|| Error::invalid("git does not say what the commit is"))
     }
 
@@ -284,7 +277,7 @@ impl Mirror {
     /// # Errors
     /// Git's.
     pub fn contents(&self, commit: &str) -> Result<Contents> {
-        Contents::of_lone(self.looking(FILES_BYTES_MAX), commit)
+        Contents::of_lone(self.looking(FILES_LIST_BYTES_MAX), commit)
     }
 
     /// Makes the repository, if there is none.
@@ -309,12 +302,12 @@ impl Mirror {
     fn is_full(&self, bounds: &FetchBounds) -> bool {
         let packs = fs::read_dir(self.dir.join("objects/pack")).map_or(0, Iterator::count);
         // A pack has an index, and a reverse one, beside it.
-        packs / 2 > PACKS_MAX || bytes_below(&self.dir, FOLDERS_DEEP_MAX) > bounds.bytes_max / 2
+        packs / 2 > MIRROR_PACKS_MAX || bytes_below(&self.dir, FOLDERS_DEEP_MAX) > bounds.bytes_max / 2
     }
 
     /// Git that looks at what is here.
     fn looking(&self, bytes_max: usize) -> Git {
-        Git::of_own(&self.dir).within(LOOK_TIME_MAX, bytes_max)
+        Git::of_own(&self.dir).within(MIRROR_LOOK_TIME_MAX, bytes_max)
     }
 
     /// Git that asks somebody else.

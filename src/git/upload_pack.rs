@@ -7,6 +7,7 @@
 use super::program::{Git, Refusal, first_line, take, wait};
 use super::{repository, wants};
 use crate::error::{Error, Result};
+use crate::limits::{OFFER_BYTES_MAX, OFFER_TIME_MAX};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::HashSet;
@@ -17,10 +18,6 @@ use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes of the list of what is offered.
-const OFFER_BYTES_MAX: usize = 16 << 20;
-/// How long making that list may take.
-const OFFER_TIME_MAX: Duration = Duration::from_secs(30);
 /// What is kept of a child's complaints.
 const COMPLAINT_BYTES_MAX: usize = 4 << 10;
 /// For a child that has ended its output to end itself.

@@ -6,16 +6,12 @@
 
 use super::gate::Framing;
 use super::slow_clients::Pace;
-use crate::limits::Limits;
+use crate::limits::{CHUNK_LINE_BYTES_MAX, Limits, TRAILERS_BYTES_MAX};
 use httparse::Status;
 use std::io::{self, ErrorKind, Read};
 use std::mem;
 use std::net::TcpStream;
 
-/// Bytes of a line that begins a chunk, and of a line of the trailers, its end included.
-const LINE_BYTES_MAX: usize = 1 << 10;
-/// Bytes of all trailers of a body.
-const TRAILER_BYTES_MAX: usize = 8 << 10;
 /// Bytes of a line that are looked at at a time; most lines are shorter.
 const GLANCE_BYTES: usize = 64;
 /// What is answered when a client waits for a word before it sends the body.
@@ -207,7 +203,7 @@ impl<S: Source> Paced<S> {
         if size > 0 {
             return Ok(Rest::Chunk(size));
         }
-        let mut left = TRAILER_BYTES_MAX;
+        let mut left = TRAILERS_BYTES_MAX;
         loop {
             self.line(&mut line)?;
             if line == b"\r\n" {
@@ -234,7 +230,7 @@ impl<S: Source> Paced<S> {
             if line.ends_with(b"\n") {
                 return if line.ends_with(b"\r\n") { Ok(()) } else { Err(malformed("a line ends without CR")) };
             }
-            if line.len() >= LINE_BYTES_MAX {
+            if line.len() >= CHUNK_LINE_BYTES_MAX {
                 return Err(malformed("a line of the chunked framing is too long"));
             }
         }
@@ -340,8 +336,8 @@ mod tests {
 
     #[test]
     fn malformed_chunks_are_errors_and_no_line_grows() {
-        let long = "0".repeat(LINE_BYTES_MAX + GLANCE_BYTES);
-        let trailers = format!("0\r\n{}\r\n", "A: b\r\n".repeat(TRAILER_BYTES_MAX / 6 + 1));
+        let long = "0".repeat(CHUNK_LINE_BYTES_MAX + GLANCE_BYTES);
+        let trailers = format!("0\r\n{}\r\n", "A: b\r\n".repeat(TRAILERS_BYTES_MAX / 6 + 1));
         for bytes in [
             "x\r\nhello\r\n0\r\n\r\n",
             "\r\nhello\r\n0\r\n\r\n",

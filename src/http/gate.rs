@@ -4,12 +4,7 @@
 //! where the request ends. What is read of the connection afterwards is what was judged, to the byte.
 
 use super::message::{Headers, Method};
-
-/// Most headers of a request.
-const HEADERS_MAX: usize = 64;
-
-/// A body up to this length is awaited in the kernel's buffer, so that a slow one costs no thread.
-pub const AWAITED_BYTES_MAX: usize = 32 << 10;
+use crate::limits::{BODY_AWAITED_BYTES_MAX, REQUEST_HEADERS_MAX};
 
 /// A head that passed.
 #[derive(Debug)]
@@ -53,7 +48,7 @@ pub enum Verdict {
 /// Judges the begin of a connection's unread bytes.
 #[must_use]
 pub fn judge(unread: &[u8], head_bytes_max: usize) -> Verdict {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut headers = [httparse::EMPTY_HEADER; REQUEST_HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let bounded = unread.get(..head_bytes_max).unwrap_or(unread);
     match request.parse(bounded) {
@@ -110,7 +105,8 @@ impl Head {
     /// Whether the body must have arrived before the request is served.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        matches!(self.framing, Framing::Length(bytes) if bytes <= AWAITED_BYTES_MAX as u64) && !self.expects_continue
+        matches!(self.framing, Framing::Length(bytes) if bytes <= BODY_AWAITED_BYTES_MAX as u64)
+            && !self.expects_continue
     }
 
     /// Whether the unread bytes hold more than this request: a client that does not wait for answers.

@@ -6,6 +6,7 @@
 
 use super::message::{Method, Note, STATUSES};
 use super::traffic::{OTHER_ROUTE, status_index};
+use crate::limits::REFUSALS_LISTED_PER_SECOND_MAX;
 use crate::metrics::quotient;
 use log::kv::{Error, Key, Source, Value, VisitSource};
 use log::{Level, Record};
@@ -16,8 +17,6 @@ use std::time::{Duration, Instant};
 /// The target of these records, as `RUST_LOG` names it.
 pub const TARGET: &str = "baton::requests";
 
-/// Refusals of one status that are listed in a second.
-const LISTED_PER_SECOND_MAX: u64 = 20;
 /// Of a sentence that says what went wrong, so much is listed.
 const CAUSE_CHARS_MAX: usize = 300;
 
@@ -131,7 +130,7 @@ impl Journal {
         if of.second.swap(at.as_secs(), Ordering::Relaxed) != at.as_secs() {
             of.listed.store(0, Ordering::Relaxed);
         }
-        let may = of.listed.fetch_add(1, Ordering::Relaxed) < LISTED_PER_SECOND_MAX;
+        let may = of.listed.fetch_add(1, Ordering::Relaxed) < REFUSALS_LISTED_PER_SECOND_MAX;
         if !may {
             of.unlisted.fetch_add(1, Ordering::Relaxed);
         }

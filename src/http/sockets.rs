@@ -1,10 +1,10 @@
 //! What the server does with sockets that the standard library does not: options, a look at unread bytes, refusals.
 
-use super::gate::{AWAITED_BYTES_MAX, Verdict, judge};
+use super::gate::{Verdict, judge};
 use super::message::Response;
 use super::slow_clients::Pace;
 use super::wire::write_response;
-use crate::limits::Limits;
+use crate::limits::{BODY_AWAITED_BYTES_MAX, Limits};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -99,7 +99,7 @@ pub fn peek(kept: &[u8], stream: &TcpStream, limits: &Limits) -> (usize, Peeked)
     SCRATCH.with_borrow_mut(|scratch| {
         // Room for a head and an awaited body, and one byte more, which shows that there is more. What lies there from
         // other looks is written over, and not cleared each time.
-        scratch.resize((limits.head_bytes_max + AWAITED_BYTES_MAX).max(kept.len()) + 1, 0);
+        scratch.resize((limits.head_bytes_max + BODY_AWAITED_BYTES_MAX).max(kept.len()) + 1, 0);
         let (begin, room) = scratch.split_at_mut(kept.len());
         begin.copy_from_slice(kept);
         match recv(stream.as_raw_fd(), room, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {

@@ -8,7 +8,7 @@
 use crate::http::slow_clients::Pace;
 use crate::http::wire::write_response;
 use crate::http::{Method, Response};
-use crate::limits::Limits;
+use crate::limits::{DRAIN_CLIENTS_MAX, DRAIN_REST_BYTES_MAX, DRAIN_STEP_TIME_MAX, Limits};
 use crate::tls::Certificate;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,12 +18,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// For a client's request, for taking its answer, and for going.
-const STEP_TIME_MAX: Duration = Duration::from_secs(2);
-/// Clients at a time; further ones wait in the backlog.
-const CLIENTS_MAX: usize = 32;
-/// Of what a client sends behind its request's head, so much is taken, so that the answer is not lost to a reset.
-const REST_BYTES_MAX: u64 = 1 << 20;
 /// Between two tries to accept when that cannot be done.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -48,7 +42,7 @@ impl Farewells {
             loop {
                 // Another process has made the listener one that does not wait.
                 let _ = poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
-                let has_place = Arc::strong_count(&places) <= CLIENTS_MAX;
+                let has_place = Arc::strong_count(&places) <= DRAIN_CLIENTS_MAX;
                 let Some(Ok((client, _))) = has_place.then(|| listener.accept()) else {
                     thread::sleep(PAUSE);
                     continue;
@@ -69,15 +63,15 @@ impl Farewells {
     }
 
     fn serve(&self, mut client: &TcpStream, limits: &Limits) -> io::Result<()> {
-        client.set_read_timeout(Some(STEP_TIME_MAX))?;
-        client.set_write_timeout(Some(STEP_TIME_MAX))?;
+        client.set_read_timeout(Some(DRAIN_STEP_TIME_MAX))?;
+        client.set_write_timeout(Some(DRAIN_STEP_TIME_MAX))?;
         match &self.certificate {
             Some(certificate) => self.answer(&mut certificate.speak(client.try_clone()?)?, limits)?,
             None => self.answer(&mut client, limits)?,
         }
         client.shutdown(Shutdown::Write)?;
-        let until = Instant::now() + STEP_TIME_MAX;
-        let (mut rest, mut piece) = (client.take(REST_BYTES_MAX), [0; 16 << 10]);
+        let until = Instant::now() + DRAIN_STEP_TIME_MAX;
+        let (mut rest, mut piece) = (client.take(DRAIN_REST_BYTES_MAX), [0; 16 << 10]);
         while rest.read(&mut piece)? > 0 && Instant::now() < until {}
         Ok(())
     }
@@ -90,7 +84,7 @@ impl Farewells {
 
 /// Reads a request's head: its method, and its path without the query.
 fn read_request(client: &mut impl Read, bytes_max: usize) -> io::Result<(Method, String)> {
-    let until = Instant::now() + STEP_TIME_MAX;
+    let until = Instant::now() + DRAIN_STEP_TIME_MAX;
     let (mut head, mut piece) = (Vec::new(), [0; 1024]);
     while head.len() < bytes_max && Instant::now() < until {
         let count = client.read(&mut piece)?;

@@ -4,10 +4,8 @@ use crate::domain::act::{Act, Acted};
 use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::limits::ACTS_KEPT_MAX;
 use rusqlite::{Connection, named_params};
-
-/// Deeds that are kept of a build.
-const KEPT_MAX: u32 = 32;
 
 /// Notes a deed; of a build's deeds the newest are kept.
 pub fn insert(c: &Connection, id: BuildId, act: Act, actor: &str, now: Timestamp) -> Result<()> {
@@ -17,7 +15,7 @@ pub fn insert(c: &Connection, id: BuildId, act: Act, actor: &str, now: Timestamp
         "DELETE FROM build_acts WHERE build_id = ?1
              AND id NOT IN (SELECT id FROM build_acts WHERE build_id = ?1 ORDER BY id DESC LIMIT ?2)",
     )?
-    .execute((id.0, KEPT_MAX))?;
+    .execute((id.0, ACTS_KEPT_MAX))?;
     Ok(())
 }
 

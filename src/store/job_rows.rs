@@ -6,6 +6,7 @@ use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::limits::{EARLIER_BUILDS_MAX, EARLIER_PIPELINES_MAX};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 /// A build of a pipeline that is followed.
@@ -124,11 +125,6 @@ pub struct Earlier {
     /// When it ended.
     pub finished_at: Option<Timestamp>,
 }
-
-/// Pipelines of a branch in which an earlier job is looked for.
-const EARLIER_PIPELINES_MAX: i64 = 8;
-/// Builds of each of them that are looked at: one of a thousand jobs must not make a page slow.
-const EARLIER_BUILDS_MAX: i64 = 4000;
 
 columns! {
     EARLIER, earlier: Earlier {

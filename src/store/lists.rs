@@ -1,7 +1,7 @@
 //! Pages of long lists: which builds and pipelines are on one, by their ids.
 //!
 //! What must stay true: a page costs the same however much is stored. Without a filter an index is walked from where the
-//! page begins; with one, at most so many rows are looked at (the consts below), and whoever asks by cursor is told where
+//! page begins; with one, at most so many rows are looked at ([`crate::limits`]), and whoever asks by cursor is told where
 //! to go on. Builds that have not ended are found by the indices of the queue, however old they are.
 
 use crate::domain::build::{BuildId, ProjectId, Status};
@@ -9,14 +9,8 @@ use crate::domain::pipeline::PipelineId;
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::limits::{BUILDS_LOOKED_MAX, PIPELINES_COUNTED_MAX, PIPELINES_LOOKED_MAX};
 use rusqlite::{Connection, OptionalExtension, named_params};
-
-/// Builds that a page with a filter looks at, beside those that have not ended.
-pub const BUILDS_LOOKED_MAX: usize = 10_000;
-/// Pipelines that a page with a filter looks at, where the filter is of what their rows say.
-pub const PIPELINES_LOOKED_MAX: usize = 10_000;
-/// More pipelines with a filter are not counted.
-pub const COUNTED_MAX: u64 = 10_001;
 
 /// Whose builds a list has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,12 +295,12 @@ pub fn count_pipelines(c: &Connection, project: ProjectId) -> Result<u64> {
     Ok(statement.query_row([project.0], |row| row.get(0))?)
 }
 
-/// How many of them an index finds, counted up to [`COUNTED_MAX`].
+/// How many of them an index finds, counted up to [`PIPELINES_COUNTED_MAX`].
 pub fn count_by_index(c: &Connection, project: ProjectId, asked: &PipelinesAsked) -> Result<u64> {
     let by_index = asked.by_index();
     let mut statement =
         c.prepare_cached(&format!("SELECT count(*) FROM (SELECT 1 FROM pipelines WHERE {by_index} LIMIT :most)"))?;
-    let most = i64::try_from(COUNTED_MAX).unwrap_or(i64::MAX);
+    let most = i64::try_from(PIPELINES_COUNTED_MAX).unwrap_or(i64::MAX);
     let parameters = named_params! {":project": project.0, ":ref": asked.ref_, ":sha": asked.sha, ":most": most};
     Ok(statement.query_row(parameters, |row| row.get(0))?)
 }

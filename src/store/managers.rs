@@ -7,11 +7,9 @@ use crate::domain::build::BuildId;
 use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::limits::MANAGERS_MAX;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use std::collections::HashMap;
-
-/// Most managers of one runner; then the one goes that has been silent for longest.
-pub const MANAGERS_MAX: usize = 1000;
 
 const SELECT: &str = "SELECT id, system_id, info, address, contacted_at FROM runner_managers WHERE runner_id = ?1";
 

@@ -4,13 +4,11 @@
 use super::place::Place;
 use super::{Access, open};
 use crate::error::Result;
+use crate::limits::READERS_MAX;
 use crate::sync::{lock, whole};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard};
-
-/// Most connections that read at a time: each has a page cache of up to 2 MB. Further threads wait.
-const READERS_MAX: usize = 16;
 
 pub struct Readers {
     path: PathBuf,

@@ -7,6 +7,7 @@
 use super::Certificate;
 use crate::error::{Error, Result};
 use crate::http::peers::StandIn;
+use crate::limits::HANDSHAKE_BYTES_MAX;
 use mio::event::Event;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
@@ -16,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Bytes that are taken from the server at a time.
 pub const PIECE_BYTES: usize = 64 << 10;
-/// Bytes that a client may send before it has shaken hands; usual ones send two thousand.
-const HANDSHAKE_BYTES_MAX: usize = 16 << 10;
 /// Steps that one link makes before others have their turn.
 const STEPS_MAX: usize = 16;
 

@@ -9,7 +9,7 @@ use super::{Certificate, Files};
 use crate::error::Result;
 use crate::http::peers::Peers;
 use crate::http::sockets::has_waiting;
-use crate::limits::Limits;
+use crate::limits::{Limits, TLS_CLOSING_TIME_MAX, TLS_WAITING_MAX};
 use crate::sync::lock;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -28,10 +28,6 @@ const TICK: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Clients accepted between two looks at those that are there.
 const ACCEPTED_MAX: usize = 16;
-/// Clients beyond the HTTP server's limit: only one that waits for it makes it let go of another.
-const WAITING_MAX: usize = 64;
-/// A client that was told that nothing more comes has this time to go; a little more than the HTTP server gives it.
-const CLOSING_TIME_MAX: Duration = Duration::from_secs(3);
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 const LISTENER: Token = Token(0);
@@ -84,11 +80,11 @@ impl Relay {
             server,
             peers,
             links: HashMap::new(),
-            links_max: limits.connections_max.saturating_add(WAITING_MAX),
+            links_max: limits.connections_max.saturating_add(TLS_WAITING_MAX),
             times: Times {
                 handshake: limits.handshake_time_max,
                 stall: limits.stall_time_max,
-                closing: CLOSING_TIME_MAX,
+                closing: TLS_CLOSING_TIME_MAX,
             },
             next_id: FIRST_LINK,
             accept_from: Some(Instant::now()),
@@ -209,7 +205,7 @@ impl Carrier {
                 next_tick = now + TICK;
             }
             if self.shared.ends.load(Ordering::Acquire) {
-                let by = *ends_by.get_or_insert(now + CLOSING_TIME_MAX);
+                let by = *ends_by.get_or_insert(now + TLS_CLOSING_TIME_MAX);
                 if now >= by || !self.links.values().any(Link::is_in_use) {
                     return;
                 }

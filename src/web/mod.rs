@@ -40,11 +40,9 @@ use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
 use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::{Answer, Method, Request, Response};
+use crate::limits::PAGE_TRANSFERS_MAX;
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
-
-/// Logs and artifacts that are sent at a time: each keeps a thread.
-const TRANSFERS_MAX: u64 = 64;
 
 /// Who may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,7 +244,7 @@ impl Web {
             cookie,
             wrong_keys: WrongKeys::default(),
             rendered: live::Rendered::default(),
-            transfers: Budget::new("downloads", TRANSFERS_MAX),
+            transfers: Budget::new("downloads", PAGE_TRANSFERS_MAX),
         }
     }
 

@@ -12,18 +12,13 @@ use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::http::params::{Field, Params, text};
 use crate::http::{Answer, Request, Response};
+use crate::limits::{SIGN_IN_BYTES_MAX, WRONG_KEYS_MAX, WRONG_KEYS_TIME};
 use crate::sync::lock;
 use maud::html;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Wrong keys a minute, after which none is looked at for a minute.
-const WRONG_KEYS_MAX: u32 = 10;
-/// That minute.
-const WRONG_KEYS_TIME: Duration = Duration::from_secs(60);
-/// Bytes of the body of a form.
-const FORM_BYTES_MAX: u64 = 16 << 10;
 /// What the form has.
 const FIELDS: [Field; 2] = [text("key"), text("to")];
 /// Bytes of an address to go to after signing in.
@@ -234,7 +229,7 @@ pub fn log_in(visit: &mut Visit<'_, '_>) -> Result<Answer> {
     if web.wrong_keys.are_too_many() {
         return Ok(too_many(web, asked).into());
     }
-    let params = Params::of_request(visit.request, &FIELDS, FORM_BYTES_MAX)?;
+    let params = Params::of_request(visit.request, &FIELDS, SIGN_IN_BYTES_MAX)?;
     let Some((name, kept)) = web.coordinator.log_in(params.text("key").unwrap_or_default(), now)? else {
         web.wrong_keys.add();
         return Ok(used(web, asked).into());

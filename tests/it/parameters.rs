@@ -6,8 +6,9 @@ use crate::harness::*;
 use baton::domain::build::Status;
 use baton::error::{Error, Kind, Result};
 use baton::http::message::Headers;
-use baton::http::params::{Allowance, Field, Given, KEPT_BYTES_MAX, Name, Params, Shape, Sink, read_params, text};
+use baton::http::params::{Allowance, Field, Given, Name, Params, Shape, Sink, read_params, text};
 use baton::http::{Method, Note};
+use baton::limits::STRANGER_BYTES_MAX;
 use serde_json::{Map, Value, json};
 use std::io::{self, Read};
 
@@ -270,7 +271,7 @@ fn depth_number_and_length_of_parameters_are_bounded() {
     assert_eq!(refusal(json, &format!("{{\"other\":[{}0]}}", "0,".repeat(5000))).kind, Kind::TooLarge);
     assert_eq!(refusal(json, &format!("{{{}\"a\":0}}", "\"a\":0,".repeat(5000))).kind, Kind::TooLarge);
     assert_eq!(refusal("", &"a&".repeat(5000)).kind, Kind::TooLarge);
-    let long = "x".repeat(KEPT_BYTES_MAX as usize + 1);
+    let long = "x".repeat(STRANGER_BYTES_MAX as usize + 1);
     assert_eq!(refusal(json, &format!("{{\"word\":\"{long}\"}}")).kind, Kind::TooLarge);
     assert_eq!(refusal("", &format!("word={long}")).kind, Kind::TooLarge);
     // All together, also those of one list.

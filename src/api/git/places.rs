@@ -3,7 +3,7 @@
 
 use crate::domain::build::BuildId;
 use crate::error::{Error, Kind, Result};
-use crate::limits::Limits;
+use crate::limits::{GIT_WAITING_PER_PLACE, Limits};
 use crate::sync::{lock, whole};
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
@@ -36,9 +36,6 @@ pub struct Place {
     build: BuildId,
 }
 
-/// For each place so many may wait.
-const WAITING_PER_PLACE: usize = 16;
-
 impl Places {
     /// As many as the limits say.
     #[must_use]
@@ -60,7 +57,7 @@ impl Places {
         let until = Instant::now() + self.wait_max;
         let mut counts = lock(&self.taken.counts);
         if !self.has_room(&counts, build) {
-            if counts.waiting >= self.most * WAITING_PER_PLACE {
+            if counts.waiting >= self.most * GIT_WAITING_PER_PLACE {
                 return Err(busy());
             }
             counts.waiting += 1;

@@ -15,8 +15,9 @@ use crate::error::{Error, Kind, Result};
 use crate::http::Request;
 use crate::http::budget::Reserved;
 use crate::http::params::{
-    Allowance, Field, Given, KEPT_BYTES_MAX, Name, Params, Sink, body_error, read_params, read_query, wrong_type,
+    Allowance, Field, Given, Name, Params, Sink, body_error, read_params, read_query, wrong_type,
 };
+use crate::limits::STRANGER_BYTES_MAX;
 use std::io::Read;
 
 /// A protocol's words for reports.
@@ -130,8 +131,8 @@ impl Arriving<'_> {
     /// The trace; `None` if nobody wants it, be it for its build or since there was none.
     fn read_trace(&mut self, data: &mut dyn Read, lossy: bool) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
-        data.take(KEPT_BYTES_MAX).read_to_end(&mut bytes).map_err(body_error)?;
-        if bytes.len() as u64 == KEPT_BYTES_MAX {
+        data.take(STRANGER_BYTES_MAX).read_to_end(&mut bytes).map_err(body_error)?;
+        if bytes.len() as u64 == STRANGER_BYTES_MAX {
             if !self.may_hold()? {
                 return Ok(None);
             }

@@ -10,8 +10,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Shown;
 use crate::error::{Error, Result};
 use crate::http::headers::content_range::ContentRange;
-use crate::http::params::{KEPT_BYTES_MAX, read_body};
+use crate::http::params::read_body;
 use crate::http::{Answer, Request, Response};
+use crate::limits::STRANGER_BYTES_MAX;
 
 /// A protocol's words for pieces.
 pub struct PatchWords {
@@ -41,7 +42,7 @@ pub fn append_trace(
     }
     let limits = api.coordinator.limits();
     let (mut memory, mut runs) = (None, true);
-    if request.body_bytes.is_none_or(|bytes| bytes > KEPT_BYTES_MAX) {
+    if request.body_bytes.is_none_or(|bytes| bytes > STRANGER_BYTES_MAX) {
         runs = api.coordinator.authorize_patch(id, &shown)?;
         request.stranger = None;
         let bytes = request.body_bytes.unwrap_or(limits.trace_patch_bytes_max);

@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::variables::{Facts, PipelineFacts, RunnerFacts, slug};
 use crate::error::{Error, Kind, Result};
+use crate::limits::PROFILES_MAX;
 use crate::store::builds::{self, Spec, Taker};
 use crate::store::pipelines::{self, AboutPipeline};
 use crate::store::queue::{self, QueueKey};
@@ -85,9 +86,6 @@ const FIRST_WORD_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Builds that one claim finds to be damaged; then whoever claims is to ask again.
 const DAMAGED_PER_CLAIM_MAX: usize = 16;
-
-/// Most profiles kept; a runner with a set of its own costs one.
-const PROFILES_MAX: usize = 4096;
 
 impl Profiles {
     /// `seen` says what `c` sees. Inside a write, a set may still be undone and its id given to another: such

@@ -8,13 +8,11 @@ use crate::domain::asker::{Asker, SystemId};
 use crate::domain::runner::{RunnerId, RunnerInfo};
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
+use crate::limits::ASKERS_MAX;
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
-
-/// Most askers remembered; then all are forgotten, which costs each of them one search.
-const ASKERS_MAX: usize = 16_384;
 
 /// Whom an answer is remembered for: a runner, or one manager of it, since each is noted as living by itself.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -2,7 +2,6 @@
 //!
 //! What must stay true: a list costs what its entries cost. What several of them share is looked up once.
 
-use super::pipelines::STANDINGS_LOOKED_MAX;
 use crate::coordinator::builds::no_such;
 use crate::coordinator::builds::reasons::Reasons;
 use crate::coordinator::upkeep::serving::is_served;
@@ -15,6 +14,7 @@ use crate::domain::pipeline::states::{PipelineState, Waits};
 use crate::domain::runner::{RunnerAtWork, RunnerId, RunningBuild};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::limits::STANDINGS_LOOKED_MAX;
 use crate::store::lists::{self, BuildsAsked, IdsFound, PipelinesAsked};
 use crate::store::{builds, jobs, managers, pipelines, runners};
 use rusqlite::Connection;

@@ -12,18 +12,13 @@ use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::gitlab_ci::context::{Context, Given};
-use crate::store::lists::{self, COUNTED_MAX, PipelinesAsked};
+use crate::limits::{JUNIT_REPORTS_MAX, PIPELINES_COUNTED_MAX, STANDINGS_LOOKED_MAX};
+use crate::store::lists::{self, PipelinesAsked};
 use crate::store::pipelines;
 use rusqlite::Connection;
 
-/// Pipelines of which it is looked up how they stand, for who asks for some of them by that.
-pub const STANDINGS_LOOKED_MAX: usize = 1000;
-
 /// Branches and tags that are listed of one project.
 const REFS_MAX: usize = 1000;
-
-/// JUnit reports of one pipeline that are read for one request.
-const JUNIT_REPORTS_MAX: usize = 20;
 
 /// By what a list of pipelines is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,7 +183,7 @@ fn by_rows(c: &Connection, project: ProjectId, page: &PipelinesPage) -> Result<P
     };
     Ok(PipelinesFound {
         pipelines: reports(c, ids)?,
-        total: Some(total).filter(|total| *total < COUNTED_MAX),
+        total: Some(total).filter(|total| *total < PIPELINES_COUNTED_MAX),
         has_more,
     })
 }

@@ -12,6 +12,7 @@ use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::gitlab_ci::context::Context;
+use crate::limits::PIPELINE_JOBS_MAX;
 use crate::store::jobs::{NewJob, Place, holder};
 use crate::store::pipelines::{self, NewRow};
 use crate::store::projects::Project;
@@ -20,9 +21,6 @@ use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-
-/// Most jobs of a pipeline.
-const JOBS_MAX: usize = 2000;
 
 /// What a pipeline is made of.
 #[derive(Clone, Debug, Default)]
@@ -87,8 +85,11 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     if jobs.is_empty() {
         return Err(Error::invalid("the pipeline has no jobs"));
     }
-    if jobs.len() > JOBS_MAX {
-        return Err(Error::invalid(format!("the pipeline has {} jobs; at most {JOBS_MAX} are allowed", jobs.len())));
+    if jobs.len() > PIPELINE_JOBS_MAX {
+        return Err(Error::invalid(format!(
+            "the pipeline has {} jobs; at most {PIPELINE_JOBS_MAX} are allowed",
+            jobs.len()
+        )));
     }
     let project = named(c, &new.project)?;
     let makes_children = jobs.iter().any(|job| matches!(job.work, Work::Trigger(_)));

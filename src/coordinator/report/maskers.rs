@@ -8,17 +8,12 @@
 use crate::domain::build::BuildId;
 use crate::domain::masking::Masker;
 use crate::error::Result;
+use crate::limits::{MASKER_SECRETS_BYTES_MAX, MASKERS_MAX};
 use crate::store::builds::{self, Tokens};
 use crate::sync::lock;
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-
-/// Most bytes of secrets kept. A masker takes nine times as many, and some hundred for each secret.
-const SECRET_BYTES_MAX: usize = 2 << 20;
-
-/// Most builds whose maskers are kept.
-const BUILDS_MAX: usize = 4096;
 
 /// See the module.
 #[derive(Default)]
@@ -66,10 +61,10 @@ impl Kept {
     fn keep(&mut self, id: BuildId, one: One) {
         let replaced = self.builds.remove(&id).map_or(0, |old| old.secret_bytes);
         self.secret_bytes -= replaced;
-        if one.secret_bytes > SECRET_BYTES_MAX {
+        if one.secret_bytes > MASKER_SECRETS_BYTES_MAX {
             return;
         }
-        if self.builds.len() >= BUILDS_MAX || self.secret_bytes + one.secret_bytes > SECRET_BYTES_MAX {
+        if self.builds.len() >= MASKERS_MAX || self.secret_bytes + one.secret_bytes > MASKER_SECRETS_BYTES_MAX {
             *self = Kept::default();
         }
         self.secret_bytes += one.secret_bytes;
@@ -92,9 +87,9 @@ mod tests {
             kept.keep(BuildId(id), one(bytes));
             let sum: usize = kept.builds.values().map(|one| one.secret_bytes).sum();
             assert_eq!(kept.secret_bytes, sum);
-            assert!(sum <= SECRET_BYTES_MAX && kept.builds.len() <= BUILDS_MAX);
+            assert!(sum <= MASKER_SECRETS_BYTES_MAX && kept.builds.len() <= MASKERS_MAX);
         }
-        kept.keep(BuildId(1), one(SECRET_BYTES_MAX + 1));
+        kept.keep(BuildId(1), one(MASKER_SECRETS_BYTES_MAX + 1));
         assert!(!kept.builds.contains_key(&BuildId(1)), "one that is too large is read each time");
         let maskers = Maskers(Mutex::new(kept));
         maskers.retain(&HashSet::from([BuildId(9_999)]));

@@ -6,12 +6,11 @@ use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::pipeline::states::{PipelineState, Tally};
 use crate::domain::pipeline::{PipelineId, Source};
 use crate::error::Result;
+use crate::limits::PAGE_STANDINGS_LOOKED_MAX;
 use crate::store::pipelines::{self, Place};
 use crate::store::{job_rows, jobs};
 use rusqlite::Connection;
 
-/// So many pipelines are looked at for one page of those in a state.
-const LOOKED_AT_MAX: usize = 2000;
 /// So many pipelines are a branch's history.
 pub const HISTORY: usize = 20;
 
@@ -109,7 +108,7 @@ pub(super) fn page(c: &Connection, project: Option<ProjectId>, of: &PipelinesOf)
             if of.state.is_none_or(|state| report.state() == state) {
                 lines.push(line(c, report)?);
             }
-            if lines.len() == PAGE || looked_at == LOOKED_AT_MAX {
+            if lines.len() == PAGE || looked_at == PAGE_STANDINGS_LOOKED_MAX {
                 return Ok(PipelinePage { lines, next: before });
             }
         }

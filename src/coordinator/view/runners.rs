@@ -7,14 +7,12 @@ use crate::domain::build::{Build, Status};
 use crate::domain::runner::{RunnerAtWork, RunnerId};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::limits::RUNNER_JOBS_LOOKED_MAX;
 use crate::store::{builds, job_rows, managers};
 use std::collections::HashMap;
 
 /// So many of a runner's jobs are shown.
 pub const JOBS: usize = 20;
-/// They are looked for in so many of the newest builds.
-const LOOKED_AT_MAX: usize = 2000;
-
 /// A runner, and what became of its last jobs.
 pub struct RunnerLine {
     /// The runner, with what it runs.
@@ -34,7 +32,7 @@ impl Coordinator {
         self.store.read(|c| {
             let mut managers = managers::all(c)?;
             let mut last: HashMap<RunnerId, Vec<_>> = HashMap::new();
-            for (runner, id, status) in job_rows::newest_of_runners(c, LOOKED_AT_MAX)? {
+            for (runner, id, status) in job_rows::newest_of_runners(c, RUNNER_JOBS_LOOKED_MAX)? {
                 let own = last.entry(runner).or_default();
                 if own.len() < JOBS {
                     own.push((id, status));

@@ -28,6 +28,7 @@ mod head;
 #[cfg(test)]
 mod tests;
 
+use crate::limits::EPILOGUE_BYTES_MAX;
 use guard::{Guard, Outline, PartData};
 use multipart::server::Multipart;
 use std::cell::RefCell;
@@ -36,9 +37,6 @@ use std::{error, fmt};
 
 /// Longest boundary, in bytes (RFC 2046, 5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;
-
-/// Most bytes after the closing delimiter that are read and dropped. Clients send two.
-const EPILOGUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Limits on what a multipart body may make us allocate or do. A part's data is limited by whoever reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

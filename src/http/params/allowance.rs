@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::http::message::Request;
+use crate::limits::BODY_BYTES_EXPECTED_MAX;
 use std::cell::Cell;
 use std::io::{self, Read};
 
@@ -54,9 +55,6 @@ impl Read for Metered<'_> {
         }
     }
 }
-
-/// So much memory a declared length is worth before the body is there.
-const BODY_BYTES_EXPECTED_MAX: u64 = 64 << 10;
 
 /// Reads a whole body into memory.
 ///

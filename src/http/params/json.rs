@@ -6,13 +6,12 @@
 
 use super::{Count, DEEPER, Given, NAME_BYTES_MAX, Name, Sink, body_error, read_name};
 use crate::error::{Error, Kind, Result};
+use crate::limits::JSON_DEPTH_MAX;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 use std::mem;
 
-/// Objects and lists within each other.
-const DEPTH_MAX: usize = 64;
 /// Bytes of a number or a word.
 const SCALAR_BYTES_MAX: usize = 128;
 
@@ -174,8 +173,8 @@ impl<B: BufRead> Json<'_, B> {
     fn value(&mut self, wanted: bool, depth: usize, sink: &mut dyn Sink) -> Result<()> {
         self.count.one_more()?;
         let first = self.next()?;
-        if matches!(first, Some(b'{' | b'[')) && depth >= DEPTH_MAX {
-            return Err(Error::invalid(format!("the JSON body has more than {DEPTH_MAX} levels")));
+        if matches!(first, Some(b'{' | b'[')) && depth >= JSON_DEPTH_MAX {
+            return Err(Error::invalid(format!("the JSON body has more than {JSON_DEPTH_MAX} levels")));
         }
         match first {
             Some(b'"') => self.text_value(wanted, sink),

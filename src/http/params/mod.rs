@@ -2,7 +2,7 @@
 //!
 //! What must stay true: whoever sends parameters may have shown no token, so that what is held of them is bounded in
 //! memory, not only in bytes. An endpoint says which parameters it takes, and of which type ([`Field`]). The body is read
-//! piece by piece; a known parameter goes to its place, at most [`KEPT_BYTES_MAX`] of all together; any other is passed
+//! piece by piece; a known parameter goes to its place, at most [`STRANGER_BYTES_MAX`] of all together; any other is passed
 //! over without being built. A value of the wrong type is an error, in every encoding.
 
 mod allowance;
@@ -15,13 +15,10 @@ pub use self::allowance::{Allowance, Metered, body_error, read_body};
 use super::message::Request;
 use super::multipart::{self, MultipartError, PartLimits, PartsError};
 use crate::error::{Error, Kind, Result};
+use crate::limits::{PARAMETERS_MAX, STRANGER_BYTES_MAX};
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read};
 
-/// Bytes that are held of one who has shown no token: of all parameters together, or of one body.
-pub const KEPT_BYTES_MAX: u64 = 64 << 10;
-/// Parameters of a query string or body, known or not, nested ones counted too.
-const PARAMETERS_MAX: usize = 4096;
 /// Longer names are unknown.
 const NAME_BYTES_MAX: u64 = 256;
 /// Bytes of a body that are read at a time.
@@ -159,7 +156,7 @@ impl Params {
     /// None yet, of these.
     #[must_use]
     pub fn of(fields: &'static [Field]) -> Params {
-        Params { fields, kept: fields.iter().map(|_| None).collect(), bytes_left: KEPT_BYTES_MAX }
+        Params { fields, kept: fields.iter().map(|_| None).collect(), bytes_left: STRANGER_BYTES_MAX }
     }
 
     /// The query string's.
@@ -327,7 +324,7 @@ impl Params {
 
 /// The error for parameters that are too long together.
 fn too_long(name: &str) -> Error {
-    Error::new(Kind::TooLarge, format!("the parameters up to {name} are longer than {KEPT_BYTES_MAX} bytes"))
+    Error::new(Kind::TooLarge, format!("the parameters up to {name} are longer than {STRANGER_BYTES_MAX} bytes"))
 }
 
 /// Whether this member is in the object of this name.

@@ -2,9 +2,7 @@
 
 use super::{DEEPER, Field, Given, Kept, Params, wrong_type};
 use crate::error::{Error, Kind, Result};
-
-/// Longest list of objects.
-const OBJECTS_MAX: usize = 1000;
+use crate::limits::JSON_OBJECTS_MAX;
 
 impl Params {
     /// The members of an object whose members may have any names.
@@ -90,8 +88,8 @@ impl Params {
     fn begin_object(&mut self, field: &Field) -> Result<()> {
         let place = self.place(field).map(|place| place.get_or_insert_with(|| Kept::Objects(Vec::new())));
         if let Some(Kept::Objects(objects)) = place {
-            if objects.len() >= OBJECTS_MAX {
-                let why = format!("{} has more than {OBJECTS_MAX} entries", field.name);
+            if objects.len() >= JSON_OBJECTS_MAX {
+                let why = format!("{} has more than {JSON_OBJECTS_MAX} entries", field.name);
                 return Err(Error::new(Kind::TooLarge, why));
             }
             objects.push(Vec::new());

@@ -30,7 +30,7 @@ use super::record::Journal;
 use super::sockets::{self, has_waiting, listen};
 use super::traffic::Traffic;
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{CLOSING_BYTES_MAX, CLOSING_TIME_MAX, IDLE_TIME_GRANTED, Limits, PIPELINED_BYTES_MAX};
 use crate::sync::{lock, whole};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
@@ -47,13 +47,6 @@ use std::time::{Duration, Instant};
 /// Answers requests. Called from many threads at once.
 pub type Handler = dyn Fn(&mut Request<'_>) -> Answer + Send + Sync;
 
-/// A client that does not fetch its refusal is let go after this.
-const CLOSING_TIME_MAX: Duration = Duration::from_secs(2);
-/// Nor more of what it goes on sending than this is taken: an answer must not be lost to a reset while the client
-/// is in the middle of a usual body, but nobody is owed a gigabyte.
-const CLOSING_BYTES_MAX: usize = 64 << 20;
-/// At the limit of connections, one that carried a request may wait for the next one at least this long.
-const IDLE_TIME_GRANTED: Duration = Duration::from_secs(2);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_SECOND: u32 = 10;
@@ -74,9 +67,6 @@ const RUNNING_MIN: usize = 4;
 
 /// So many queued tasks are worth another worker.
 const TASKS_PER_WORKER: usize = 16;
-
-/// Memory for requests that came in part behind others, of all connections together.
-const KEPT_BYTES_MAX: u64 = 8 << 20;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -231,7 +221,7 @@ impl HttpServer {
         let shared = Arc::new(Shared {
             handler,
             strangers: Budget::new("long bodies of strangers", u64::try_from(strangers).unwrap_or(u64::MAX).max(1)),
-            kept: Budget::new("bytes behind requests", KEPT_BYTES_MAX),
+            kept: Budget::new("bytes behind requests", PIPELINED_BYTES_MAX),
             limits,
             parking: Parking::default(),
             held: Mutex::default(),

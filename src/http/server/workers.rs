@@ -7,12 +7,13 @@ use super::parking::Waits;
 use super::{About, Asked, Progress, STUCK_TIME, Shared, Task, UNSTUCK_TIME};
 use crate::blocking::{self, Crew};
 use crate::http::body::{Incoming, Source};
-use crate::http::gate::{AWAITED_BYTES_MAX, Framing, Head};
+use crate::http::gate::{Framing, Head};
 use crate::http::message::{Answer, Method, Note, Request, Response, Untaken};
 use crate::http::record::Line;
 use crate::http::slow_clients::Pace;
 use crate::http::sockets::{AtOnce, is_broken};
 use crate::http::wire::write_response;
+use crate::limits::BODY_AWAITED_BYTES_MAX;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -158,7 +159,7 @@ impl Shared {
         let mut body = Incoming::new(source, head.framing, head.expects_continue, &self.limits);
         let (answer, note) = self.respond(&mut head, &mut body, connection.remote);
         // An awaited body has arrived; the rest of any other one could keep this thread waiting.
-        let finished = body.is_finished() || (is_awaited && body.skip_rest(AWAITED_BYTES_MAX as u64));
+        let finished = body.is_finished() || (is_awaited && body.skip_rest(BODY_AWAITED_BYTES_MAX as u64));
         let bytes_in = body.bytes_read();
         let about = About { method: head.method, since: connection.heard_at, bytes_in, note };
         if finished {

@@ -5,6 +5,7 @@ use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;
 use crate::error::Result;
+use crate::limits::PAGE_BUILDS_LOOKED_MAX;
 use crate::store::artifacts;
 use crate::store::columns::{Columns, columns, joined, json};
 use rusqlite::{Connection, OptionalExtension, named_params};
@@ -147,9 +148,6 @@ pub fn project_of(c: &Connection, id: BuildId) -> Result<Option<String>> {
     Ok(statement.query_row([id.0], |row| row.get(0)).optional()?)
 }
 
-/// So many builds are looked at for one page of those in a state.
-const LOOKED_AT_MAX: usize = 20_000;
-
 /// A page of builds, newest first, of this project or of all, in this state or in any, older than `before`; with where the
 /// next page begins. A page may be short where builds in the state are rare: it then ends where the looking ended.
 pub fn page(
@@ -164,7 +162,7 @@ pub fn page(
         if project.is_some() { "project_id = :project" } else { ":project IS NULL" }
     ))?;
     let mut rows = statement.query(named_params! {
-        ":project": project.map(|id| id.0), ":before": before.map_or(i64::MAX, |id| id.0), ":most": LOOKED_AT_MAX,
+        ":project": project.map(|id| id.0), ":before": before.map_or(i64::MAX, |id| id.0), ":most": PAGE_BUILDS_LOOKED_MAX,
     })?;
     let (mut page, mut looked_at, mut last) = (Vec::new(), 0, None);
     while let Some(row) = rows.next()? {
@@ -179,5 +177,5 @@ pub fn page(
             page.push(id);
         }
     }
-    Ok((page, last.filter(|_| looked_at == LOOKED_AT_MAX)))
+    Ok((page, last.filter(|_| looked_at == PAGE_BUILDS_LOOKED_MAX)))
 }
