@@ -320,7 +320,8 @@ pub(super) fn tag_message(git: &Git, name: &str) -> std::result::Result<Option<S
 }
 
 /// A path of these bytes.
-pub(super) fn path(bytes: &[u8]) -> PathBuf {
+#[must_use]
+pub fn path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 

@@ -3,6 +3,7 @@
 //! The program is asked, since it alone knows all kinds of repositories.
 //!
 //! * [`checkout`]: a checkout of the user's, which is only read;
+//! * `reach`: what a runner gets of its present commit, and what it does not;
 //! * [`snapshot`]: its present state as a commit, in a repository of our own that borrows the checkout's objects;
 //! * [`mirror`]: commits of somebody else's repository, in one of our own;
 //! * [`contents`]: what such a commit holds;
@@ -16,6 +17,7 @@ pub mod checkout;
 pub mod contents;
 pub mod mirror;
 pub mod program;
+mod reach;
 mod repository;
 pub mod snapshot;
 mod status;

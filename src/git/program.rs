@@ -28,7 +28,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(1);
 /// Between two questions of whether a child may go on.
 const LEASH_PAUSE: Duration = Duration::from_millis(200);
 
-/// Of every call: nothing runs but git, and what it writes has the form that is read here.
+/// Of every call but the user's own: nothing runs but git, and what it writes has the form that is read here.
 const SETTINGS: [&str; 6] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -107,6 +107,8 @@ impl From<Refusal> for Error {
 enum Place {
     /// The folder of a checkout of the user's, with the user's own settings: filters (LFS), ignored files, names.
     Checkout(PathBuf),
+    /// A folder of the user's, as the user's own call of git would find it.
+    User(PathBuf),
     /// A repository of our own, and nobody else's settings.
     Own(PathBuf),
 }
@@ -144,6 +146,12 @@ impl Git {
         Git { place: Place::Checkout(dir.to_owned()), variables: vec![], bounds: Bounds::default(), leash: None }
     }
 
+    /// In any folder, as if the user called it there: to learn what git reads and runs then.
+    #[must_use]
+    pub fn of_user(dir: &Path) -> Git {
+        Git { place: Place::User(dir.to_owned()), variables: vec![], bounds: Bounds::default(), leash: None }
+    }
+
     /// In a repository that Baton made, with its settings only.
     #[must_use]
     pub fn of_own(dir: &Path) -> Git {
@@ -179,13 +187,17 @@ impl Git {
                 forget(&mut command);
                 command.arg("-C").arg(dir);
             }
+            Place::User(dir) => {
+                command.arg("-C").arg(dir);
+            }
             Place::Own(dir) => {
                 // Owned by whom the data belongs to, who need not be the one that reads it.
                 isolate(&mut command);
                 command.arg("-c").arg("safe.directory=*").env("GIT_DIR", dir).current_dir(dir);
             }
         }
-        for setting in SETTINGS {
+        let settings = if matches!(self.place, Place::User(_)) { &[][..] } else { &SETTINGS };
+        for setting in settings {
             command.arg("-c").arg(setting);
         }
         command.arg("--no-pager").args(words).stdin(Stdio::null());

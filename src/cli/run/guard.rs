@@ -5,9 +5,10 @@
 //! the disk on the way to it, and by what the rest of the archive would make of the folder. Git says where else it has
 //! its hooks, settings and programs; where it is not installed, names and folders are judged alone.
 
-use super::checkout::{answer, path};
 use crate::cli::{Done, Stop};
 use crate::domain::by_itself::{Repository, is_read_at_home, is_same_name, read_by_itself};
+use crate::git::checkout::path;
+use crate::git::program::Git;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -159,6 +160,11 @@ fn own_files(dir: &Path) -> Vec<PathBuf> {
     all.sort();
     all.dedup();
     all
+}
+
+/// What git says in `dir`, if it says anything.
+fn answer(dir: &Path, words: &[&str]) -> Option<Vec<u8>> {
+    Git::of_user(dir).ask_maybe(words).ok().flatten()
 }
 
 /// The files that a setting, its name and value on two lines, has git run. What has no slash is looked for on `PATH`.

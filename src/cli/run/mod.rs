@@ -1,6 +1,5 @@
 //! `baton run`: a build as if it were a local command.
 
-mod checkout;
 mod ci;
 mod guard;
 mod house;

@@ -1,11 +1,12 @@
 //! Which sources a build of `baton run` has: the present commit of the checkout that it is called in, if it is called in
 //! one.
 
-use super::checkout::{self, Found, Head};
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
 use crate::domain::build::{NewBuild, Variable};
 use crate::domain::stand::go_to;
+use crate::error::Error;
+use crate::git::checkout::{Checkout, Found, look};
 use std::path::{Path, PathBuf};
 
 /// What runners from 1.7 know by: fetch nothing.
@@ -46,44 +47,54 @@ pub fn none(new: &mut NewBuild) -> Sources {
 pub fn present_commit(new: &mut NewBuild, repo_url: Option<&str>, data: &Path) -> Done<Sources> {
     let here = std::env::current_dir()
         .map_err(|error| Stop::Failed(format!("the current directory cannot be used: {error}")))?;
-    let remark = match checkout::look(&here)? {
-        Found::Head(head) => return commit(new, head, repo_url, data),
+    let remark = match look(&here).map_err(refused)? {
+        Found::Checkout(checkout) => match checkout.resolve("HEAD").map_err(refused)? {
+            Some(sha) => return commit(new, &checkout, sha, repo_url, data),
+            None => Some("this checkout has no commit yet"),
+        },
         Found::NoGit => Some("`git` is not installed, so that the commit of this checkout is not known"),
-        Found::NoCommit => Some("this checkout has no commit yet"),
         Found::Nothing => None,
     };
     remark.into_iter().for_each(print::note);
     Ok(Sources::at_top(if repo_url.is_some() { "HEAD of the project's repository" } else { "without sources" }))
 }
 
-fn commit(new: &mut NewBuild, head: Head, repo_url: Option<&str>, data: &Path) -> Done<Sources> {
-    check(&head, repo_url)?;
-    warn(new, &head, repo_url, data)?;
-    if !head.below.as_os_str().is_empty() {
-        new.spec.script.insert(0, go_to(&head.below));
+/// What git finds wrong is no reason to run nothing.
+fn refused(error: Error) -> Stop {
+    Stop::Failed(format!("{}; `--no-sources` runs without its sources", error.message))
+}
+
+fn commit(new: &mut NewBuild, checkout: &Checkout, sha: String, repo_url: Option<&str>, data: &Path) -> Done<Sources> {
+    check(checkout, repo_url)?;
+    warn(new, checkout, &sha, repo_url, data)?;
+    if !checkout.below.as_os_str().is_empty() {
+        new.spec.script.insert(0, go_to(&checkout.below));
     }
-    let commit = format!("commit {} of {}", head.sha.get(..SHA_SHOWN).unwrap_or_default(), head.ref_);
+    let tag = if checkout.branch.is_some() { None } else { checkout.tag_at_head().map_err(refused)? };
+    new.is_tag = tag.is_some();
+    new.ref_ = checkout.branch.clone().or(tag).unwrap_or_else(|| "HEAD".to_owned());
+    let commit = format!("commit {} of {}", sha.get(..SHA_SHOWN).unwrap_or_default(), new.ref_);
     let words = if repo_url.is_some() {
         format!("{commit}, from the project's repository")
     } else {
-        new.repo_url = Some(head.url());
-        new.allow_git_fetch = head.is_kept;
+        new.repo_url = Some(checkout.url());
+        new.allow_git_fetch = checkout.branch.is_some() || new.is_tag || checkout.is_kept().map_err(refused)?;
         format!("{commit}, from this checkout, which only runners of this machine and user can fetch")
     };
-    (new.sha, new.ref_, new.is_tag) = (Some(head.sha), head.ref_, head.is_tag);
-    Ok(Sources { words, below: head.below })
+    new.sha = Some(sha);
+    Ok(Sources { words, below: checkout.below.clone() })
 }
 
 /// Refuses what no runner could build.
-fn check(head: &Head, repo_url: Option<&str>) -> Done {
-    if !head.has_folder()? {
-        let folder = head.below.display();
+fn check(checkout: &Checkout, repo_url: Option<&str>) -> Done {
+    if !checkout.has_folder().map_err(refused)? {
+        let folder = checkout.below.display();
         return Err(Stop::Failed(format!(
             "the present commit has no folder {folder}, where the command would run; commit it, or call this from another \
              folder; `--no-sources` runs without sources"
         )));
     }
-    if repo_url.is_none() && head.is_partial()? {
+    if repo_url.is_none() && checkout.lacks_objects().map_err(refused)? {
         return Err(Stop::Failed(
             "this checkout is a partial clone: it lacks objects, and git hands it on to no runner; `git fetch --refetch \
              --no-filter` brings them, `--repo-url URL` names a repository that has them"
@@ -94,21 +105,23 @@ fn check(head: &Head, repo_url: Option<&str>) -> Done {
 }
 
 /// Says what of the checkout will not be in the build.
-fn warn(new: &NewBuild, head: &Head, repo_url: Option<&str>, data: &Path) -> Done {
-    if let Some(files) = head.uncommitted(data)?.in_words() {
+fn warn(new: &NewBuild, checkout: &Checkout, sha: &str, repo_url: Option<&str>, data: &Path) -> Done {
+    if let Some(files) = checkout.uncommitted(data).map_err(refused)?.in_words() {
         print::note(&format!("not part of the build, since not committed: {files}"));
     }
     if let Some(url) = repo_url
-        && !head.is_at(url)
-        && !head.is_pushed()?
+        && !checkout.is_at(url)
+        && !checkout.is_pushed().map_err(refused)?
     {
-        let sha = head.sha.get(..SHA_SHOWN).unwrap_or_default();
+        let sha = sha.get(..SHA_SHOWN).unwrap_or_default();
         print::note(&format!(
             "commit {sha} is on no branch of a remote repository that git knows of: push it, or the runner will not find \
              it in the project's repository"
         ));
     }
-    if head.has_submodules() && !new.variables.iter().any(|variable| variable.key == SUBMODULE_STRATEGY) {
+    if checkout.has_submodules().map_err(refused)?
+        && !new.variables.iter().any(|variable| variable.key == SUBMODULE_STRATEGY)
+    {
         print::note(&format!(
             "submodules are fetched with `--variable {SUBMODULE_STRATEGY}=normal`, by runners from 1.10"
         ));

@@ -14,6 +14,14 @@ fn a_repository_without_a_commit_has_no_head() {
 }
 
 #[test]
+fn what_git_finds_wrong_is_told_and_is_not_taken_for_nothing() {
+    let place = Place::empty();
+    place.write(".git/config", "[core\n");
+    let error = look(&place.top).unwrap_err();
+    assert!(error.message.starts_with("git cannot look at this checkout: "), "{error}");
+}
+
+#[test]
 fn work_trees_submodules_and_separate_folders_of_git_are_checkouts() {
     let place = Place::new();
     let root = place.root();

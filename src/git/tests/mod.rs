@@ -1,7 +1,9 @@
-//! Checkouts, and what a snapshot makes of them. `kinds`: of all kinds of repositories; `changes`: of all that may have changed.
+//! Checkouts, and what a snapshot makes of them. `kinds`: of all kinds of repositories; `changes`: of all that may have
+//! changed; `reach`: what runners get without one.
 
 mod changes;
 mod kinds;
+mod reach;
 
 use super::checkout::{Checkout, Found, Head, Settings, look};
 use super::snapshot::{Snapshot, UNTRACKED_BYTES_MAX, Wanted, is_key};
