@@ -67,7 +67,7 @@ pub use view::job::JobView;
 pub use view::overview::{Overview, RunningJob};
 pub use view::pipeline::PipelineView;
 pub use view::pipelines::{HISTORY, History, PipelineLine, PipelinePage, PipelinesOf};
-pub use view::runners::RunnerLine;
+pub use view::runners::{RunnerLine, RunnersView};
 pub use view::search::Hits;
 pub use watchers::Watching;
 

@@ -45,6 +45,12 @@ impl RunnerAtWork {
     }
 }
 
+/// Whether none of these runners could take a pending build that asks for this: who is paused takes nothing.
+#[must_use]
+pub fn is_stuck(asked: &Asked, runners: &[RunnerAtWork]) -> bool {
+    !runners.iter().any(|it| !it.runner.paused && it.may_take(asked))
+}
+
 /// Why a pending build that asks for this has no runner yet.
 #[must_use]
 pub fn pending_reason(asked: &Asked, runners: &[RunnerAtWork], now: Timestamp) -> String {

@@ -178,17 +178,9 @@ pub fn of_build(c: &Connection, id: BuildId) -> Result<Option<Pipeline>> {
     Ok(statement.query_row([id.0], pipeline).optional()?)
 }
 
-/// Pipelines, of `project` or of all, the newest first.
-pub fn list(c: &Connection, project: Option<ProjectId>, limit: Option<u32>) -> Result<Vec<Pipeline>> {
-    let mut statement = c.prepare_cached(&format!(
-        "{SELECT} WHERE (:project IS NULL OR l.project_id = :project) ORDER BY l.id DESC LIMIT coalesce(:limit, -1)"
-    ))?;
-    let rows = statement.query_map(named_params! {":project": project.map(|id| id.0), ":limit": limit}, pipeline)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
 /// Which pipelines of a list are asked for.
-pub struct Place<'a> {
+#[derive(Default)]
+pub struct Newest<'a> {
     /// The project; `None`: all.
     pub project: Option<ProjectId>,
     /// Branch or tag, of a project.
@@ -196,22 +188,23 @@ pub struct Place<'a> {
     /// Older ones than this.
     pub before: Option<PipelineId>,
     /// At most so many.
-    pub limit: usize,
+    pub limit: Option<usize>,
 }
 
 /// These pipelines, the newest first: by an index, however many there are.
-pub fn newest(c: &Connection, place: &Place<'_>) -> Result<Vec<Pipeline>> {
-    let which = match (place.project, place.ref_) {
+pub fn newest(c: &Connection, asked: &Newest<'_>) -> Result<Vec<Pipeline>> {
+    let which = match (asked.project, asked.ref_) {
         (None, None) => ":project IS NULL AND :ref IS NULL",
         (None, Some(_)) => ":project IS NULL AND l.ref = :ref",
         (Some(_), None) => "l.project_id = :project AND :ref IS NULL",
         (Some(_), Some(_)) => "l.project_id = :project AND l.ref = :ref",
     };
-    let mut statement =
-        c.prepare_cached(&format!("{SELECT} WHERE {which} AND l.id < :before ORDER BY l.id DESC LIMIT :limit"))?;
+    let mut statement = c.prepare_cached(&format!(
+        "{SELECT} WHERE {which} AND l.id < :before ORDER BY l.id DESC LIMIT coalesce(:limit, -1)"
+    ))?;
     let parameters = named_params! {
-        ":project": place.project.map(|id| id.0), ":ref": place.ref_,
-        ":before": place.before.map_or(i64::MAX, |id| id.0), ":limit": place.limit,
+        ":project": asked.project.map(|id| id.0), ":ref": asked.ref_,
+        ":before": asked.before.map_or(i64::MAX, |id| id.0), ":limit": asked.limit,
     };
     let rows = statement.query_map(parameters, pipeline)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

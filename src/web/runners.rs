@@ -33,11 +33,11 @@ pub fn id(places: &Places<'_>) -> Result<RunnerId> {
 /// `GET /-/runners`.
 pub fn page() -> Result<PageOf> {
     Ok(Arc::new(|web, asked, now| {
-        let lines = web.coordinator.view_runners()?;
+        let seen = web.coordinator.view_runners(now)?;
+        let lines = &seen.lines;
         let running: Vec<BuildId> =
             lines.iter().flat_map(|line| line.at_work.builds.iter().take(NAMED_MAX).map(|build| build.id)).collect();
         let names = names(web.coordinator.builds_of(&running, now)?);
-        let stuck = web.coordinator.overview(None, now)?;
         let links = web.links();
         let online = lines.iter().filter(|line| line.at_work.state(now) == RunnerState::Online).count();
         let mut page = Page::new(Tab::titled("Runners"), Nav::Runners);
@@ -45,20 +45,12 @@ pub fn page() -> Result<PageOf> {
         page = page.with("top-lead", html! {
             div class="lead" {
                 h1 { "Runners" }
-                p { b { (online) } " of " (lines.len()) " are online. " b { (stuck.running_count) } (if stuck.running_count == 1 { " job runs, " } else { " jobs run, " }) b { (stuck.waiting_count) } " wait." }
+                p { b { (online) } " of " (lines.len()) " are online. " b { (seen.running_count) } (if seen.running_count == 1 { " job runs, " } else { " jobs run, " }) b { (seen.waiting_count) } " wait." }
             }
         });
-        let shown = |report: &&crate::coordinator::BuildReport| {
-            let may_take = |line: &RunnerLine| {
-                let runner = &line.at_work.runner;
-                !runner.paused && runner.takes_tags(&report.build.tags) && runner.takes_project(report.build.project_id)
-            };
-            report.build.status == Status::Pending && !lines.iter().any(may_take)
-        };
-        let stuck: Vec<_> = stuck.waiting.iter().filter(shown).take(NAMED_MAX).collect();
-        let is_any_stuck = !stuck.is_empty() && !lines.is_empty();
+        let is_any_stuck = !seen.stuck.is_empty() && !lines.is_empty();
         page = page.with_any("top-stuck", is_any_stuck.then(|| html! {
-                @for report in stuck {
+                @for report in seen.stuck.iter().take(NAMED_MAX) {
                     p class="note wait" {
                         (icons::silent(states::of_build(&report.build)))
                         span {
@@ -70,7 +62,7 @@ pub fn page() -> Result<PageOf> {
         }));
         page = page.with("runners", html! {
             section class="panel" {
-                @if lines.is_empty() { p class="dim" { "No runner yet." } } @else { (table(&links, asked, &lines, &names, now)) }
+                @if lines.is_empty() { p class="dim" { "No runner yet." } } @else { (table(&links, asked, lines, &names, now)) }
             }
         });
         Ok(page.with("add", how(web, asked)))
@@ -190,8 +182,7 @@ pub fn one(_: &Asked, places: &Places<'_>) -> Result<PageOf> {
     let id = id(places)?;
     Ok(Arc::new(move |web, asked, now| {
         let removed = || Error::not_found(format!("there is no runner #{id}, or it was removed"));
-        let line =
-            web.coordinator.view_runners()?.into_iter().find(|it| it.at_work.runner.id == id).ok_or_else(removed)?;
+        let line = web.coordinator.view_runner(id)?.ok_or_else(removed)?;
         let ids: Vec<BuildId> = line.last.iter().rev().map(|(id, _)| *id).collect();
         let builds = web.coordinator.builds_of(&ids, now)?;
         let links = web.links();

@@ -55,6 +55,21 @@ impl BuildReport {
             build,
         })
     }
+
+    /// The builds of these ids, as far as they are there.
+    pub(super) fn of_ids(
+        c: &Connection,
+        ids: &[BuildId],
+        reasons: &mut Reasons,
+        now: Timestamp,
+    ) -> Result<Vec<BuildReport>> {
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            let build = builds::by_id(c, *id, now)?;
+            all.extend(build.map(|build| BuildReport::of(c, build, reasons, now)).transpose()?);
+        }
+        Ok(all)
+    }
 }
 
 /// One build of several that are queued together: `needs` may name others of them.

@@ -55,9 +55,7 @@ impl Reasons {
         if let Some(runner) = runner_builds::runner_of(c, build.id)? {
             return Ok(format!("waits for runner {runner}, which was made for it"));
         }
-        let has_sources = builds::has_sources(c, build.id)?;
-        let asked = Asked { project: build.project_id, tags: build.tags.clone(), has_sources };
-        let key = (asked, Want::all_of(&builds::spec(c, build.id)?.asked));
+        let key = (asked(c, build)?, Want::all_of(&builds::spec(c, build.id)?.asked));
         if let Some(reason) = self.known.get(&key) {
             return Ok(reason.clone());
         }
@@ -87,6 +85,12 @@ impl Reasons {
         let moving: Vec<_> = before.clone().filter(|(_, status)| *status != Status::Created).collect();
         Ok(needs_reason(&if moving.is_empty() { before.collect() } else { moving }))
     }
+}
+
+/// What a build asks of a runner.
+pub fn asked(c: &Connection, build: &Build) -> Result<Asked> {
+    let has_sources = builds::has_sources(c, build.id)?;
+    Ok(Asked { project: build.project_id, tags: build.tags.clone(), has_sources })
 }
 
 /// What a running build does without, since its runner does not know it: words of a `.gitlab-ci.yml`.

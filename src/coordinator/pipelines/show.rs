@@ -12,7 +12,7 @@ use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::store::jobs::Standing;
-use crate::store::pipelines::Pipeline;
+use crate::store::pipelines::{Newest, Pipeline};
 use crate::store::{builds, jobs, pipelines};
 use rusqlite::Connection;
 
@@ -116,7 +116,8 @@ impl Coordinator {
                 .map(|name| crate::coordinator::project_by_name::named(c, name))
                 .transpose()?
                 .map(|project| project.id);
-            let list = pipelines::list(c, project, limit)?;
+            let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+            let list = pipelines::newest(c, &Newest { project, limit, ..Newest::default() })?;
             list.into_iter().map(|pipeline| PipelineReport::of(c, pipeline)).collect()
         })
     }

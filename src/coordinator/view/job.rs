@@ -1,9 +1,8 @@
 //! One job, with all that is around it.
 
 use super::PAGE;
-use super::overview::usual_time;
 use crate::coordinator::builds::no_such;
-use crate::coordinator::builds::reasons::Reasons;
+use crate::coordinator::builds::reasons::{Reasons, asked};
 use crate::coordinator::runners::at_work;
 use crate::coordinator::upkeep::serving::is_served;
 use crate::coordinator::{BuildReport, Coordinator, projects};
@@ -60,15 +59,18 @@ impl Coordinator {
                 None => Vec::new(),
             };
             let is_pending = build.status == Status::Pending;
-            let takers = if is_pending { at_work(c)? } else { Vec::new() };
-            let may_take =
-                |it: &RunnerAtWork| it.runner.takes_tags(&build.tags) && it.runner.takes_project(build.project_id);
+            let mut takers = Vec::new();
+            if is_pending {
+                let asked = asked(c, &build)?;
+                takers.extend(at_work(c)?.into_iter().filter(|it| it.may_take(&asked)));
+            }
+            let earlier = job_rows::same_before(c, &build)?;
             Ok(JobView {
                 about: jobs::about(c, id)?.unwrap_or_default(),
-                earlier: job_rows::same_before(c, &build)?,
-                usually: usual_time(c, &build)?,
+                usually: usual_time(&earlier),
+                earlier,
                 acts: acts::of_build(c, id)?,
-                takers: takers.into_iter().filter(may_take).collect(),
+                takers,
                 before_it: if is_pending { builds::count_pending_before(c, id)? } else { 0 },
                 children: pipelines::children(c, id)?,
                 report: BuildReport::of(c, build, &mut reasons, now)?,
@@ -93,13 +95,7 @@ impl Coordinator {
         self.store.read(|c| {
             let project = project.map(|name| projects::named(c, name)).transpose()?.map(|project| project.id);
             let (ids, next) = builds::page(c, project, status, before, PAGE)?;
-            let mut page = Vec::with_capacity(ids.len());
-            for id in ids {
-                if let Some(build) = builds::by_id(c, id, now)? {
-                    page.push(BuildReport::of(c, build, &mut reasons, now)?);
-                }
-            }
-            Ok((page, next))
+            Ok((BuildReport::of_ids(c, &ids, &mut reasons, now)?, next))
         })
     }
 
@@ -110,4 +106,12 @@ impl Coordinator {
     pub fn project_of_build(&self, id: BuildId) -> Result<Option<String>> {
         self.store.read(|c| builds::project_of(c, id))
     }
+}
+
+/// How long a job took in those earlier pipelines in which it went well: the middle of them.
+pub(super) fn usual_time(earlier: &[Earlier]) -> Option<Duration> {
+    let ran = |row: &Earlier| Some(row.finished_at?.since(row.started_at?));
+    let mut times: Vec<Duration> = earlier.iter().filter(|row| row.status == Status::Success).filter_map(ran).collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
 }

@@ -1,7 +1,9 @@
 //! What goes on, in one look.
 
 use super::PAGE;
+use super::job::usual_time;
 use super::pipelines::{History, PipelineLine, PipelinesOf, history, page};
+use super::runners::{finds_nobody, waiting_count};
 use crate::artifacts::Room;
 use crate::coordinator::builds::reasons::Reasons;
 use crate::coordinator::runners::at_work;
@@ -82,36 +84,27 @@ impl Coordinator {
             let project = project.map(|name| projects::named(c, name)).transpose()?.map(|project| project.id);
             let runners = at_work(c)?;
             let counts = statistics::load(c)?;
-            let stored = |statuses: &[Status]| {
-                let own = counts.builds.iter().filter(|count| statuses.contains(&count.status));
-                own.map(|count| count.stored).sum::<u64>()
-            };
-            let waits = [Status::Pending, Status::Created, Status::WaitingForResource, Status::Scheduled];
             let running = running(c, project, now)?;
             let waiting = builds::waiting(c, project, PAGE)?;
             let manual = builds::manual(c, project, PAGE)?;
-            let mut report = |ids: Vec<BuildId>| -> Result<Vec<BuildReport>> {
-                let mut all = Vec::with_capacity(ids.len());
-                for id in ids {
-                    if let Some(build) = builds::by_id(c, id, now)? {
-                        all.push(BuildReport::of(c, build, &mut reasons, now)?);
-                    }
-                }
-                Ok(all)
-            };
+            let mut report = |ids: Vec<BuildId>| BuildReport::of_ids(c, &ids, &mut reasons, now);
             let (waiting, manual) = (report(waiting)?, report(manual)?);
-            let newest = page(c, project, &PipelinesOf::default())?.lines;
+            let newest = page(c, project, &PipelinesOf::default(), PIPELINES_MAX)?.lines;
             let histories = histories(c, project)?;
+            let mut stuck_count = 0;
+            for report in &waiting {
+                stuck_count += usize::from(finds_nobody(c, &report.build, &runners)?);
+            }
             let count = |found: usize, everywhere: u64| match project {
                 Some(_) => found as u64,
                 None => everywhere,
             };
             Ok(Overview {
-                running_count: count(running.len(), stored(&[Status::Running])),
-                waiting_count: count(waiting.len(), stored(&waits)),
-                manual_count: count(manual.len(), stored(&[Status::Manual])),
-                stuck_count: waiting.iter().filter(|report| is_stuck(report, &runners)).count(),
-                pipelines: newest.into_iter().take(PIPELINES_MAX).collect(),
+                running_count: count(running.len(), counts.stored(Status::Running)),
+                waiting_count: count(waiting.len(), waiting_count(&counts)),
+                manual_count: count(manual.len(), counts.stored(Status::Manual)),
+                stuck_count,
+                pipelines: newest,
                 has_builds: counts.builds.iter().any(|count| count.total > 0),
                 data_bytes: database_bytes + log_bytes + counts.artifact_bytes,
                 is_disk_low: room.check(self.limits.disk_reserve_bytes).is_err(),
@@ -127,15 +120,6 @@ impl Coordinator {
     }
 }
 
-/// Whether no runner that there is could take it.
-fn is_stuck(report: &BuildReport, runners: &[RunnerAtWork]) -> bool {
-    let build = &report.build;
-    let may_take = |it: &RunnerAtWork| {
-        !it.runner.paused && it.runner.takes_tags(&build.tags) && it.runner.takes_project(build.project_id)
-    };
-    build.status == Status::Pending && !runners.iter().any(may_take)
-}
-
 fn running(c: &Connection, project: Option<ProjectId>, now: Timestamp) -> Result<Vec<RunningJob>> {
     let mut all = builds::running(c)?;
     all.sort_by_key(|build| (build.started_at, build.id));
@@ -145,24 +129,15 @@ fn running(c: &Connection, project: Option<ProjectId>, now: Timestamp) -> Result
         if project.is_some_and(|project| project != build.project_id) {
             continue;
         }
-        let usually = if shown.len() < USUAL_MAX { usual_time(c, &build)? } else { None };
+        let earlier = if shown.len() < USUAL_MAX { job_rows::same_before(c, &build)? } else { Vec::new() };
         let trace = crate::coordinator::report::read::shown_trace(c, build.id, build.status)?;
         let tail = traces::read(c, &trace, trace.size.saturating_sub(TAIL_BYTES), TAIL_BYTES)?;
-        shown.push(RunningJob { build, usually, tail });
+        shown.push(RunningJob { build, usually: usual_time(&earlier), tail });
         if shown.len() == PAGE {
             break;
         }
     }
     Ok(shown)
-}
-
-/// How long a job of this name took in the newest pipelines of its branch in which it went well: the middle of them.
-pub(super) fn usual_time(c: &Connection, build: &Build) -> Result<Option<Duration>> {
-    let before = job_rows::same_before(c, build)?;
-    let ran = |row: &job_rows::Earlier| Some(row.finished_at?.since(row.started_at?));
-    let mut times: Vec<Duration> = before.iter().filter(|row| row.status == Status::Success).filter_map(ran).collect();
-    times.sort_unstable();
-    Ok(times.get(times.len() / 2).copied())
 }
 
 /// The histories of the branches that had the newest pipelines.

@@ -7,7 +7,7 @@ use crate::domain::pipeline::states::{PipelineState, Tally};
 use crate::domain::pipeline::{PipelineId, Source};
 use crate::error::Result;
 use crate::limits::PAGE_STANDINGS_LOOKED_MAX;
-use crate::store::pipelines::{self, Place};
+use crate::store::pipelines::{self, Newest};
 use crate::store::{job_rows, jobs};
 use rusqlite::Connection;
 
@@ -75,7 +75,7 @@ impl Coordinator {
     pub fn page_of_pipelines(&self, of: &PipelinesOf) -> Result<PipelinePage> {
         self.store.read(|c| {
             let project = of.project.as_deref().map(|name| projects::named(c, name)).transpose()?.map(|it| it.id);
-            page(c, project, of)
+            page(c, project, of, PAGE)
         })
     }
 
@@ -91,14 +91,14 @@ impl Coordinator {
     }
 }
 
-/// A page of pipelines.
-pub(super) fn page(c: &Connection, project: Option<ProjectId>, of: &PipelinesOf) -> Result<PipelinePage> {
+/// At most so many pipelines.
+pub(super) fn page(c: &Connection, project: Option<ProjectId>, of: &PipelinesOf, limit: usize) -> Result<PipelinePage> {
     let (mut lines, mut before, mut looked_at) = (Vec::new(), of.before, 0);
     loop {
-        let place = Place { project, ref_: of.ref_.as_deref(), before, limit: PAGE + 1 };
-        let found = pipelines::newest(c, &place)?;
-        let is_last = found.len() <= PAGE;
-        for pipeline in found.into_iter().take(PAGE) {
+        let asked = Newest { project, ref_: of.ref_.as_deref(), before, limit: Some(limit + 1) };
+        let found = pipelines::newest(c, &asked)?;
+        let is_last = found.len() <= limit;
+        for pipeline in found.into_iter().take(limit) {
             looked_at += 1;
             before = Some(pipeline.id);
             if of.source.is_some_and(|source| source != pipeline.source) {
@@ -108,7 +108,7 @@ pub(super) fn page(c: &Connection, project: Option<ProjectId>, of: &PipelinesOf)
             if of.state.is_none_or(|state| report.state() == state) {
                 lines.push(line(c, report)?);
             }
-            if lines.len() == PAGE || looked_at == PAGE_STANDINGS_LOOKED_MAX {
+            if lines.len() == limit || looked_at == PAGE_STANDINGS_LOOKED_MAX {
                 return Ok(PipelinePage { lines, next: before });
             }
         }
@@ -128,8 +128,8 @@ fn line(c: &Connection, report: PipelineReport) -> Result<PipelineLine> {
 
 /// The newest pipelines of a branch, the oldest of them first.
 pub(super) fn history(c: &Connection, project: ProjectId, name: &str, ref_: &str) -> Result<History> {
-    let place = Place { project: Some(project), ref_: Some(ref_), before: None, limit: HISTORY };
-    let found = pipelines::newest(c, &place)?.into_iter().rev();
+    let asked = Newest { project: Some(project), ref_: Some(ref_), before: None, limit: Some(HISTORY) };
+    let found = pipelines::newest(c, &asked)?.into_iter().rev();
     let pipelines = found.map(|pipeline| PipelineReport::of(c, pipeline)).collect::<Result<_>>()?;
     Ok(History { project: name.to_owned(), ref_: ref_.to_owned(), pipelines })
 }
