@@ -263,7 +263,8 @@ pub fn at_work(c: &Connection) -> Result<Vec<RunnerAtWork>> {
     Ok(runners::all(c)?.into_iter().map(with_builds).collect())
 }
 
-fn no_such(id: RunnerId) -> Error {
+/// What an unknown id is answered.
+pub(super) fn no_such(id: RunnerId) -> Error {
     Error::not_found(format!("there is no runner {id}; `baton runner list` shows them"))
 }
 

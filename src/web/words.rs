@@ -4,6 +4,7 @@
 //! that a page whose clock alone has moved is known to be the same. Both are control characters, which no page holds
 //! otherwise: [`cleaned`] takes them out of all that is shown.
 
+use crate::domain::text::foreign::is_dangerous;
 use crate::domain::time::Timestamp;
 use maud::{Markup, PreEscaped, html};
 use std::time::Duration;
@@ -119,8 +120,9 @@ pub fn still(html: &str) -> String {
 
 /// Text of a stranger's without control characters, and with nothing that turns the direction of what follows.
 pub fn cleaned(text: &str) -> String {
-    let is_turn = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    text.chars().map(|c| if c.is_control() || is_turn(c) { '\u{fffd}' } else { c }).collect()
+    // A browser takes the marks of a direction as well.
+    let is_turn = |c: char| is_dangerous(c) || matches!(c, '\u{200e}' | '\u{200f}');
+    text.chars().map(|c| if is_turn(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A stranger's text inside of a line of ours, whatever its direction.

@@ -3,7 +3,7 @@
 //! What must stay true: what comes out of [`clean`] is one line that moves no cursor, and what comes out of the others
 //! takes no more cells than it was given.
 
-use super::log_line::is_dangerous;
+use crate::domain::text::foreign::is_dangerous;
 use std::borrow::Cow;
 use std::io;
 use terminal_size::{Height, Width, terminal_size_of};

@@ -3,6 +3,7 @@
 //! What must stay true: a record is one line, and no character in it moves a terminal's cursor, whatever a client has
 //! put into it.
 
+use crate::domain::text::foreign::is_dangerous;
 use crate::domain::time::Timestamp;
 use crate::http::record::TARGET;
 use log::kv::{Error, Key, Value, VisitSource};
@@ -125,11 +126,6 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
         }
         Ok(())
     }
-}
-
-/// What would end the line, move the cursor, or turn the direction of writing.
-pub fn is_dangerous(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Writes dangerous characters as in Rust.

@@ -4,6 +4,8 @@
 
 use crate::coordinator::builds::no_such;
 use crate::coordinator::builds::reasons::Reasons;
+use crate::coordinator::pipelines::no_such as no_such_pipeline;
+use crate::coordinator::runners::no_such as no_such_runner;
 use crate::coordinator::upkeep::serving::is_served;
 use crate::coordinator::{BuildReport, Coordinator, PipelineReport};
 use crate::domain::asker::Manager;
@@ -176,7 +178,7 @@ impl Coordinator {
     pub fn runner_at_work(&self, id: RunnerId) -> Result<RunnerAtWork> {
         self.store.read(|c| {
             let found = if runners::by_id(c, id)?.is_some() { at_work_even_removed(c, id)? } else { None };
-            found.ok_or_else(|| Error::not_found(format!("there is no runner {id}; `baton runner list` shows them")))
+            found.ok_or_else(|| no_such_runner(id))
         })
     }
 
@@ -239,5 +241,5 @@ impl Coordinator {
 /// A pipeline of this project.
 pub fn pipeline_of(c: &Connection, project: ProjectId, id: PipelineId) -> Result<pipelines::Pipeline> {
     let found = pipelines::by_id(c, id)?.filter(|pipeline| pipeline.project_id == project);
-    found.ok_or_else(|| Error::not_found(format!("there is no pipeline {id}; `baton pipeline list` shows them")))
+    found.ok_or_else(|| no_such_pipeline(id))
 }

@@ -19,6 +19,6 @@ use crate::domain::pipeline::PipelineId;
 use crate::error::Error;
 
 /// What an unknown id is answered.
-pub(super) fn no_such(id: PipelineId) -> Error {
+pub(in crate::coordinator) fn no_such(id: PipelineId) -> Error {
     Error::not_found(format!("there is no pipeline {id}; `baton pipeline list` shows them"))
 }

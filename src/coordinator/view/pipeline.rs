@@ -1,9 +1,10 @@
 //! One pipeline with its jobs.
 
+use crate::coordinator::pipelines::no_such;
 use crate::coordinator::{Coordinator, PipelineReport};
 use crate::domain::build::BuildId;
 use crate::domain::pipeline::PipelineId;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::job_rows::{self, JobRow};
 use crate::store::pipelines;
 use std::collections::HashMap;
@@ -32,8 +33,7 @@ impl Coordinator {
     /// [`crate::error::Kind::NotFound`] for an unknown pipeline.
     pub fn view_pipeline(&self, id: PipelineId) -> Result<PipelineView> {
         self.store.read(|c| {
-            let pipeline =
-                pipelines::by_id(c, id)?.ok_or_else(|| Error::not_found(format!("there is no pipeline {id}")))?;
+            let pipeline = pipelines::by_id(c, id)?.ok_or_else(|| no_such(id))?;
             let mut needs: HashMap<BuildId, Vec<BuildId>> = HashMap::new();
             for (of, need) in job_rows::needs(c, id)? {
                 needs.entry(of).or_default().push(need);

@@ -233,7 +233,7 @@ fn whatever_the_pipeline_and_the_terminal_are_like_a_drawing_fits() {
         assert!(lines.len() < size.0.max(1), "round {round}: {} lines of {size:?}", lines.len());
         for line in &lines {
             assert!(line.width() <= size.1, "round {round}: {line:?} at {size:?}");
-            assert!(!line.chars().any(crate::cli::show::log_line::is_dangerous), "round {round}: {line:?}");
+            assert!(!line.chars().any(crate::domain::text::foreign::is_dangerous), "round {round}: {line:?}");
         }
     }
 }
