@@ -14,18 +14,17 @@
 //!
 //! Absent on purpose: which values are secret, and how short one may be, is the caller's rule.
 
+use super::needle::Needle;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-
-use memchr::memmem::Finder;
 
 /// What stands in the place of each secret byte, as in GitLab.
 const MASK: u8 = b'x';
 
 /// The secrets of one build, prepared for searching. Its `Debug` shows their number only.
 pub struct Masker {
-    secrets: Vec<Secret>,
+    secrets: Vec<Needle>,
 }
 
 /// The end of a trace that may be the beginning of a secret, to be kept between two patches: the original bytes, and
@@ -57,7 +56,7 @@ impl Masker {
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_unstable();
         secrets.dedup();
-        Masker { secrets: secrets.iter().map(|secret| Secret::new(secret)).collect() }
+        Masker { secrets: secrets.iter().map(|secret| Needle::new(secret)).collect() }
     }
 
     /// Whether there is nothing to search for.
@@ -99,14 +98,14 @@ impl Masker {
     fn covered(&self, raw: &[u8]) -> Vec<Range<usize>> {
         let mut covered = Vec::new();
         for secret in &self.secrets {
-            secret.cover(raw, &mut covered);
+            cover(secret, raw, &mut covered);
         }
         covered
     }
 
     /// The longest end of `raw` that is a beginning of a secret, but not a whole one.
     fn unfinished<'a>(&self, raw: &'a [u8]) -> &'a [u8] {
-        let lengths = self.secrets.iter().map(|secret| secret.unfinished_bytes(raw));
+        let lengths = self.secrets.iter().map(|secret| secret.unfinished(raw));
         suffix(raw, lengths.max().unwrap_or(0))
     }
 }
@@ -148,80 +147,31 @@ impl fmt::Debug for Carry {
     }
 }
 
-/// One secret with what makes the search linear: `memmem` up to an occurrence, then the automaton of Knuth, Morris and
-/// Pratt as long as a further occurrence may overlap, then `memmem` again from there. No byte is seen more than a
-/// constant number of times.
-struct Secret {
-    finder: Finder<'static>,
-    /// By length of a beginning of the secret: the longest shorter beginning that it also ends with.
-    borders: Vec<usize>,
-}
-
-impl Secret {
-    /// `bytes` must not be empty.
-    fn new(bytes: &[u8]) -> Secret {
-        let mut secret = Secret { finder: Finder::new(bytes).into_owned(), borders: vec![0, 0] };
-        let mut matched = 0;
-        for &byte in bytes.iter().skip(1) {
-            matched = secret.step(matched, byte);
-            secret.borders.push(matched);
-        }
-        secret
-    }
-
-    fn len(&self) -> usize {
-        self.finder.needle().len()
-    }
-
-    fn border(&self, matched: usize) -> usize {
-        self.borders.get(matched).copied().unwrap_or(0)
-    }
-
-    /// How many bytes of the secret match after `byte`, when `matched` bytes of it matched before.
-    fn step(&self, mut matched: usize, byte: u8) -> usize {
-        loop {
-            if self.finder.needle().get(matched) == Some(&byte) {
-                return matched + 1;
-            }
+/// Adds all occurrences of a secret in `raw`; those that overlap or touch each other as one range.
+fn cover(secret: &Needle, raw: &[u8], covered: &mut Vec<Range<usize>>) {
+    let mut position = 0;
+    while let Some(found) = raw.get(position..).and_then(|rest| secret.finder().find(rest)) {
+        let mut range = position + found..position + found + secret.len();
+        position = range.end;
+        let mut matched = secret.border(secret.len());
+        for &byte in raw.get(position..).unwrap_or_default() {
             if matched == 0 {
-                return 0;
+                break;
             }
-            matched = self.border(matched);
-        }
-    }
-
-    /// Adds all occurrences in `raw`; those that overlap or touch each other as one range.
-    fn cover(&self, raw: &[u8], covered: &mut Vec<Range<usize>>) {
-        let mut position = 0;
-        while let Some(found) = raw.get(position..).and_then(|rest| self.finder.find(rest)) {
-            let mut range = position + found..position + found + self.len();
-            position = range.end;
-            let mut matched = self.border(self.len());
-            for &byte in raw.get(position..).unwrap_or_default() {
-                if matched == 0 {
-                    break;
-                }
-                matched = self.step(matched, byte);
-                position += 1;
-                if matched == self.len() {
-                    matched = self.border(matched);
-                    let start = position - self.len();
-                    if start > range.end {
-                        covered.push(range);
-                        range = start..position;
-                    } else {
-                        range.end = position;
-                    }
+            matched = secret.step(matched, byte);
+            position += 1;
+            if matched == secret.len() {
+                matched = secret.border(matched);
+                let start = position - secret.len();
+                if start > range.end {
+                    covered.push(range);
+                    range = start..position;
+                } else {
+                    range.end = position;
                 }
             }
-            covered.push(range);
         }
-    }
-
-    /// Length of the longest end of `raw` that is a beginning of the secret, but not all of it.
-    fn unfinished_bytes(&self, raw: &[u8]) -> usize {
-        let end = suffix(raw, self.len() - 1);
-        end.iter().fold(0, |matched, &byte| self.step(matched, byte))
+        covered.push(range);
     }
 }
 

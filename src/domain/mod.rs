@@ -25,6 +25,7 @@ pub mod log_search;
 pub mod log_sections;
 pub mod log_sum;
 pub mod masking;
+pub mod needle;
 pub mod options;
 pub mod pending;
 pub mod pipeline;

@@ -6,7 +6,7 @@
 //!
 //! [`crate::domain::masking`] is the other one: it keeps the length, since what it masks is stored already.
 
-use memchr::memmem::Finder;
+use crate::domain::needle::Needle;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -42,9 +42,7 @@ pub struct Secrets {
 
 /// A text that is looked for.
 struct Word {
-    finder: Finder<'static>,
-    /// By length of a beginning: the longest shorter beginning that it also ends with.
-    borders: Vec<usize>,
+    needle: Needle,
     kind: Kind,
 }
 
@@ -93,8 +91,8 @@ impl Secrets {
         let mut found = Vec::new();
         for word in &self.words {
             let bytes = if word.kind == Kind::Parameter { lower } else { bytes };
-            let length = word.finder.needle().len();
-            found.extend(word.finder.find_iter(bytes).map(|start| Found {
+            let length = word.needle.len();
+            found.extend(word.needle.finder().find_iter(bytes).map(|start| Found {
                 start,
                 end: start + length,
                 kind: word.kind,
@@ -109,7 +107,7 @@ impl Secrets {
     fn unfinished(&self, bytes: &[u8], lower: &[u8]) -> usize {
         let lengths = self.words.iter().map(|word| {
             let bytes = if word.kind == Kind::Parameter { lower } else { bytes };
-            word.unfinished(bytes)
+            word.needle.unfinished(bytes)
         });
         lengths.max().unwrap_or(0)
     }
@@ -124,31 +122,7 @@ impl fmt::Debug for Secrets {
 impl Word {
     /// `text` must not be empty.
     fn new(text: &str, kind: Kind) -> Word {
-        let mut word = Word { finder: Finder::new(text.as_bytes()).into_owned(), borders: vec![0, 0], kind };
-        let mut matched = 0;
-        for &byte in text.as_bytes().iter().skip(1) {
-            matched = word.step(matched, byte);
-            word.borders.push(matched);
-        }
-        word
-    }
-
-    /// How many bytes of the word match after `byte`, when `matched` of them did before.
-    fn step(&self, mut matched: usize, byte: u8) -> usize {
-        loop {
-            if self.finder.needle().get(matched) == Some(&byte) {
-                return matched + 1;
-            }
-            if matched == 0 {
-                return 0;
-            }
-            matched = self.borders.get(matched).copied().unwrap_or(0);
-        }
-    }
-
-    fn unfinished(&self, bytes: &[u8]) -> usize {
-        let start = bytes.len().saturating_sub(self.finder.needle().len() - 1);
-        bytes.get(start..).unwrap_or_default().iter().fold(0, |matched, &byte| self.step(matched, byte))
+        Word { needle: Needle::new(text.as_bytes()), kind }
     }
 }
 

@@ -14,14 +14,12 @@ mod trace;
 mod user_agent;
 mod variables;
 
-use super::shared::token::{Keys, TOKEN};
-use super::shared::upload;
-use super::{Api, Handler, Protocol, on};
-use crate::domain::build::BuildId;
+use super::shared::token::{Keys, TOKEN, TOKEN_ONLY};
+use super::shared::{build, params, upload};
+use super::{Handler, Protocol, on};
 use crate::domain::token::{Shown, Takes};
-use crate::error::{Error, Result};
-use crate::http::params::{Field, Params};
-use crate::http::router::{Endpoint, Places};
+use crate::http::params::Params;
+use crate::http::router::Endpoint;
 use crate::http::{Method, Request};
 use std::borrow::Cow;
 
@@ -59,24 +57,11 @@ const ENDPOINTS: [Endpoint<Handler>; 9] = [
 /// The tokens of a build stand for each other.
 const KEYS: Keys = Keys { header: "BUILD-TOKEN", takes: Takes::Any };
 
-/// The parameters of an endpoint that takes the token only.
-const TOKEN_ONLY: &[Field] = &[TOKEN];
-
 /// Any path may end in `.json`, and that of a trace may lack its `.txt`. Ids may be negative: runners verify themselves
 /// with -1.
 fn in_table(path: &str) -> Cow<'_, str> {
     let path = path.strip_suffix(".json").unwrap_or(path);
     if path.ends_with("/trace") { format!("{path}.txt").into() } else { path.into() }
-}
-
-/// The build that the path names.
-fn build(places: &Places<'_>) -> Result<BuildId> {
-    places.numbers.first().map(|id| BuildId(*id)).ok_or_else(|| Error::not_found(""))
-}
-
-/// The parameters of a request that may have a short body.
-fn params(api: &Api, request: &mut Request<'_>, fields: &'static [Field]) -> Result<Params> {
-    Params::of_request(request, fields, api.coordinator.limits().form_bytes_max)
 }
 
 /// What a request shows whose parameters these are.

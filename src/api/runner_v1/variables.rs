@@ -1,13 +1,13 @@
-//! The variables that runners 1.x get: GitLab's, by the names of 8.x and 9.0, in its order; then the
-//! operator's, since later ones win.
+//! The variables that runners 1.x get: GitLab's, by the names of 8.x and 9.0; then the operator's, since later ones win.
 
+use crate::api::shared::variables::OLD_NAMES;
 use crate::coordinator::Assigned;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::Variable;
 use crate::domain::variables::Fact;
 
-/// What this generation gets, by which names.
-const NAMES: [(&str, Fact); 32] = [
+/// What this generation gets besides, by which names.
+const NAMES: [(&str, Fact); 22] = [
     ("CI", Fact::IsBuild),
     ("GITLAB_CI", Fact::IsBuild),
     ("CI_SERVER_NAME", Fact::ServerName),
@@ -23,16 +23,6 @@ const NAMES: [(&str, Fact); 32] = [
     ("CI_COMMIT_REF_SLUG", Fact::RefSlug),
     ("CI_REPOSITORY_URL", Fact::RepoUrl),
     ("CI_COMMIT_TAG", Fact::Tag),
-    ("CI_BUILD_ID", Fact::Id),
-    ("CI_BUILD_REF", Fact::Sha),
-    ("CI_BUILD_BEFORE_SHA", Fact::BeforeSha),
-    ("CI_BUILD_REF_NAME", Fact::Ref),
-    ("CI_BUILD_REF_SLUG", Fact::RefSlug),
-    ("CI_BUILD_NAME", Fact::Name),
-    ("CI_BUILD_STAGE", Fact::Stage),
-    ("CI_BUILD_TOKEN", Fact::Token),
-    ("CI_BUILD_REPO", Fact::RepoUrl),
-    ("CI_BUILD_TAG", Fact::Tag),
     ("CI_PROJECT_ID", Fact::ProjectId),
     ("CI_PROJECT_NAME", Fact::ProjectName),
     ("CI_PROJECT_PATH", Fact::ProjectPath),
@@ -45,7 +35,9 @@ const NAMES: [(&str, Fact); 32] = [
 /// All variables of a build whose runner has come by `server`, with values as the build is to get them.
 #[must_use]
 pub fn of(assigned: &Assigned, server: Option<&BaseUrl>) -> Vec<Variable> {
-    let mut all = assigned.facts(server).variables(&NAMES);
+    let facts = assigned.facts(server);
+    let mut all = facts.variables(&NAMES);
+    all.extend(facts.variables(&OLD_NAMES));
     all.extend(assigned.given_variables());
     all
 }

@@ -16,13 +16,13 @@ mod runners;
 mod trace;
 mod variables;
 
-use super::shared::token::{Keys, TOKEN};
-use super::{Api, Handler, Protocol, on, shared};
-use crate::domain::build::{BuildId, Status};
+use super::shared::token::{Keys, TOKEN, TOKEN_ONLY};
+use super::shared::{self, build, params};
+use super::{Handler, Protocol, on};
+use crate::domain::build::Status;
 use crate::domain::token::{Shown, Takes};
-use crate::error::{Error, Result};
-use crate::http::params::{Field, Params};
-use crate::http::router::{Endpoint, Places};
+use crate::http::params::Params;
+use crate::http::router::Endpoint;
 use crate::http::{Method, Request, Response};
 
 /// Today's protocol of runners.
@@ -59,19 +59,6 @@ const KEYS: Keys = Keys { header: "JOB-TOKEN", takes: Takes::Own };
 
 /// The header for a runner's token.
 const RUNNER_KEYS: Keys = Keys { header: "RUNNER-TOKEN", takes: Takes::Own };
-
-/// The parameters of an endpoint that takes the token only.
-const TOKEN_ONLY: &[Field] = &[TOKEN];
-
-/// The build that the path names.
-fn build(places: &Places<'_>) -> Result<BuildId> {
-    places.numbers.first().map(|id| BuildId(*id)).ok_or_else(|| Error::not_found(""))
-}
-
-/// The parameters of a request that may have a short body.
-fn params(api: &Api, request: &mut Request<'_>, fields: &'static [Field]) -> Result<Params> {
-    Params::of_request(request, fields, api.coordinator.limits().form_bytes_max)
-}
 
 /// What a request for a job shows.
 fn shown(params: &Params, request: &Request<'_>) -> Shown {

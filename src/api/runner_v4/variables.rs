@@ -1,6 +1,7 @@
 //! The variables that runners from 9.0 on get: today's names, in GitLab's order; then the operator's, since later ones win.
 //! Runners that know one kind of upload (before 11.2) get the names of 8.x too, which scripts of their time read.
 
+use crate::api::shared::variables::OLD_NAMES;
 use crate::coordinator::Assigned;
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::Variable;
@@ -60,20 +61,6 @@ const NAMES: [(&str, Fact); 51] = [
     ("CI_CONFIG_PATH", Fact::ConfigPath),
     ("CI_JOB_TIMEOUT", Fact::Timeout),
     ("GIT_STRATEGY", Fact::GitStrategy),
-];
-
-/// What older generations get besides.
-const OLD_NAMES: [(&str, Fact); 10] = [
-    ("CI_BUILD_ID", Fact::Id),
-    ("CI_BUILD_REF", Fact::Sha),
-    ("CI_BUILD_BEFORE_SHA", Fact::BeforeSha),
-    ("CI_BUILD_REF_NAME", Fact::Ref),
-    ("CI_BUILD_REF_SLUG", Fact::RefSlug),
-    ("CI_BUILD_NAME", Fact::Name),
-    ("CI_BUILD_STAGE", Fact::Stage),
-    ("CI_BUILD_TOKEN", Fact::Token),
-    ("CI_BUILD_REPO", Fact::RepoUrl),
-    ("CI_BUILD_TAG", Fact::Tag),
 ];
 
 /// All variables of a build for a runner that has these features and has come by `server`.

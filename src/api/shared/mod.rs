@@ -11,12 +11,17 @@ pub mod patch;
 mod tests;
 pub mod token;
 pub mod upload;
+pub mod variables;
 pub mod version;
 
+use super::Api;
 use crate::domain::asker::SystemId;
+use crate::domain::build::BuildId;
 use crate::domain::runner::{RunnerId, RunnerInfo};
-use crate::http::Response;
+use crate::error::{Error, Result};
 use crate::http::params::{Field, Params, Shape, text};
+use crate::http::router::Places;
+use crate::http::{Request, Response};
 
 /// What a runner says of itself: [`RunnerInfo::FIELDS`], and each [`crate::domain::runner::Feature`].
 pub const INFO: Field = Field { name: "info", shape: Shape::Object(&INFO_MEMBERS) };
@@ -64,6 +69,16 @@ pub const SYSTEM_ID: Field = text("system_id");
 /// Which manager of the runner asks.
 pub fn system_id(params: &Params) -> Option<SystemId> {
     params.text(SYSTEM_ID.name).and_then(SystemId::received)
+}
+
+/// The build that the path names.
+pub fn build(places: &Places<'_>) -> Result<BuildId> {
+    places.numbers.first().map(|id| BuildId(*id)).ok_or_else(|| Error::not_found(""))
+}
+
+/// The parameters of a request that may have a short body.
+pub fn params(api: &Api, request: &mut Request<'_>, fields: &'static [Field]) -> Result<Params> {
+    Params::of_request(request, fields, api.coordinator.limits().form_bytes_max)
 }
 
 /// The response, noted as this runner's.

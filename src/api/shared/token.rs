@@ -7,6 +7,9 @@ use crate::http::params::{Field, Params, text};
 /// The parameter, which every endpoint takes.
 pub const TOKEN: Field = text("token");
 
+/// The parameters of an endpoint that takes the token only.
+pub const TOKEN_ONLY: &[Field] = &[TOKEN];
+
 /// A protocol's words for the tokens of builds.
 #[derive(Clone, Copy)]
 pub struct Keys {

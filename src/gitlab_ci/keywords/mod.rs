@@ -131,23 +131,24 @@ impl<'a> Reader<'a> {
 
     /// The length of time of a value, else the words in which it is none.
     fn duration(&mut self, node: &Node, words: &str) -> Option<Span> {
-        match node.text().map(|text| (text, parse_duration(text))) {
-            Some((text, Ok(length))) => Some(Span { text: text.to_owned(), seconds: length.as_secs() }),
-            Some((_, Err(error))) => {
-                self.report.error(Finding::new(node.place, words).hint(Some(error.to_string())));
-                None
-            }
-            None => {
-                self.error(node.place, words.to_owned());
-                None
-            }
-        }
+        let (text, length) = self.length(node, words, parse_duration)?;
+        Some(Span { text, seconds: length.as_secs() })
     }
 
     /// A length of time for which something is kept, as it is written.
     fn keeping(&mut self, node: &Node, words: &str) -> Option<String> {
-        match node.text().map(|text| (text, parse_keeping(text))) {
-            Some((text, Ok(_))) => Some(text.to_owned()),
+        self.length(node, words, parse_keeping).map(|(text, _)| text)
+    }
+
+    /// A length of time as it is written, and what it means; else `words` are told.
+    fn length<T, E: ToString>(
+        &mut self,
+        node: &Node,
+        words: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<(String, T)> {
+        match node.text().map(|text| (text, parse(text))) {
+            Some((text, Ok(length))) => Some((text.to_owned(), length)),
             Some((_, Err(error))) => {
                 self.report.error(Finding::new(node.place, words).hint(Some(error.to_string())));
                 None
