@@ -24,6 +24,7 @@
 //! | [`metrics`] | counters and histograms without locks, and the text that they are read as |
 //! | `blocking` | lets a pool of threads know when one of them only waits |
 //! | `gzip`, `unzip` | what runners pack with gzip, and archives of artifacts and caches, unpacked within bounds, or looked into |
+//! | `seats` | what there is only so much of, and less for one owner: processes of git, configurations at a time |
 //! | `sync` | locks that outlive a panic |
 //! | [`limits`] | a limit on everything, in one place |
 //! | [`error`] | what can go wrong, as a kind and a sentence |
@@ -61,6 +62,7 @@ pub mod limits;
 pub mod metrics;
 pub mod process;
 pub mod runner;
+mod seats;
 pub mod server;
 pub mod store;
 mod sync;

@@ -203,8 +203,8 @@ pub const SIGN_IN_BYTES_MAX: u64 = 16 << 10;
 
 // Work for those with a token, and for who reads.
 
-/// Builds' gits that may wait for each place among the processes of git.
-pub const GIT_WAITING_PER_PLACE: usize = 16;
+/// Builds' gits that may wait for each seat among the processes of git.
+pub const GIT_WAITING_PER_SEAT: usize = 16;
 /// Logs and artifacts that the page sends at a time: each keeps a thread.
 pub const PAGE_TRANSFERS_MAX: u64 = 64;
 /// Bytes that a report unpacks to.

@@ -18,13 +18,16 @@ use self::health::claim_metrics::Claims;
 use self::health::log_metrics::LogChecks;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::base_url::BaseUrl;
+use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::http::budget::Budget;
 use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::traffic::Traffic;
 use crate::http::{AfterCommit, Answer, Method, Request, Response};
+use crate::limits::GIT_WAITING_PER_SEAT;
 use crate::metrics::Counter;
+use crate::seats::Seats;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -38,7 +41,7 @@ pub struct Api {
     /// Uploads and downloads.
     transfers: Budget,
     /// Processes of git.
-    git: git::Places,
+    git: Seats<BuildId>,
     claims: Arc<Claims>,
     log_checks: Arc<LogChecks>,
     /// Calls of programs without a token that is good for them.
@@ -216,7 +219,9 @@ impl Api {
             bodies: Budget::new("long traces", limits.bodies_bytes_max),
             strangers: Budget::new("long traces without a token", limits.strangers_bytes_max),
             transfers: Budget::new("transfers", limits.transfers_max),
-            git: git::Places::new(limits),
+            // The builds of a pipeline begin together, so that they wait for each other.
+            git: Seats::new("processes of git", limits.git_children_max, limits.git_children_per_build_max)
+                .waited_for(limits.git_wait_max, limits.git_children_max * GIT_WAITING_PER_SEAT),
             claims: Arc::default(),
             log_checks: Arc::default(),
             auth_failures: Counter::default(),

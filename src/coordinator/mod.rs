@@ -72,8 +72,10 @@ pub use view::search::Hits;
 pub use watchers::Watching;
 
 use crate::artifacts::Artifacts;
+use crate::domain::build::ProjectId;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::seats::Seats;
 use crate::store::Store;
 use crate::store::changes::SOCKET;
 use crate::store::queue::QueueKey;
@@ -103,7 +105,7 @@ pub struct Coordinator {
     looked: upkeep::lost_builds::Looked,
     watchers: Arc<watchers::Watchers>,
     log_indices: log_view::LogIndices,
-    starts: start::Places,
+    starts: Seats<Option<ProjectId>>,
     /// Whether calls of git that ask others are to end.
     is_stopping: Arc<AtomicBool>,
     limits: Limits,
@@ -171,7 +173,7 @@ impl Coordinator {
             looked: upkeep::lost_builds::Looked::default(),
             watchers: Arc::default(),
             log_indices: log_view::LogIndices::default(),
-            starts: start::Places::new(&limits),
+            starts: Seats::new("commits are fetched", limits.starts_max, limits.starts_per_project_max),
             is_stopping: Arc::default(),
             store: Arc::new(store),
             limits,

@@ -7,12 +7,10 @@
 //!
 //! Refusals are plain text, since git shows that to people.
 
-mod places;
-
-pub use self::places::Places;
 use super::{Api, Handler, Protocol, error_response, on};
 use crate::blocking;
 use crate::coordinator::Source;
+use crate::domain::build::BuildId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::error::{Error, Kind, Result};
@@ -20,6 +18,7 @@ use crate::git::upload_pack::{Answering, Bounds, Offered};
 use crate::http::params::body_error;
 use crate::http::router::Endpoint;
 use crate::http::{Body, Method, Request, Response, Stream};
+use crate::seats::Seat;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::GzDecoder;
@@ -125,7 +124,7 @@ fn list(api: &Api, request: &mut Request<'_>, project: &str, now: Timestamp) -> 
     let Some(token) = token(request) else { return Ok(asks()) };
     let source = find(api, request, project, token.as_ref(), now)?;
     let listed = blocking::waiting(|| {
-        let _place = api.git.take(source.build)?;
+        let _seat = api.git.take(source.build)?;
         Offered::open(&source.dir)?.list()
     })?;
     Ok(sent("application/x-git-upload-pack-advertisement", Body::Bytes([SERVICE_LINE, &listed].concat())))
@@ -152,20 +151,20 @@ fn pack(api: &Api, request: &mut Request<'_>, project: &str, now: Timestamp) -> 
         bytes_max: limits.git_response_bytes_max,
     };
     let stream = blocking::waiting(|| {
-        let place = api.git.take(source.build)?;
+        let seat = api.git.take(source.build)?;
         let answering = Offered::open(&source.dir)?.answer(asked, bounds)?;
-        Ok::<_, Error>(Placed { answering, _place: place })
+        Ok::<_, Error>(Seated { answering, _seat: seat })
     })?;
     Ok(sent("application/x-git-upload-pack-result", Body::Stream(Stream(Box::new(stream)))))
 }
 
-/// An answer under way, and its place among those. The place is free when git has ended.
-struct Placed {
+/// An answer under way, and its seat among the processes of git, which is free when git has ended.
+struct Seated {
     answering: Answering,
-    _place: places::Place,
+    _seat: Seat<BuildId>,
 }
 
-impl Read for Placed {
+impl Read for Seated {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.answering.read(buffer)
     }

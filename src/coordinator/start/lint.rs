@@ -71,7 +71,7 @@ impl Coordinator {
     /// [`Kind::NotFound`] for an unknown project; [`Kind::Busy`] if too many are looked at at once; [`Kind::DiskFull`].
     pub fn lint(&self, request: &LintRequest) -> Result<Linted> {
         let project = request.project.as_deref().map(|name| self.project(name)).transpose()?;
-        let _place = self.starts.take(project.as_ref().map(|project| project.id))?;
+        let _seat = self.starts.take(project.as_ref().map(|project| project.id))?;
         match blocking::waiting(|| self.linted(project.as_ref(), request)) {
             Err(Error { kind: Kind::Invalid | Kind::TooLarge, message }) => Ok(Linted::wrong(message)),
             linted => linted,

@@ -6,16 +6,14 @@
 //! URL.
 //!
 //! `fetch` has the commit, `files` reads it, `circumstances` says under which conditions its configuration is read, `lint`
-//! says what one means, `places` counts.
+//! says what one means.
 
 pub mod circumstances;
 mod fetch;
 pub mod files;
 mod lint;
-mod places;
 
 pub use lint::{LintRequest, LintSubject, Linted};
-pub use places::Places;
 
 use self::circumstances::{CONFIG_PATH, context_of};
 use self::files::CommitFiles;
@@ -75,7 +73,7 @@ impl Coordinator {
         if let Err(why) = reserved::check_names(request.given.iter().map(|given| given.key.as_str())) {
             return Ok(StartOutcome::Refused(vec![why]));
         }
-        let _place = self.starts.take(Some(project.id))?;
+        let _seat = self.starts.take(Some(project.id))?;
         let made = blocking::waiting(|| self.compiled_of(&project, request));
         let (new, default_branch) = match made {
             Ok(Made::Pipeline(made)) => *made,
