@@ -138,6 +138,6 @@ fn run(scale: &Scale, filters: &[&str]) -> ExitCode {
         eprintln!("{name}: {:.0} s", started.elapsed().as_secs_f64());
         table.extend(rows);
     }
-    print_table(&table);
+    print_table(&table, floors::files::sync_latency());
     ExitCode::from(u8::from(failed))
 }

@@ -1,6 +1,5 @@
 //! Samples, targets, and the table.
 
-use crate::floors::files;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -228,7 +227,8 @@ impl fmt::Display for Row {
 }
 
 /// The table in Markdown, and what it was measured on. Numbers are medians; in brackets, how far the least and the greatest round lie from them.
-pub fn print_table(rows: &[Row]) {
+/// `sync_latency`: what a small durable write takes on its disk, in seconds.
+pub fn print_table(rows: &[Row], sync_latency: f64) {
     println!("| work | baton | floor | ratio | target | verdict |");
     println!("| --- | --- | --- | --- | --- | --- |");
     rows.iter().for_each(|row| println!("{row}"));
@@ -237,6 +237,6 @@ pub fn print_table(rows: &[Row]) {
         row.notes.iter().for_each(|note| println!("* {}: {note}", row.work));
     }
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    let sync = Unit::Time.show(files::sync_latency());
+    let sync = Unit::Time.show(sync_latency);
     println!("* measured on {processors} processors and a disk where 4 KiB and an fdatasync take {sync}");
 }

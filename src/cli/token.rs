@@ -4,7 +4,7 @@ use super::show::cells::clean;
 use super::show::print;
 use super::{Done, Stop, duration};
 use crate::coordinator::{Coordinator, NewAccessToken};
-use crate::domain::access::{AccessScope, AccessToken, AccessTokenId};
+use crate::domain::access_token::{AccessScope, AccessToken, AccessTokenId};
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;

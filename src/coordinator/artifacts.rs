@@ -3,8 +3,8 @@
 use super::Coordinator;
 use super::auth::{Purpose, build_for};
 use super::hand_out::claim::{Assigned, assigned};
-use super::life::{is_due, touch};
-use super::reports::read_dotenv;
+use super::signs_of_life::{is_due, touch};
+use super::uploaded_reports::read_dotenv;
 use crate::artifacts::{Received, Unreadable, check_size};
 use crate::domain::build::{ArtifactsFile, BuildId, Status};
 use crate::domain::spec::{ArtifactFormat, ArtifactKind};

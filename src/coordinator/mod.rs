@@ -3,7 +3,7 @@
 //! What must stay true: a deed that answers `Ok` is durable; it decides inside one transaction, on what that
 //! transaction reads; absent rows become errors here and nowhere below.
 
-mod access;
+mod access_tokens;
 mod archive;
 mod artifacts;
 mod auth;
@@ -12,27 +12,27 @@ mod copy;
 mod deed;
 mod disk_room;
 mod hand_out;
-mod life;
 mod log_view;
 mod look;
 mod pipelines;
 mod project_by_name;
 mod project_variables;
 mod projects;
+mod registration_tokens;
 mod report;
-mod reports;
 mod runners;
 mod sessions;
+mod signs_of_life;
 mod sources;
 pub mod start;
-mod tokens;
 mod triggers;
 mod upkeep;
+mod uploaded_reports;
 mod view;
 mod watchers;
 
 pub use crate::store::invariants::Problem;
-pub use access::NewAccessToken;
+pub use access_tokens::NewAccessToken;
 pub use archive::ArchiveFile;
 pub use artifacts::{Download, Upload};
 pub use builds::{BuildReport, Cancel, Queued};

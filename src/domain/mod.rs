@@ -1,18 +1,19 @@
 //! Types and pure rules: no HTTP, no SQL, no clock, no files.
 
-pub mod access;
+pub mod access_token;
 pub mod act;
 pub mod again;
 pub mod archive;
 pub mod asker;
+pub mod autorun;
 pub mod base_url;
 pub mod build;
-pub mod by_itself;
 pub mod dotenv;
 pub mod end;
 pub mod file_url;
 pub mod filename;
 pub mod first_steps;
+pub mod folder_in_checkout;
 pub mod git_names;
 pub mod junit;
 pub mod keywords;
@@ -36,7 +37,6 @@ pub mod runner;
 pub mod script;
 pub mod secret;
 pub mod spec;
-pub mod stand;
 pub mod state;
 pub mod tags;
 pub mod terminal;

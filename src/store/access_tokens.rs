@@ -1,7 +1,7 @@
 //! Rows of `access_tokens`.
 
 use super::columns::{columns, project_named};
-use crate::domain::access::{AccessScope, AccessToken, AccessTokenId};
+use crate::domain::access_token::{AccessScope, AccessToken, AccessTokenId};
 use crate::domain::build::ProjectId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::TokenHash;

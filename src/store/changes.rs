@@ -9,7 +9,7 @@
 //! writes without telling, as the `sqlite3` shell does, is noticed by that look, too.
 
 use crate::error::{Error, Result};
-use crate::store::place::Place;
+use crate::store::same_file::SameFile;
 use crate::sync::{lock, whole};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -203,7 +203,7 @@ pub struct Ear {
     changes: Arc<Changes>,
     socket: Arc<UnixDatagram>,
     /// What the socket's path names, unless somebody puts another one there.
-    place: Place,
+    place: SameFile,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -217,7 +217,7 @@ impl Ear {
             Ok(()) | Err(_) => {}
         }
         let socket = Arc::new(with_address(path, bind).map_err(failed)?);
-        let place = Place::of(path)?;
+        let place = SameFile::of(path)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let hear = {
             let (changes, socket, stopping) = (Arc::clone(changes), Arc::clone(&socket), Arc::clone(&stopping));

@@ -1,9 +1,12 @@
 //! Columns as values: how each type of the domain stands in a column, and which columns a row is read from.
 //!
+//! A new column stands in `schema.sql` and in a step of [`super::steps`], which brings it into files that are there; then in
+//! the list of each row that has it, beside the field, and in the list of values that the row is made of.
+//!
 //! What must stay true: a column that is read into a field is named once, beside that field, so that nobody counts columns;
 //! a word that no version of Baton has written is an error, and never a default.
 
-use crate::domain::access::{AccessScope, AccessTokenId};
+use crate::domain::access_token::{AccessScope, AccessTokenId};
 use crate::domain::act::Act;
 use crate::domain::build::{BuildId, FailureReason, ProjectId, Status};
 use crate::domain::pipeline::{PipelineId, Source, When};

@@ -20,7 +20,6 @@ pub mod lists;
 pub mod managers;
 mod migrations;
 pub mod pipelines;
-pub mod place;
 pub mod project_variables;
 pub mod projects;
 pub mod queue;
@@ -28,6 +27,7 @@ mod readers;
 pub mod retention;
 pub mod runner_builds;
 pub mod runners;
+pub mod same_file;
 pub mod sessions;
 pub mod settings;
 pub mod silence;
@@ -41,10 +41,10 @@ mod writer;
 
 use crate::error::{Error, Kind, Result};
 use changes::{Changes, Ear};
-use place::Place;
 use readers::Readers;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use same_file::SameFile;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Store {
     }
 
     fn of(path: &Path, connection: Connection, reading: Access) -> Result<Store> {
-        let place = Place::of(path)?;
+        let place = SameFile::of(path)?;
         let changes = Arc::new(Changes::new(path, queue::generation(&connection)?));
         let writer = Writer::new(connection, Arc::clone(&changes), place.clone());
         let (log, readers) = (inspect::beside(path, "-wal"), Readers::new(path.to_owned(), reading, place));

@@ -1,7 +1,7 @@
 //! The connections that read. A read takes microseconds, so a few serve any number of threads; opening one for
 //! each read would cost a hundred times as much.
 
-use super::place::Place;
+use super::same_file::SameFile;
 use super::{Access, open};
 use crate::error::Result;
 use crate::limits::READERS_MAX;
@@ -14,7 +14,7 @@ pub struct Readers {
     path: PathBuf,
     access: Access,
     /// A connection that is opened later must not be to another file.
-    place: Place,
+    place: SameFile,
     all: Mutex<All>,
     freed: Condvar,
 }
@@ -34,7 +34,7 @@ struct Loan<'a> {
 }
 
 impl Readers {
-    pub fn new(path: PathBuf, access: Access, place: Place) -> Readers {
+    pub fn new(path: PathBuf, access: Access, place: SameFile) -> Readers {
         Readers { path, access, place, all: Mutex::default(), freed: Condvar::new() }
     }
 

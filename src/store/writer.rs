@@ -11,8 +11,8 @@ use crate::blocking;
 use crate::error::{Error, Result};
 use crate::metrics::Histogram;
 use crate::store::changes::Changes;
-use crate::store::place::Place;
 use crate::store::queue;
+use crate::store::same_file::SameFile;
 use crate::sync::{lock, whole};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::VecDeque;
@@ -105,7 +105,7 @@ struct Shared {
     /// Calls the thread.
     called: Condvar,
     changes: Arc<Changes>,
-    place: Place,
+    place: SameFile,
     commits: Commits,
 }
 
@@ -137,7 +137,7 @@ struct Waiting {
 
 impl Writer {
     /// Writes through `connection` to the file at `place`, and tells `changes` of each commit.
-    pub fn new(connection: Connection, changes: Arc<Changes>, place: Place) -> Writer {
+    pub fn new(connection: Connection, changes: Arc<Changes>, place: SameFile) -> Writer {
         let (connection, waiting) = (Mutex::new(connection), Mutex::default());
         let (called, commits) = (Condvar::new(), Commits::default());
         Writer(Arc::new(Shared { connection, waiting, called, changes, place, commits }))

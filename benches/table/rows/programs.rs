@@ -9,7 +9,7 @@ use crate::procs::Served;
 use crate::report::{Row, Target, Unit, alternate, median_latency};
 use crate::wire::{Api, request};
 use baton::coordinator::NewAccessToken;
-use baton::domain::access::AccessScope;
+use baton::domain::access_token::AccessScope;
 use baton::domain::time::Timestamp;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

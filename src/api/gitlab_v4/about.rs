@@ -6,7 +6,7 @@ use super::object::people;
 use super::pages::{self, Asked};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
-use crate::domain::access::Caller;
+use crate::domain::access_token::Caller;
 use crate::http::params::Field;
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};

@@ -8,7 +8,7 @@ use super::route::{May, Route};
 use super::urls::{Urls, decoded};
 use crate::api::{Api, refuse_encoded};
 use crate::coordinator::Coordinator;
-use crate::domain::access::Caller;
+use crate::domain::access_token::Caller;
 use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::runner::RunnerId;

@@ -9,7 +9,7 @@ use super::pages::{self, Asked, Part};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
 use crate::coordinator::{JobReport, JobsFound};
-use crate::domain::access::Caller;
+use crate::domain::access_token::Caller;
 use crate::domain::act::Act;
 use crate::domain::build::{BuildId, Status};
 use crate::error::Kind;

@@ -6,7 +6,7 @@
 //! its hooks, settings and programs; where it is not installed, names and folders are judged alone.
 
 use crate::cli::{Done, Stop};
-use crate::domain::by_itself::{Repository, is_read_at_home, is_same_name, read_by_itself};
+use crate::domain::autorun::{Repository, is_read_at_home, is_same_name, read_by_itself};
 use crate::git::checkout::path;
 use crate::git::program::Git;
 use std::collections::HashMap;

@@ -4,7 +4,7 @@
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
 use crate::domain::build::{NewBuild, Variable};
-use crate::domain::stand::go_to;
+use crate::domain::folder_in_checkout::go_to;
 use crate::error::Error;
 use crate::git::checkout::{Checkout, Found, look};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 pub(super) mod cascade;
 pub(super) mod finish;
 #[cfg(test)]
-mod model;
+mod model_tests;
 pub(super) mod reasons;
 pub(super) mod retry;
 pub(super) mod turn;

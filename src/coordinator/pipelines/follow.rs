@@ -57,7 +57,7 @@ impl Coordinator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::{add, coordinator, end, job, start};
+    use super::super::model_tests::{add, coordinator, end, job, start};
     use crate::domain::build::Status;
     use crate::domain::pipeline::Pipeline;
     use crate::domain::pipeline::PipelineId;

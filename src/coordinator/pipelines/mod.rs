@@ -6,7 +6,7 @@ pub(super) mod add;
 pub(super) mod children;
 mod follow;
 #[cfg(test)]
-mod model;
+mod model_tests;
 mod outcome;
 mod remove;
 mod show;

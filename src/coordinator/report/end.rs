@@ -4,7 +4,7 @@ use super::piece::Cut;
 use super::whole::Ready;
 use crate::coordinator::auth::build_for_put;
 use crate::coordinator::builds::finish::finish;
-use crate::coordinator::life::touch;
+use crate::coordinator::signs_of_life::touch;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::end::{End, Reported};

@@ -6,7 +6,7 @@
 use super::maskers::Maskers;
 use crate::coordinator::auth::{Purpose, build_for};
 use crate::coordinator::builds::finish::finish;
-use crate::coordinator::life::touch;
+use crate::coordinator::signs_of_life::touch;
 use crate::coordinator::{Coordinator, Deed};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::masking::{Carry, Masker};

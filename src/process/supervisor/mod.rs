@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::process::drain::Farewells;
 use crate::process::systemd::Manager;
-use crate::store::place::Place;
+use crate::store::same_file::SameFile;
 use child::Serving;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
@@ -71,7 +71,7 @@ pub struct Supervisor {
     /// The data directory whose place is watched,
     watched: Option<PathBuf>,
     /// and what was there when the first child served.
-    places: Vec<Place>,
+    places: Vec<SameFile>,
     places_looked_at: Instant,
     /// The process that started this one, if it is to end with that.
     parent: Option<Pid>,
@@ -215,7 +215,7 @@ impl Supervisor {
     fn note_places(&mut self) -> Result<()> {
         if let (Some(data), true) = (&self.watched, self.places.is_empty()) {
             let paths = [data.clone(), data.join("baton.db"), data.join("serve.lock")];
-            self.places = paths.iter().map(|path| Place::of(path)).collect::<Result<_>>()?;
+            self.places = paths.iter().map(|path| SameFile::of(path)).collect::<Result<_>>()?;
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Supervisor {
     }
 
     fn check_places(&self) -> Result<()> {
-        self.places.iter().try_for_each(Place::check)
+        self.places.iter().try_for_each(SameFile::check)
     }
 
     fn stop(&self, child: &mut Serving, why: &str) {

@@ -13,7 +13,7 @@ mod tokens;
 use self::description::Description;
 use crate::harness::*;
 use baton::coordinator::NewAccessToken;
-use baton::domain::access::AccessScope;
+use baton::domain::access_token::AccessScope;
 use baton::domain::build::{BuildId, NewBuild};
 use baton::domain::time::Timestamp;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::{Programs, Wanted, each, of_branch, token};
 use crate::harness::*;
-use baton::domain::access::AccessScope;
+use baton::domain::access_token::AccessScope;
 use baton::domain::base_url::BaseUrl;
 use baton::server::Config;
 use serde_json::Value;

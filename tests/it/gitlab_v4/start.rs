@@ -4,7 +4,7 @@ use super::{Programs, Wanted, token};
 use crate::harness::forge::{Forge, Manner};
 use crate::harness::*;
 use baton::coordinator::ProjectChange;
-use baton::domain::access::AccessScope;
+use baton::domain::access_token::AccessScope;
 use baton::limits::Limits;
 use serde_json::{Value, json};
 

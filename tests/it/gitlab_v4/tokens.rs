@@ -3,7 +3,7 @@
 use super::{Programs, Wanted, of_branch, token, work};
 use crate::harness::command::{self, baton as run};
 use crate::harness::*;
-use baton::domain::access::AccessScope;
+use baton::domain::access_token::AccessScope;
 use baton::domain::build::BuildId;
 use baton::domain::time::Timestamp;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 
 use crate::harness::*;
 use baton::coordinator::{NewAccessToken, NewPipeline};
-use baton::domain::access::AccessScope;
+use baton::domain::access_token::AccessScope;
 use baton::domain::build::NewBuild;
 use baton::domain::pipeline::{Job, Pipeline, Source, When, Work};
 use baton::domain::spec::BuildSpec;

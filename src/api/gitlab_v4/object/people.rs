@@ -2,7 +2,7 @@
 
 use super::time;
 use crate::api::gitlab_v4::urls::Urls;
-use crate::domain::access::{AccessState, AccessToken};
+use crate::domain::access_token::{AccessState, AccessToken};
 use crate::domain::time::Timestamp;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@
 
 use super::Coordinator;
 use super::projects::named;
-use crate::domain::access::{AccessScope, AccessState, AccessToken, AccessTokenId, Caller};
+use crate::domain::access_token::{AccessScope, AccessState, AccessToken, AccessTokenId, Caller};
 use crate::domain::build::check_word;
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;

@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 
 /// A path, and what it named when it was looked at first.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct SameFile {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-impl Place {
+impl SameFile {
     /// What `path` names now.
     ///
     /// # Errors
     /// If it names nothing that can be seen.
-    pub fn of(path: &Path) -> Result<Place> {
+    pub fn of(path: &Path) -> Result<SameFile> {
         let found = fs::metadata(path).map_err(|error| unseen(path, &error))?;
-        Ok(Place { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+        Ok(SameFile { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
     /// Whether the path still names the same.
@@ -93,7 +93,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (data, aside) = (dir.path().join("data"), dir.path().join("aside"));
         fs::create_dir(&data).unwrap();
-        let place = Place::of(&data).unwrap();
+        let place = SameFile::of(&data).unwrap();
         fs::write(data.join("file"), b"x").unwrap();
         place.check().unwrap();
         fs::rename(&data, &aside).unwrap();
