@@ -245,14 +245,8 @@ impl Coordinator {
 pub fn at_work(c: &Connection) -> Result<Vec<RunnerAtWork>> {
     let mut builds: HashMap<RunnerId, Vec<RunningBuild>> = HashMap::new();
     for build in builds::running(c)? {
-        let running = RunningBuild {
-            id: build.id,
-            started_at: build.started_at,
-            seen_at: build.seen_at,
-            manager_id: build.manager_id,
-        };
         if let Some(id) = build.runner_id {
-            builds.entry(id).or_default().push(running);
+            builds.entry(id).or_default().push(running(&build));
         }
     }
     let with_builds = |runner: Runner| {
@@ -261,6 +255,11 @@ pub fn at_work(c: &Connection) -> Result<Vec<RunnerAtWork>> {
         RunnerAtWork { runner, builds }
     };
     Ok(runners::all(c)?.into_iter().map(with_builds).collect())
+}
+
+/// A build as its runner's.
+pub(super) fn running(build: &builds::Running) -> RunningBuild {
+    RunningBuild { id: build.id, started_at: build.started_at, seen_at: build.seen_at, manager_id: build.manager_id }
 }
 
 /// What an unknown id is answered.

@@ -5,7 +5,7 @@
 use crate::coordinator::builds::no_such;
 use crate::coordinator::builds::reasons::Reasons;
 use crate::coordinator::pipelines::no_such as no_such_pipeline;
-use crate::coordinator::runners::no_such as no_such_runner;
+use crate::coordinator::runners::{no_such as no_such_runner, running};
 use crate::coordinator::upkeep::serving::is_served;
 use crate::coordinator::{BuildReport, Coordinator, PipelineReport};
 use crate::domain::asker::Manager;
@@ -13,7 +13,7 @@ use crate::domain::build::{Build, BuildId, ProjectId, Status};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::states::{PipelineState, Waits};
-use crate::domain::runner::{RunnerAtWork, RunnerId, RunningBuild};
+use crate::domain::runner::{RunnerAtWork, RunnerId};
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::STANDINGS_LOOKED_MAX;
@@ -123,14 +123,8 @@ impl Known<'_> {
 /// A runner with what it does, also if it was removed.
 fn at_work_even_removed(c: &Connection, id: RunnerId) -> Result<Option<RunnerAtWork>> {
     let Some(runner) = runners::by_id_even_removed(c, id)? else { return Ok(None) };
-    let running = builds::running_of(c, id)?;
-    let of = |build: builds::Running| RunningBuild {
-        id: build.id,
-        started_at: build.started_at,
-        seen_at: build.seen_at,
-        manager_id: build.manager_id,
-    };
-    Ok(Some(RunnerAtWork { runner, builds: running.into_iter().map(of).collect() }))
+    let builds = builds::running_of(c, id)?.iter().map(running).collect();
+    Ok(Some(RunnerAtWork { runner, builds }))
 }
 
 impl Coordinator {
