@@ -76,6 +76,18 @@ impl Variable {
     pub fn secret(key: impl Into<String>, value: impl Into<String>) -> Variable {
         Variable { key: key.into(), value: value.into(), public: false, file: false, expand: false, yields: false }
     }
+
+    /// Whether a build can have it.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, without its value.
+    pub fn check(&self) -> Result<(), String> {
+        check_variable_name(&self.key)?;
+        if self.value.contains('\0') {
+            return Err(format!("the variable {} has a NUL byte, which no program takes", self.key));
+        }
+        Ok(())
+    }
 }
 
 /// Shows the value of public variables only.
@@ -174,30 +186,35 @@ impl NewBuild {
         if self.timeout_s.is_some_and(|s| s <= 0) {
             return Err("the timeout must be at least one second".to_owned());
         }
-        for variable in &self.variables {
-            check_variable_name(&variable.key)?;
-            if variable.value.contains('\0') {
-                return Err(format!("the variable {} has a NUL byte, which no program takes", variable.key));
-            }
-        }
+        self.variables.iter().try_for_each(Variable::check)?;
         self.check_sizes()
     }
 
     fn check_sizes(&self) -> Result<(), String> {
         let script_bytes: usize = self.spec.script.iter().map(|entry| entry.len() + 1).sum();
-        let variables_bytes: usize =
-            self.variables.iter().map(|variable| variable.key.len() + variable.value.len()).sum();
         let beside = BuildSpec { script: Vec::new(), ..self.spec.clone() };
         let options_bytes = serde_json::to_string(&beside).map_err(|error| error.to_string())?.len();
-        for (field, bytes) in
-            [("script", script_bytes.saturating_sub(1)), ("variables", variables_bytes), ("options", options_bytes)]
-        {
-            if bytes > SPEC_BYTES_MAX {
-                return Err(format!("the build's {field} have {bytes} bytes; at most {SPEC_BYTES_MAX} are allowed"));
-            }
-        }
-        Ok(())
+        check_bytes("script", script_bytes.saturating_sub(1))?;
+        check_bytes("variables", variables_bytes(&self.variables))?;
+        check_bytes("options", options_bytes)
     }
+}
+
+/// Bytes of these variables together.
+#[must_use]
+pub fn variables_bytes(variables: &[Variable]) -> usize {
+    variables.iter().map(|variable| variable.key.len() + variable.value.len()).sum()
+}
+
+/// Whether a part of a build may have so many bytes.
+///
+/// # Errors
+/// Says how many it may have.
+pub fn check_bytes(part: &str, bytes: usize) -> Result<(), String> {
+    if bytes > SPEC_BYTES_MAX {
+        return Err(format!("the build's {part} have {bytes} bytes; at most {SPEC_BYTES_MAX} are allowed"));
+    }
+    Ok(())
 }
 
 /// A short text in one line.

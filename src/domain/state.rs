@@ -87,9 +87,11 @@ impl Status {
     pub fn may_become(self, next: Status) -> bool {
         match self {
             Status::Created => !matches!(next, Status::Created | Status::Running | Status::Success | Status::Failed),
-            Status::Manual | Status::Scheduled => {
-                matches!(next, Status::WaitingForResource | Status::Pending | Status::Canceled)
+            // One that makes a pipeline is scheduled when somebody starts it.
+            Status::Manual => {
+                matches!(next, Status::WaitingForResource | Status::Pending | Status::Scheduled | Status::Canceled)
             }
+            Status::Scheduled => matches!(next, Status::WaitingForResource | Status::Pending | Status::Canceled),
             Status::WaitingForResource => matches!(next, Status::Pending | Status::Canceled),
             Status::Pending => matches!(next, Status::Running | Status::Canceled),
             Status::Running => matches!(next, Status::Success | Status::Failed | Status::Canceled),

@@ -68,6 +68,13 @@ impl From<Variable> for Given {
     }
 }
 
+impl From<Given> for Variable {
+    fn from(given: Given) -> Variable {
+        let Given { key, value, public, file, raw } = given;
+        Variable { public, file, expand: !raw && !file, ..Variable::public(key, value) }
+    }
+}
+
 impl From<ProjectVariable> for Given {
     fn from(own: ProjectVariable) -> Given {
         let ProjectVariable { key, value, is_file, is_masked, is_raw, .. } = own;

@@ -9,7 +9,7 @@ pub use again::{
     Failed, add_need, allow_failure, failed, latest, needs_in_full, repeat, repeated_by, wait_for_another,
 };
 pub use masked::{Tokens, secret_values, tokens};
-pub use spec::{Spec, insert, is_tag, spec};
+pub use spec::{Spec, insert, is_tag, set_variables, spec};
 pub use whole::{Filter, by_id, count_pending_before, list, manual, page, project_of, running_by_token, waiting};
 
 use crate::domain::build::{BuildId, FailureReason, ProjectId, Status};

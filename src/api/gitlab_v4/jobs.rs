@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::denial::Denial;
+use super::given;
 use super::log;
 use super::object::job::job;
 use super::object::put;
@@ -11,7 +12,7 @@ use crate::api::Handler;
 use crate::coordinator::{JobReport, JobsFound};
 use crate::domain::access_token::Caller;
 use crate::domain::act::Act;
-use crate::domain::build::{BuildId, Status};
+use crate::domain::build::{BuildId, Status, Variable};
 use crate::error::Kind;
 use crate::http::params::{Field, Params, Shape};
 use crate::http::router::Endpoint;
@@ -69,7 +70,7 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
         May::Write,
         PLAY,
         play,
-        says("Starts a manual job", 200, Content::Object("Job")),
+        says("Starts a manual job, which may be given variables", 200, Content::Object("Job")),
     ),
 ];
 
@@ -79,8 +80,8 @@ pub const SCOPE: Field = Field { name: "scope", shape: Shape::Words };
 const LIST: &[Field] =
     &[SCOPE, pages::PAGE, pages::PER_PAGE, pages::PAGINATION, pages::CURSOR, pages::ORDER_BY, pages::SORT];
 const FORCE: &[Field] = &[Field { name: "force", shape: Shape::Flag }];
-/// Variables for the start are refused: no deed gives a job any that it was not queued with.
-const PLAY: &[Field] = &[Field { name: "job_variables_attributes", shape: Shape::Words }];
+const GIVEN: Field = Field { name: "job_variables_attributes", shape: given::LIST };
+const PLAY: &[Field] = &[GIVEN];
 
 /// GitLab's words for states of jobs; no job of Baton is ever in those that are not a [`Status`].
 const OTHER_WORDS: [&str; 3] = ["preparing", "waiting_for_callback", "canceling"];
@@ -237,8 +238,8 @@ fn erase(call: &mut Call<'_, '_>) -> Answered {
 fn play(call: &mut Call<'_, '_>) -> Answered {
     let id = call.job()?;
     call.coordinator().is_job_of(call.project()?.id, id)?;
-    call.params()?;
-    match call.coordinator().play_build(id, call.now) {
+    let given = given::listed(call.params()?, GIVEN)?.into_iter().map(Variable::from).collect();
+    match call.coordinator().play_build_with(id, given, call.now) {
         Err(error) if error.kind == Kind::Conflict => {
             Err(Denial::Status(400, "400 Bad request - Unplayable Job".to_owned()))
         }

@@ -14,6 +14,7 @@ mod artifacts;
 mod call;
 mod denial;
 mod description;
+mod given;
 mod jobs;
 mod lint;
 mod log;

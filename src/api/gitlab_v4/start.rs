@@ -5,6 +5,7 @@
 
 use super::call::Call;
 use super::denial::Denial;
+use super::given::{LIST, listed};
 use super::object::pipeline::pipeline;
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
@@ -46,8 +47,8 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
 ];
 
 const INPUTS: Field = Field { name: "inputs", shape: Shape::Map { with_scalars: true } };
-const START: &[Field] =
-    &[text("ref"), Field { name: "variables", shape: Shape::Objects(&["key", "value", "variable_type"]) }, INPUTS];
+const VARIABLES: Field = Field { name: "variables", shape: LIST };
+const START: &[Field] = &[text("ref"), VARIABLES, INPUTS];
 const TRIGGER: &[Field] =
     &[text("token"), text("ref"), Field { name: "variables", shape: Shape::Map { with_scalars: false } }, INPUTS];
 
@@ -58,22 +59,6 @@ fn reference(params: &Params) -> Result<String, Denial> {
     params.text("ref").filter(|name| !name.is_empty()).map(str::to_owned).ok_or_else(|| Denial::missing("ref"))
 }
 
-/// Variables as a list has them.
-fn listed(params: &Params) -> Result<Vec<Given>, Denial> {
-    let mut all = Vec::new();
-    for entry in params.objects("variables") {
-        let member = |name: &str| entry.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
-        let key = member("key").ok_or_else(|| Denial::missing("variables[key]"))?;
-        let file = match member("variable_type") {
-            None | Some("" | "env_var") => false,
-            Some("file") => true,
-            Some(_) => return Err(Denial::invalid("variables[variable_type]")),
-        };
-        all.push(Given { file, raw: file, ..Given::public(key, member("value").unwrap_or_default()) });
-    }
-    Ok(all)
-}
-
 /// Answers `POST projects/:project/pipeline`.
 fn start(call: &mut Call<'_, '_>) -> Answered {
     let (params, actor) = (call.params()?, call.caller()?.actor());
@@ -81,7 +66,7 @@ fn start(call: &mut Call<'_, '_>) -> Answered {
         project: call.project()?.name.clone(),
         ref_: Some(reference(params)?),
         source: Source::Api,
-        given: listed(params)?,
+        given: listed(params, VARIABLES)?,
         inputs: params.pairs(INPUTS.name).to_vec(),
         actor,
         protocols: Protocols::Web,

@@ -9,8 +9,9 @@ use crate::coordinator::builds::finish::end;
 use crate::coordinator::builds::no_such as no_such_build;
 use crate::coordinator::builds::retry::{repeat, restart};
 use crate::coordinator::builds::turn::{hand_on, take};
-use crate::domain::build::{Build, BuildId, Status};
+use crate::domain::build::{Build, BuildId, Status, Variable, check_bytes, variables_bytes};
 use crate::domain::pipeline::{PipelineId, When};
+use crate::domain::reserved;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::store::{builds, jobs, pipelines};
@@ -22,10 +23,23 @@ impl Coordinator {
     /// # Errors
     /// [`Kind::NotFound`]; [`Kind::Conflict`] for a build in another state.
     pub fn play_build(&self, id: BuildId, now: Timestamp) -> Result<()> {
+        self.play_build_with(id, Vec::new(), now)
+    }
+
+    /// The same with variables for this job alone, which win over all others of their names. Whoever repeats it gets them,
+    /// too.
+    ///
+    /// # Errors
+    /// As [`Coordinator::play_build`]; [`Kind::Invalid`] for variables that the job cannot have.
+    pub fn play_build_with(&self, id: BuildId, given: Vec<Variable>, now: Timestamp) -> Result<()> {
+        check_given(&given)?;
         self.store.write(move |c| {
             let build = builds::by_id(c, id, now)?.ok_or_else(|| no_such_build(id))?;
             match (build.status, build.pipeline_id) {
-                (Status::Manual | Status::Scheduled, Some(pipeline)) => restart(c, pipeline, id, now),
+                (Status::Manual | Status::Scheduled, Some(pipeline)) => {
+                    give(c, id, given)?;
+                    restart(c, pipeline, id, now)
+                }
                 (status, _) => {
                     let advice = if status.is_finished() {
                         format!("; `baton build retry {id}` repeats it")
@@ -116,6 +130,26 @@ impl Coordinator {
         }
         Ok(canceled)
     }
+}
+
+/// Refuses what no variable can be.
+fn check_given(given: &[Variable]) -> Result<()> {
+    reserved::check(given).map_err(Error::invalid)?;
+    given.iter().try_for_each(Variable::check).map_err(Error::invalid)
+}
+
+/// Gives variables to a build that no runner has had.
+fn give(c: &Connection, id: BuildId, given: Vec<Variable>) -> Result<()> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    if jobs::by_id(c, id)?.is_some_and(|job| job.is_trigger) {
+        return Err(Error::invalid(format!("build {id} makes a pipeline, and takes no variables")));
+    }
+    let mut all = builds::spec(c, id)?.variables;
+    all.extend(given);
+    check_bytes("variables", variables_bytes(&all)).map_err(Error::invalid)?;
+    builds::set_variables(c, id, &all)
 }
 
 /// The builds of a pipeline that were not made again, in the order of stages.

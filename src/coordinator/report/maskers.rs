@@ -1,8 +1,8 @@
 //! The maskers of running builds, kept from patch to patch: to read a build's secrets and to ready them for the
 //! search costs more than all else that a patch does inside the one writer.
 //!
-//! What must stay true: what is kept is what would be read. The variables of a build never change, and ids are never
-//! used twice; the two tokens are compared each time. What is kept is bounded, and holds no secret of a build that
+//! What must stay true: what is kept is what would be read. The variables of a build that a runner has had never change, and
+//! ids are never used twice; the two tokens are compared each time. What is kept is bounded, and holds no secret of a build that
 //! ended more than a sweep ago.
 
 use crate::domain::build::BuildId;

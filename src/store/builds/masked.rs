@@ -40,7 +40,8 @@ pub fn tokens(c: &Connection, id: BuildId) -> Result<Tokens> {
 }
 
 /// What else must be masked in this build's trace: the values of secret variables, and what is secret in the URLs of
-/// repositories, in all forms in which they can be read. The build's own never change.
+/// repositories, in all forms in which they can be read. The build's own never
+/// change once a runner has it.
 pub fn secret_values(c: &Connection, id: BuildId) -> Result<BTreeSet<String>> {
     let mut statement = c.prepare_cached(
         "SELECT s.variables, s.repo_url, p.repo_url FROM build_specs s

@@ -1,4 +1,5 @@
-//! Rows of `build_specs`: what a build was asked to do. They never change.
+//! Rows of `build_specs`: what a build was asked to do. They never change, but for variables that somebody gives to a job that
+//! he starts by hand, before any runner has it.
 
 use crate::domain::build::{BuildId, NewBuild, ProjectId, Status, Variable};
 use crate::domain::spec::BuildSpec;
@@ -98,6 +99,13 @@ columns! {
 pub fn spec(c: &Connection, id: BuildId) -> Result<Spec> {
     let mut statement = c.prepare_cached(&format!("{SELECT} WHERE b.id = ?1"))?;
     Ok(statement.query_row([id.0], asked)?)
+}
+
+/// Gives a build that no runner has had these variables instead of its own.
+pub fn set_variables(c: &Connection, id: BuildId, variables: &[Variable]) -> Result<()> {
+    c.prepare_cached("UPDATE build_specs SET variables = ?2 WHERE build_id = ?1")?
+        .execute((id.0, serde_json::to_string(variables)?))?;
+    Ok(())
 }
 
 /// Whether the build's ref is a tag.

@@ -163,6 +163,62 @@ fn a_trigger_token_starts_pipelines_of_its_project_and_opens_nothing_else() {
 }
 
 #[test]
+fn whoever_starts_a_manual_job_gives_it_variables_that_its_repetition_has_too() {
+    let (programs, forge) = stand(Limits::default());
+    let runner = programs.baton.runner();
+    let config = "
+variables: {A: file, B: file}
+by hand: {script: ['echo $A'], when: manual}
+makes: {when: manual, trigger: {include: [{local: child.yml}]}}
+";
+    forge.push("main", &[(".gitlab-ci.yml", config), ("child.yml", "job: {script: [x]}")]);
+    let given = json!({"ref": "main", "variables": [{"key": "A", "value": "pipeline"}]});
+    programs.post("projects/demo/pipeline", &given).expect(201);
+    let play = |body: &Value| programs.post("projects/demo/jobs/1/play", body);
+    for (entry, said) in [
+        (json!({"value": "x"}), json!({"error": "job_variables_attributes[key] is missing"})),
+        (
+            json!({"key": "A", "variable_type": "x"}),
+            json!({"error": "job_variables_attributes[variable_type] does not have a valid value"}),
+        ),
+    ] {
+        assert_eq!(play(&json!({"job_variables_attributes": [entry]})).expect(400).json(), said);
+    }
+    let long = "x".repeat(60_000);
+    for entry in [json!({"key": "1A", "value": "hunter2"}), json!({"key": "CI_JOB_ID", "value": "hunter2"})] {
+        let said = play(&json!({"job_variables_attributes": [entry]})).expect(400).json();
+        assert!(said["message"]["base"].is_array() && !said.to_string().contains("hunter2"), "{said}");
+    }
+    play(&json!({"job_variables_attributes": {"A": "x"}})).expect(400);
+    let body = json!({"job_variables_attributes": [{"key": "A", "value": "x"}]});
+    programs.post("projects/demo/jobs/2/play", &body).expect(400);
+    let states = || super::each(&programs.json("projects/demo/pipelines/1/jobs"), "status");
+    assert_eq!(states(), ["manual", "manual"], "what was refused has changed nothing");
+
+    let list = json!([{"key": "A", "value": "job"}, {"key": "L", "value": long, "variable_type": "file"}]);
+    let played = play(&json!({"job_variables_attributes": list})).expect(200).json();
+    assert_eq!((&played["id"], &played["status"]), (&json!(1), &json!("pending")));
+    let build = programs.baton.claim(&runner);
+    assert_eq!(
+        (value(&build, "A"), value(&build, "B"), value(&build, "L")),
+        (json!("job"), json!("file"), json!(long))
+    );
+    play(&body).expect(400);
+    programs.baton.finish(&build, "failed");
+    programs.post("projects/demo/jobs/1/retry", &json!({})).expect(201);
+    assert_eq!(value(&programs.baton.claim(&runner), "A"), json!("job"));
+    assert_eq!(super::each(&programs.json("projects/demo/pipelines/1/variables"), "value"), ["pipeline"]);
+    // As a form, and with an empty list.
+    programs.post("projects/demo/jobs/2/play", &json!({"job_variables_attributes": []})).expect(200);
+    programs.post("projects/demo/pipeline", &given).expect(201);
+    let newest = programs.json("projects/demo/jobs?scope=manual")[1]["id"].clone();
+    let form = [("job_variables_attributes[][key]", "A"), ("job_variables_attributes[][value]", "form")];
+    let path = format!("/api/v4/projects/demo/jobs/{newest}/play");
+    programs.ask(Request::post(&path).form(&form), &programs.token).expect(200);
+    assert_eq!(value(&programs.baton.claim(&runner), "A"), json!("form"));
+}
+
+#[test]
 fn who_comes_when_too_many_start_pipelines_is_told_to_come_again() {
     let limits = Limits { starts_max: 2, starts_per_project_max: 2, ..Limits::default() };
     let (programs, forge) = stand(limits);
