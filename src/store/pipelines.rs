@@ -61,7 +61,7 @@ pub struct Pipeline {
     pub sha: Option<String>,
     /// Why there is one.
     pub source: Source,
-    /// `workflow:name`.
+    /// `workflow:name`, or what somebody has called it since.
     pub name: Option<String>,
     /// Names of its stages, in order.
     pub stages: Vec<String>,
@@ -280,6 +280,12 @@ pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
         standing.finished_at = standing.finished_at.into_iter().chain(finished.map(Timestamp)).max();
     }
     Ok(standing)
+}
+
+/// Gives a pipeline a name, or takes it from it.
+pub fn set_name(c: &Connection, id: PipelineId, name: Option<&str>) -> Result<()> {
+    c.prepare_cached("UPDATE pipelines SET name = ?2 WHERE id = ?1")?.execute((id.0, name))?;
+    Ok(())
 }
 
 /// Removes a pipeline whose last build has gone. The repository that held its commit goes when nobody names it any more.

@@ -15,7 +15,7 @@ use crate::domain::junit::Summary;
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::gitlab_ci::context::Given;
 use crate::http::params::{Field, Params, Shape, text};
 use crate::http::router::Endpoint;
@@ -97,6 +97,14 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
         &[],
         retry,
         says("Repeats what failed or was canceled", 201, Content::Object("Pipeline")),
+    ),
+    route(
+        Method::Put,
+        "projects/:project/pipelines/:id/metadata",
+        May::Write,
+        &[text("name")],
+        name,
+        says("Gives a pipeline another name", 200, Content::Object("Pipeline")),
     ),
     route(
         Method::Get,
@@ -294,6 +302,19 @@ fn retry(call: &mut Call<'_, '_>) -> Answered {
         new => note(call, &new?, Act::Retry)?,
     }
     answer(call, 201, id)
+}
+
+fn name(call: &mut Call<'_, '_>) -> Answered {
+    let id = call.pipeline()?;
+    call.coordinator().is_pipeline_of(call.project()?.id, id)?;
+    let name = call.params()?.text("name").ok_or_else(|| Denial::missing("name"))?;
+    match call.coordinator().name_pipeline(id, name) {
+        Err(Error { kind: Kind::Invalid, message }) => Err(Denial::Value { field: "name", why: message }),
+        named => {
+            named?;
+            answer(call, 200, id)
+        }
+    }
 }
 
 fn remove(call: &mut Call<'_, '_>) -> Answered {

@@ -1,4 +1,4 @@
-//! Projects: list and show.
+//! Projects: list, show, make, change, remove.
 
 use super::call::Call;
 use super::denial::Denial;
@@ -6,11 +6,13 @@ use super::object::project::{project, simple_project};
 use super::pages::{self, Asked};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
-use crate::error::Kind;
-use crate::http::params::{Field, Shape, text};
+use crate::coordinator::ProjectChange;
+use crate::error::{Error, Kind};
+use crate::http::params::{Field, Params, Shape, text};
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};
 use crate::store::projects::Project;
+use serde_json::json;
 use std::cmp::Ordering;
 use std::time::Duration;
 
@@ -24,6 +26,22 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
         &[],
         show,
         says("A project, by its number or its encoded name", 200, Content::Object("Project")),
+    ),
+    route(
+        Method::Put,
+        "projects/:project",
+        May::Write,
+        CHANGE,
+        change,
+        says("Changes a project's name or the longest run of its builds", 200, Content::Object("Project")),
+    ),
+    route(
+        Method::Delete,
+        "projects/:project",
+        May::Write,
+        &[],
+        remove,
+        says("Removes a project with its builds, logs and artifacts", 202, Content::Json),
     ),
     route(
         Method::Post,
@@ -60,33 +78,87 @@ const LIST: &[Field] = &[
 
 const MAKE: &[Field] = &[text("name"), text("path"), text("import_url"), text("default_branch"), text("build_timeout")];
 
+const CHANGE: &[Field] =
+    &[text("name"), text("path"), text("build_timeout"), text("default_branch"), text("import_url")];
+
+/// Where sources come from is said by the command line: a token of a program makes no server fetch from anywhere.
+const NO_URL: Denial = Denial::Refused("403 Forbidden - `baton project set --repo-url` names the repository");
+const ONE_ONLY: Denial = Denial::Refused("403 Forbidden - this token is for one project only");
+
 /// Longest run of builds of a project that is made here, in seconds, as for `baton project add`.
 const TIMEOUT_S: u64 = 3600;
 
-/// Answers `POST projects`. Where sources come from is said by the command line: a token of a program makes no server
-/// fetch from anywhere.
+/// A text that is not empty.
+fn given<'p>(params: &'p Params, name: &str) -> Option<&'p str> {
+    params.text(name).filter(|text| !text.is_empty())
+}
+
+fn timeout(params: &Params) -> Result<Option<Duration>, Denial> {
+    let seconds = given(params, "build_timeout").map(str::parse).transpose();
+    let seconds = seconds.map_err(|_| Denial::Parameter("build_timeout is invalid".to_owned()))?;
+    Ok(seconds.map(Duration::from_secs))
+}
+
+/// A name that is taken, in GitLab's words.
+fn taken(error: Error) -> Denial {
+    match error.kind {
+        Kind::Conflict => Denial::Value { field: "name", why: "has already been taken".to_owned() },
+        _ => error.into(),
+    }
+}
+
+/// Answers `POST projects`.
 fn make(call: &mut Call<'_, '_>) -> Answered {
     if call.kept_to().is_some() {
-        return Err(Denial::Refused("403 Forbidden - this token is for one project only"));
+        return Err(ONE_ONLY);
     }
     let params = call.params()?;
-    let given = |name: &str| params.text(name).filter(|text| !text.is_empty());
-    if given("import_url").is_some() {
-        return Err(Denial::Refused("403 Forbidden - `baton project set --repo-url` names the repository"));
+    if given(params, "import_url").is_some() {
+        return Err(NO_URL);
     }
-    let name = given("path").or(given("name")).ok_or_else(|| Denial::missing("name, path"))?;
-    let timeout_s = match given("build_timeout").map(str::parse) {
-        None => TIMEOUT_S,
-        Some(Ok(seconds)) => seconds,
-        Some(Err(_)) => return Err(Denial::Parameter("build_timeout is invalid".to_owned())),
-    };
-    let made = call.coordinator().add_project(name, None, Duration::from_secs(timeout_s), call.now);
-    let made = made.map_err(|error| {
-        let is_taken = error.kind == Kind::Conflict;
-        let why = || "has already been taken".to_owned();
-        if is_taken { Denial::Value { field: "name", why: why() } } else { error.into() }
-    })?;
+    let name = given(params, "path").or(given(params, "name")).ok_or_else(|| Denial::missing("name, path"))?;
+    let timeout = timeout(params)?.unwrap_or(Duration::from_secs(TIMEOUT_S));
+    let made = call.coordinator().add_project(name, None, timeout, call.now).map_err(taken)?;
     Ok(Response::json(201, &project(&call.urls(), &made, None)).into())
+}
+
+/// Answers `PUT projects/:project`. A name is what stands behind the last slash, as answers have it: the rest stays.
+fn change(call: &mut Call<'_, '_>) -> Answered {
+    let (known, params) = (call.project()?, call.params()?);
+    let names: Vec<&str> = CHANGE.iter().map(|field| field.name).collect();
+    if !names.iter().any(|name| params.has(name)) {
+        let all = names.join(", ");
+        return Err(Denial::Parameter(format!("{all} are missing, at least one parameter must be provided")));
+    }
+    if given(params, "import_url").is_some() {
+        return Err(NO_URL);
+    }
+    if given(params, "default_branch").is_some_and(|name| known.default_branch.as_deref() != Some(name)) {
+        let why = "is what HEAD of its repository points to".to_owned();
+        return Err(Denial::Value { field: "default_branch", why });
+    }
+    let last = given(params, "path").or(given(params, "name"));
+    if last.is_some_and(|last| last.contains('/')) {
+        let why = "must not have a slash: `baton project rename` moves a project".to_owned();
+        return Err(Denial::Value { field: "path", why });
+    }
+    let whole = |last: &str| match known.name.rsplit_once('/') {
+        Some((namespace, _)) => format!("{namespace}/{last}"),
+        None => last.to_owned(),
+    };
+    let change = ProjectChange { name: last.map(whole), timeout: timeout(params)?, ..ProjectChange::default() };
+    let changed = call.coordinator().change_project(&known.name, change).map_err(taken)?;
+    let at = call.coordinator().last_asked_at(changed.id)?;
+    Ok(Response::json(200, &project(&call.urls(), &changed, at)).into())
+}
+
+/// Answers `DELETE projects/:project`. It has gone when this is answered; the words are GitLab's.
+fn remove(call: &mut Call<'_, '_>) -> Answered {
+    if call.kept_to().is_some() {
+        return Err(ONE_ONLY);
+    }
+    call.coordinator().remove_project(&call.project()?.name, true, call.now)?;
+    Ok(Response::json(202, &json!({"message": "202 Accepted"})).into())
 }
 
 /// Answers `GET projects`. Whatever GitLab asks of the caller's part in a project (`membership`, `owned`, ...) is true of all.

@@ -9,7 +9,7 @@ use crate::coordinator::builds::finish::end;
 use crate::coordinator::builds::no_such as no_such_build;
 use crate::coordinator::builds::retry::{repeat, restart};
 use crate::coordinator::builds::turn::{hand_on, take};
-use crate::domain::build::{Build, BuildId, Status, Variable, check_bytes, variables_bytes};
+use crate::domain::build::{Build, BuildId, Status, Variable, check_bytes, check_word, variables_bytes};
 use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::reserved;
 use crate::domain::time::Timestamp;
@@ -50,6 +50,19 @@ impl Coordinator {
                     Err(Error::new(Kind::Conflict, said))
                 }
             }
+        })
+    }
+
+    /// Gives a pipeline another name; none, if that is empty. Jobs that begin later are told of it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; [`Kind::Invalid`] for what cannot be a name.
+    pub fn name_pipeline(&self, id: PipelineId, name: &str) -> Result<()> {
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty());
+        name.as_deref().map_or(Ok(()), |name| check_word("the pipeline's name", name)).map_err(Error::invalid)?;
+        self.store.write(move |c| {
+            pipelines::by_id(c, id)?.ok_or_else(|| no_such(id))?;
+            pipelines::set_name(c, id, name.as_deref())
         })
     }
 

@@ -175,3 +175,56 @@ fn a_project_is_found_by_number_and_by_encoded_name() {
     programs.post("projects", &json!({"name": "123"})).expect(400);
     assert_eq!(each(&programs.json("projects"), "id"), [3, 2, 1], "what was refused has changed nothing");
 }
+
+#[test]
+fn a_project_is_renamed_given_another_timeout_and_removed_with_all_that_it_has() {
+    let programs = Programs::start();
+    let baton = &programs.baton;
+    baton.project("group/old");
+    let runner = baton.project_runner("group/old");
+    let queue = || baton.queue(NewBuild { project: "group/old".to_owned(), ..new_build("demo") });
+    let put = |body: Value| programs.put("projects/2", &body);
+    let changed = put(json!({"name": "new", "build_timeout": 120})).expect(200).json();
+    assert_eq!((&changed["path_with_namespace"], &changed["build_timeout"]), (&json!("group/new"), &json!(120)));
+    assert_eq!(put(json!({"path": "old", "name": "other"})).expect(200).json()["path"], "old");
+    let form = Request::put("/api/v4/projects/group%2Fold").form(&[("build_timeout", "60")]);
+    assert_eq!(programs.ask(form, &programs.token).expect(200).json()["build_timeout"], 60);
+    programs.post("projects", &json!({"path": "group/taken"})).expect(201);
+    for (body, said) in [
+        (json!({"name": "taken"}), json!({"message": {"name": ["has already been taken"]}})),
+        (json!({"build_timeout": "long"}), json!({"error": "build_timeout is invalid"})),
+        (
+            json!({"default_branch": "x"}),
+            json!({"message": {"default_branch": ["is what HEAD of its repository points to"]}}),
+        ),
+    ] {
+        assert_eq!(put(body).expect(400).json(), said);
+    }
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({"description": "x"}), 400),
+        (json!({"name": "a/b"}), 400),
+        (json!({"name": "-"}), 400),
+        (json!({"build_timeout": 0}), 400),
+        (json!({"name": "x", "import_url": "http://127.0.0.1:1/x"}), 403),
+    ] {
+        assert_eq!(put(body.clone()).status, status, "{body}");
+    }
+    let kept = programs.json("projects/2");
+    assert_eq!((&kept["path_with_namespace"], &kept["build_timeout"]), (&json!("group/old"), &json!(60)));
+
+    // What runs is canceled, and nothing of it is left; who is kept to it may not.
+    let id = queue();
+    let claimed = baton.claim(&runner);
+    queue();
+    let own = Wanted { name: "own", scope: AccessScope::Api, project: Some("group/old"), life: None };
+    let own = token(baton, &own);
+    programs.ask(Request::delete("/api/v4/projects/2"), &own).expect(403);
+    assert_eq!(programs.delete("projects/group%2Fold").expect(202).json(), json!({"message": "202 Accepted"}));
+    programs.get("projects/2").expect(404);
+    programs.delete("projects/2").expect(404);
+    programs.ask(Request::get("/api/v4/user"), &own).expect(401);
+    assert!(baton.operator().show_build(id, Timestamp::now()).is_err());
+    baton.send(patch(&claimed, 0, b"more")).expect(404);
+    assert_eq!(each(&programs.json("projects"), "id"), [3, 1]);
+}

@@ -188,3 +188,26 @@ fn pipelines_are_listed_by_whatever_gitlab_lists_them_by() {
     assert_eq!(each(&programs.json("projects/demo/repository/tags"), "name"), ["v1"]);
     programs.post("projects/demo/statuses/x", &json!({"state": "success"})).expect(403);
 }
+
+#[test]
+fn a_pipeline_is_given_another_name() {
+    let programs = Programs::start();
+    programs.baton.project("other");
+    let id = add(&programs.baton, "main", vec![job("compile", 0, When::OnSuccess)]);
+    let path = format!("projects/demo/pipelines/{id}/metadata");
+    let named = programs.put(&path, &json!({"name": "weekly"})).expect(200).json();
+    assert_eq!((&named["id"], &named["name"]), (&json!(id), &json!("weekly")));
+    assert_eq!(each(&programs.json("projects/demo/pipelines?name=weekly"), "id"), [json!(id)]);
+    for (body, said) in [
+        (json!({}), json!({"error": "name is missing"})),
+        (json!({"name": "a\nb"}), json!({"message": {"name": ["the pipeline's name has a control character"]}})),
+    ] {
+        assert_eq!(programs.put(&path, &body).expect(400).json(), said);
+    }
+    programs.put(&path, &json!({"name": "x".repeat(256)})).expect(400);
+    let form = Request::put(&format!("/api/v4/{path}")).form(&[("name", "daily build")]);
+    assert_eq!(programs.ask(form, &programs.token).expect(200).json()["name"], "daily build");
+    assert_eq!(programs.put(&path, &json!({"name": ""})).expect(200).json()["name"], Value::Null);
+    programs.put("projects/other/pipelines/1/metadata", &json!({"name": "x"})).expect(404);
+    programs.put("projects/demo/pipelines/99/metadata", &json!({"name": "x"})).expect(404);
+}

@@ -154,9 +154,14 @@ fn every_route_lets_in_whom_it_is_for_and_tells_all_others_the_same() {
         if pattern == "openapi.json" || pattern.ends_with(OWN_TOKEN) {
             continue;
         }
+        // Whoever is let in removes all that is asked about: `mod.rs` tries it.
+        let removes_all = (method.as_str(), pattern.as_str()) == ("DELETE", "projects/:project");
         for (name, token, opens) in &tokens {
             let projects: &[&str] = if pattern.contains(":project") { &["demo", "other", "nobody"] } else { &["demo"] };
             for project in projects {
+                if removes_all && expected(&method, &pattern, project, *opens).is_none() {
+                    continue;
+                }
                 let request = Request::new(&method, &format!("/api/v4/{}", path(&pattern, project, "987654")));
                 let request = match token.as_str() {
                     "" => request,
