@@ -252,6 +252,8 @@ pub const USE_STEP: Duration = Duration::from_secs(60);
 pub const ACCESS_TOKENS_MAX: usize = 10_000;
 /// Trigger tokens of a project.
 pub const TRIGGERS_MAX: usize = 1000;
+/// Newest builds of a project among which a trigger's token is looked for that was a build's.
+pub const TRIGGER_BUILDS_LOOKED_MAX: usize = 1000;
 /// Links to the page that were not used yet.
 pub const LOGIN_LINKS_MAX: usize = 1000;
 /// Variables of a project.

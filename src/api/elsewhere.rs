@@ -3,16 +3,13 @@
 //! What must stay true: the answer is 404, since that is what the path is. Nothing that a client sent goes to the log as
 //! it came: paths may hold tokens.
 
+use super::seldom::Seldom;
 use super::shared::version::runner_version;
 use super::{PROTOCOLS, Protocol, gitlab_v4};
 use crate::http::router::{Found, find};
 use crate::http::{Method, Request, Response};
-use crate::sync::lock;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Between two warnings of the same kind.
-const PAUSE: Duration = Duration::from_secs(60);
 /// The longest `Host` that is repeated, in bytes.
 const HOST_BYTES_MAX: usize = 255;
 /// More segments than any path of ours has.
@@ -146,21 +143,6 @@ fn is_host(text: &str) -> bool {
     (1..=HOST_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_fine)
 }
 
-/// Something that is said once in a while.
-#[derive(Default)]
-struct Seldom(Mutex<Option<Instant>>);
-
-impl Seldom {
-    fn is_due(&self, now: Instant) -> bool {
-        let mut said = lock(&self.0);
-        let is_due = said.is_none_or(|at| now.saturating_duration_since(at) >= PAUSE);
-        if is_due {
-            *said = Some(now);
-        }
-        is_due
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,12 +188,5 @@ mod tests {
         {
             assert_eq!(url("host", version).contains("http://host/ci"), is_ci, "{version:?}");
         }
-    }
-
-    #[test]
-    fn a_warning_is_said_once_a_minute() {
-        let (seldom, start) = (Seldom::default(), Instant::now());
-        let said = |s: u64| seldom.is_due(start + Duration::from_secs(s));
-        assert_eq!([0, 1, 59, 60, 61, 119, 120].map(said), [true, false, false, true, false, false, true]);
     }
 }

@@ -5,14 +5,17 @@
 //! routes in the log and the metrics) follows from its tables, and its room knows no other room but `shared/`. Protocols
 //! that share a prefix share what follows from their tables.
 
+mod bad_tokens;
 mod elsewhere;
 mod git;
 mod gitlab_v4;
 pub mod health;
 mod runner_v1;
 mod runner_v4;
+mod seldom;
 mod shared;
 
+use self::bad_tokens::BadTokens;
 use self::elsewhere::Elsewhere;
 use self::health::claim_metrics::Claims;
 use self::health::log_metrics::LogChecks;
@@ -26,7 +29,6 @@ use crate::http::router::{Endpoint, Found, Places, find, patterns};
 use crate::http::traffic::Traffic;
 use crate::http::{AfterCommit, Answer, Method, Request, Response};
 use crate::limits::GIT_WAITING_PER_SEAT;
-use crate::metrics::Counter;
 use crate::seats::Seats;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub struct Api {
     claims: Arc<Claims>,
     log_checks: Arc<LogChecks>,
     /// Calls of programs without a token that is good for them.
-    auth_failures: Counter,
+    bad_tokens: BadTokens,
     elsewhere: Elsewhere,
     /// What the server that this answers for has counted.
     traffic: Arc<Traffic>,
@@ -224,7 +226,7 @@ impl Api {
                 .waited_for(limits.git_wait_max, limits.git_children_max * GIT_WAITING_PER_SEAT),
             claims: Arc::default(),
             log_checks: Arc::default(),
-            auth_failures: Counter::default(),
+            bad_tokens: BadTokens::default(),
             elsewhere: Elsewhere::default(),
             traffic,
             started_at: Timestamp::now(),

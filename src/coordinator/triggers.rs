@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::domain::trigger_token::{TriggerToken, TriggerTokenId};
 use crate::error::{Error, Kind, Result};
-use crate::limits::{TRIGGERS_MAX, USE_STEP};
+use crate::limits::{TRIGGER_BUILDS_LOOKED_MAX, TRIGGERS_MAX, USE_STEP};
 use crate::store::{builds, triggers};
 use rusqlite::Connection;
 
@@ -129,6 +129,17 @@ impl Coordinator {
             );
         }
         Ok(Some(TriggeredBy::Token(own)))
+    }
+
+    /// Whether a job of this project has had this token, which opens nothing since the job has ended. Among the newest jobs.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn was_jobs_token(&self, project: ProjectId, token: &Token) -> Result<bool> {
+        if token.is_trigger() || token.is_access() || token.is_telling() {
+            return Ok(false);
+        }
+        self.store.read(|c| builds::had_token(c, project, token.hash(), TRIGGER_BUILDS_LOOKED_MAX))
     }
 }
 

@@ -10,7 +10,9 @@ pub use again::{
 };
 pub use masked::{Tokens, secret_values, tokens};
 pub use spec::{Spec, insert, is_tag, set_variables, spec};
-pub use whole::{Filter, by_id, count_pending_before, list, manual, page, project_of, running_by_token, waiting};
+pub use whole::{
+    Filter, by_id, count_pending_before, had_token, list, manual, page, project_of, running_by_token, waiting,
+};
 
 use crate::domain::build::{BuildId, FailureReason, ProjectId, Status};
 use crate::domain::runner::RunnerId;

@@ -84,6 +84,7 @@ fn asked(ref_name: Option<&str>) -> PipelineRequest {
         inputs: Vec::new(),
         actor: "laptop".to_owned(),
         protocols: Protocols::Web,
+        warnings: Vec::new(),
     }
 }
 

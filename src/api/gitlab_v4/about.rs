@@ -53,6 +53,22 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
         none,
         says("Environments: there are none", 200, Content::List("Nothing")),
     ),
+    route(
+        Method::Get,
+        "projects/:project/pipeline_schedules",
+        May::Read,
+        PAGES,
+        none,
+        says("Schedules: there are none", 200, Content::List("Nothing")),
+    ),
+    route(
+        Method::Post,
+        "projects/:project/pipeline_schedules",
+        May::Write,
+        &[],
+        |_| Err(Denial::Refused("403 Forbidden - Baton has no schedules: let cron start `baton pipeline run`")),
+        says("Refused: there are no schedules", 201, Content::Json),
+    ),
 ];
 
 const PAGES: &[Field] = &[pages::PAGE, pages::PER_PAGE];

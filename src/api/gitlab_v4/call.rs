@@ -4,6 +4,7 @@
 //! with them is said last, when all else is right. A token in the query is never repeated.
 
 use super::denial::Denial;
+use super::received::{KeptBody, Received};
 use super::route::{May, Route};
 use super::urls::{Urls, decoded};
 use crate::api::{Api, refuse_encoded};
@@ -13,22 +14,11 @@ use crate::domain::build::{BuildId, ProjectId};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
-use crate::error::{Error, Kind, Result};
-use crate::http::params::{Field, Given, Name, Params, Sink, read_all, text};
+use crate::error::Result;
+use crate::http::params::Params;
 use crate::http::router::Places;
 use crate::http::{Answer, Request};
 use crate::store::projects::Project;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-
-/// Tokens as parameters.
-const TOKENS: &[Field] = &[text(PRIVATE), text(JOB)];
-const PRIVATE: &str = "private_token";
-const JOB: &str = "job_token";
-
-/// Names of parameters that no link may repeat.
-pub const SECRET_NAMES: [&str; 3] = [PRIVATE, JOB, "token"];
 
 /// A call that may be answered.
 pub struct Call<'c, 'r> {
@@ -70,22 +60,19 @@ impl<'c, 'r> Call<'c, 'r> {
         (request, places): (&'c mut Request<'r>, &'c Places<'c>),
         now: Timestamp,
     ) -> std::result::Result<Call<'c, 'r>, Denial> {
-        let received = Received::of(request, route.fields, api.coordinator.limits().form_bytes_max)?;
-        let caller = match received.presented(request) {
-            Some((token, holder)) => api.coordinator.caller(&token, now)?.filter(|caller| holder.takes(caller)),
-            None => None,
-        };
+        let received = Received::of(api, request, route, now)?;
+        let caller = received.caller(api, request, now)?;
         // Whoever has shown a token is a stranger no more.
         if caller.is_some() {
             request.stranger = None;
         }
         match (&caller, route.may) {
-            (_, May::Anybody)
+            (_, May::Anybody | May::Trigger)
             | (Some(Caller::Program(_)), May::Read | May::ReadOrJob | May::Write)
             | (Some(Caller::Job { .. }), May::ReadOrJob | May::Job) => {}
             (Some(Caller::Program(_)), May::Job) => return Err(Denial::Absent("404 Job Not Found")),
             (None | Some(Caller::Job { .. }), _) => {
-                api.auth_failures.increment();
+                api.bad_tokens.note(request.peer);
                 return Err(Denial::Unauthorized);
             }
         }
@@ -136,6 +123,11 @@ impl<'c, 'r> Call<'c, 'r> {
             Some(error) => Err(Denial::Parameter(error.message.clone())),
             None => Ok(&self.received.params),
         }
+    }
+
+    /// The body as it came.
+    pub fn body(&self) -> &KeptBody {
+        &self.received.body
     }
 
     /// The number in the path.
@@ -208,83 +200,4 @@ fn find_project(coordinator: &Coordinator, segment: &str) -> Result<Option<Proje
         };
     }
     coordinator.project_by_name(&name)
-}
-
-/// What came as parameters: of the query and of the body, which wins.
-struct Received {
-    params: Params,
-    tokens: Params,
-    /// What is wrong with the first one that is of the wrong kind, or with the body.
-    wrong: Option<Error>,
-}
-
-impl Received {
-    fn of(request: &mut Request<'_>, fields: &'static [Field], bytes_max: u64) -> Result<Received> {
-        let mut received = Received { params: Params::of(fields), tokens: Params::of(TOKENS), wrong: None };
-        match read_all(request, bytes_max, &mut received) {
-            Err(error) if error.kind == Kind::Invalid => {
-                received.wrong.get_or_insert(error);
-            }
-            other => other?,
-        }
-        Ok(received)
-    }
-
-    /// The first token in the order in which GitLab looks for one, and whose it may be there.
-    fn presented(&self, request: &Request<'_>) -> Option<(Token, Holder)> {
-        let header = |name| request.headers.get(name).map(str::trim).filter(|value| !value.is_empty());
-        let given = |name| self.tokens.text(name).filter(|value| !value.is_empty());
-        let authorization = header("Authorization").and_then(|value| value.split_once(' '));
-        let of_scheme = |scheme: &str| {
-            authorization.filter(|(own, _)| own.eq_ignore_ascii_case(scheme)).map(|(_, value)| value.trim())
-        };
-        let places = [
-            (given(PRIVATE), Holder::Programs),
-            (header("PRIVATE-TOKEN"), Holder::Programs),
-            (of_scheme("Bearer"), Holder::Either),
-            (given(JOB), Holder::Jobs),
-            (header("JOB-TOKEN"), Holder::Jobs),
-        ];
-        let first = places.into_iter().find_map(|(text, kept)| Some((text?.to_owned(), kept)));
-        let password = || of_scheme("Basic").and_then(password_of_job).map(|text| (text, Holder::Jobs));
-        first.or_else(password).and_then(|(text, kept)| Some((Token::received(&text)?, kept)))
-    }
-}
-
-/// Whose tokens count in a place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    Programs,
-    Jobs,
-    Either,
-}
-
-impl Holder {
-    fn takes(self, caller: &Caller) -> bool {
-        match caller {
-            Caller::Program(_) => self != Holder::Jobs,
-            Caller::Job { .. } => self != Holder::Programs,
-        }
-    }
-}
-
-/// The password of `gitlab-ci-token`, as which git and scripts show a job's token.
-fn password_of_job(value: &str) -> Option<String> {
-    let login = String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?;
-    login.strip_prefix("gitlab-ci-token:").map(str::to_owned)
-}
-
-impl Sink for Received {
-    fn take(&mut self, name: Name<'_>, given: Given<'_>) -> Result<bool> {
-        let is_token = TOKENS.iter().any(|field| field.name == name.outer);
-        let taken = if is_token { self.tokens.take(name, given) } else { self.params.take(name, given) };
-        match taken {
-            // It is said when all else is right.
-            Err(error) if error.kind == Kind::Invalid => {
-                self.wrong.get_or_insert(error);
-                Ok(false)
-            }
-            taken => taken,
-        }
-    }
 }

@@ -94,7 +94,7 @@ fn operation(method: Method, own: &Route, path: &str, places: &[(&str, bool)]) -
     match own.may {
         May::ReadOrJob => put(&mut operation, "security", json!([{"token": []}, {"bearer": []}, {"job": []}])),
         May::Job => put(&mut operation, "security", json!([{"job": []}])),
-        May::Anybody => put(&mut operation, "security", json!([])),
+        May::Anybody | May::Trigger => put(&mut operation, "security", json!([])),
         May::Read | May::Write => {}
     }
     operation

@@ -3,22 +3,26 @@
 use super::call::Call;
 use super::denial::Denial;
 use super::object::linted::{linted, linted_of_old};
-use super::route::{Answered, Content, May, route, says};
+use super::route::{Answered, Content, May, route, says, with_room};
 use crate::api::Handler;
 use crate::coordinator::{LintRequest, LintSubject};
+use crate::gitlab_ci::yaml::FILE_BYTES_MAX;
 use crate::http::params::{Field, Params, Shape, text};
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};
 
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint<Handler>] = &[
-    route(
-        Method::Post,
-        "projects/:project/ci/lint",
-        May::Write,
-        CONTENT,
-        of_content,
-        says("Says what a configuration would mean in a project", 200, Content::Object("Linted")),
+    with_room(
+        route(
+            Method::Post,
+            "projects/:project/ci/lint",
+            May::Write,
+            CONTENT,
+            of_content,
+            says("Says what a configuration would mean in a project", 200, Content::Object("Linted")),
+        ),
+        FILE_BYTES_MAX as u64,
     ),
     route(
         Method::Get,
@@ -28,13 +32,16 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
         of_ref,
         says("Says what the configuration of a branch or tag means", 200, Content::Object("Linted")),
     ),
-    route(
-        Method::Post,
-        "ci/lint",
-        May::Write,
-        &[text("content"), INCLUDE_JOBS],
-        of_none,
-        says("Says what a configuration means that is of no project", 200, Content::Object("LintedOfOld")),
+    with_room(
+        route(
+            Method::Post,
+            "ci/lint",
+            May::Write,
+            &[text("content"), INCLUDE_JOBS],
+            of_none,
+            says("Says what a configuration means that is of no project", 200, Content::Object("LintedOfOld")),
+        ),
+        FILE_BYTES_MAX as u64,
     ),
 ];
 

@@ -22,6 +22,7 @@ mod object;
 mod pages;
 mod pipelines;
 mod projects;
+mod received;
 mod repository;
 mod route;
 mod runners;

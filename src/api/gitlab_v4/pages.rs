@@ -3,8 +3,9 @@
 //! What must stay true: `Link` is what clients follow; it is absolute, repeats every parameter of the request, and no
 //! token. `X-Next-Page` and `X-Prev-Page` are there and empty at the ends: the Go client stops only there.
 
-use super::call::{Call, SECRET_NAMES};
+use super::call::Call;
 use super::denial::Denial;
+use super::received::SECRET_NAMES;
 use crate::http::Response;
 use crate::http::params::{Field, Params, text};
 use serde_json::Value;

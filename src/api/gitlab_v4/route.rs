@@ -21,6 +21,8 @@ pub struct Route {
     pub answer: fn(&mut Call<'_, '_>) -> Answered,
     /// What the description says.
     pub says: Says,
+    /// Bytes of parameters more than those of any stranger, for whoever has shown a good token before the body.
+    pub room_bytes: u64,
 }
 
 /// Who may call an endpoint.
@@ -34,7 +36,9 @@ pub enum May {
     Write,
     /// A job that runs.
     Job,
-    /// Anybody: the endpoint looks at a token of its own.
+    /// Whoever shows a token that starts pipelines of the project, which the endpoint looks at itself.
+    Trigger,
+    /// Anybody.
     Anybody,
 }
 
@@ -75,7 +79,15 @@ pub const fn route(
     answer: fn(&mut Call<'_, '_>) -> Answered,
     says: Says,
 ) -> Endpoint<Handler> {
-    Endpoint { method, pattern, answer: Handler::Program(Route { may, fields, answer, says }) }
+    Endpoint { method, pattern, answer: Handler::Program(Route { may, fields, answer, says, room_bytes: 0 }) }
+}
+
+/// The same line for parameters of so many bytes more.
+pub const fn with_room(line: Endpoint<Handler>, room_bytes: u64) -> Endpoint<Handler> {
+    match line.answer {
+        Handler::Program(route) => Endpoint { answer: Handler::Program(Route { room_bytes, ..route }), ..line },
+        Handler::Own(_) => line,
+    }
 }
 
 /// What the description says: what it does, and what it answers with this status.

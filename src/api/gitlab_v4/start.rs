@@ -7,6 +7,7 @@ use super::call::Call;
 use super::denial::Denial;
 use super::given::{LIST, listed};
 use super::object::pipeline::pipeline;
+use super::received::{KeptBody, SECRET_NAMES};
 use super::route::{Answered, Content, May, route, says};
 use crate::api::Handler;
 use crate::coordinator::{PipelineRequest, StartOutcome, TriggeredBy};
@@ -17,6 +18,8 @@ use crate::gitlab_ci::context::Given;
 use crate::http::params::{Field, Params, Shape, text};
 use crate::http::router::Endpoint;
 use crate::http::{Method, Response};
+use crate::limits::STRANGER_BYTES_MAX;
+use serde_json::{Map, Value, json};
 
 /// The endpoints.
 pub const ENDPOINTS: &[Endpoint<Handler>] = &[
@@ -31,7 +34,7 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
     route(
         Method::Post,
         "projects/:project/trigger/pipeline",
-        May::Anybody,
+        May::Trigger,
         TRIGGER,
         trigger,
         says("Starts a pipeline by a trigger token or a job's", 201, Content::Object("Pipeline")),
@@ -39,7 +42,7 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
     route(
         Method::Post,
         "projects/:project/ref/:ref/trigger/pipeline",
-        May::Anybody,
+        May::Trigger,
         TRIGGER,
         trigger_of_path,
         says("Starts a pipeline of this branch or tag by a trigger token or a job's", 201, Content::Object("Pipeline")),
@@ -54,6 +57,9 @@ const TRIGGER: &[Field] =
 
 /// The header with which GitLab and we say what a notice is of.
 const EVENT: &str = "X-Gitlab-Event";
+
+/// GitLab's name of the file with what a trigger was told.
+const PAYLOAD: &str = "TRIGGER_PAYLOAD";
 
 fn reference(params: &Params) -> Result<String, Denial> {
     params.text("ref").filter(|name| !name.is_empty()).map(str::to_owned).ok_or_else(|| Denial::missing("ref"))
@@ -70,6 +76,7 @@ fn start(call: &mut Call<'_, '_>) -> Answered {
         inputs: params.pairs(INPUTS.name).to_vec(),
         actor,
         protocols: Protocols::Web,
+        warnings: Vec::new(),
     };
     begun(call, &request)
 }
@@ -95,7 +102,11 @@ fn triggered_by(call: &mut Call<'_, '_>) -> Result<TriggeredBy, Denial> {
     }
     let (project, now) = (call.project()?.id, call.now);
     let token = call.params()?.text("token").and_then(Token::received).ok_or_else(|| Denial::missing("token"))?;
-    let by = call.coordinator().triggered_by(project, &token, now)?.ok_or(Denial::NoProject)?;
+    let Some(by) = call.coordinator().triggered_by(project, &token, now)? else {
+        call.api.bad_tokens.note(call.request.peer);
+        let was_good = call.coordinator().was_jobs_token(project, &token)?;
+        return Err(if was_good { Denial::Unauthorized } else { Denial::NoProject });
+    };
     // Whoever has shown a token is a stranger no more.
     call.request.stranger = None;
     if let TriggeredBy::Token(own) = &by {
@@ -104,9 +115,36 @@ fn triggered_by(call: &mut Call<'_, '_>) -> Result<TriggeredBy, Denial> {
     Ok(by)
 }
 
+/// All that came but tokens, as JSON: scripts of GitLab's users read it. Of a body that is no JSON, what is known of it.
+fn payload(call: &Call<'_, '_>, ref_name: &str) -> Result<Option<Given>, Denial> {
+    let not_json = || Denial::Parameter("the body is not JSON".to_owned());
+    let params = call.params()?;
+    let pairs = |name| params.pairs(name).iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>();
+    let mut all = match call.body() {
+        KeptBody::Whole(body) => serde_json::from_slice::<Map<_, _>>(body).map_err(|_| not_json())?,
+        KeptBody::TooLong => return Ok(None),
+        KeptBody::No => Map::from_iter([
+            ("variables".to_owned(), Value::Object(pairs("variables"))),
+            ("inputs".to_owned(), Value::Object(pairs(INPUTS.name))),
+        ]),
+    };
+    all.retain(|name, _| !SECRET_NAMES.contains(&name.as_str()));
+    all.entry("ref").or_insert_with(|| json!(ref_name));
+    let text = Value::Object(all).to_string();
+    let is_short = text.len() as u64 <= STRANGER_BYTES_MAX;
+    Ok(is_short.then(|| Given { file: true, raw: true, ..Given::public(PAYLOAD, text) }))
+}
+
 fn begin_for(call: &mut Call<'_, '_>, by: &TriggeredBy, ref_name: String) -> Answered {
     let params = call.params()?;
-    let given = params.pairs("variables").iter().map(|(key, value)| Given::public(key, value)).collect();
+    let mut given: Vec<Given> =
+        params.pairs("variables").iter().map(|(key, value)| Given::public(key, value)).collect();
+    let payload = payload(call, &ref_name)?;
+    let warnings = match &payload {
+        Some(_) => Vec::new(),
+        None => vec![format!("there is no {PAYLOAD}: the body has more than {STRANGER_BYTES_MAX} bytes")],
+    };
+    given.extend(payload);
     let request = PipelineRequest {
         project: call.project()?.name.clone(),
         ref_: Some(ref_name),
@@ -115,6 +153,7 @@ fn begin_for(call: &mut Call<'_, '_>, by: &TriggeredBy, ref_name: String) -> Ans
         inputs: params.pairs(INPUTS.name).to_vec(),
         actor: by.actor(),
         protocols: Protocols::Web,
+        warnings,
     };
     begun(call, &request)
 }

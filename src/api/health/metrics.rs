@@ -122,7 +122,7 @@ fn requests(text: &mut Text, api: &Api) {
         family.sample(&[("status", &status.to_string())], count);
     }
     let help = "Calls of programs without a token that is good for them.";
-    text.number(Kind::Counter, "baton_auth_failures_total", help, api.auth_failures.get());
+    text.number(Kind::Counter, "baton_auth_failures_total", help, api.bad_tokens.count());
     let connections = traffic.connections.get();
     text.number(Kind::Gauge, "baton_http_connections", "Connections that are open.", connections);
 }

@@ -76,6 +76,7 @@ impl Run {
             inputs: self.input,
             actor: "command line".to_owned(),
             protocols: Protocols::WebAndFiles,
+            warnings: Vec::new(),
         };
         let added = match coordinator.start_pipeline(&request, Timestamp::now())? {
             StartOutcome::Pipeline(added) => added,

@@ -127,6 +127,7 @@ fn context(project: Option<&Project>, commit: Option<&FetchedCommit>, of_ref: Op
         inputs: Vec::new(),
         actor: "lint".to_owned(),
         protocols: Protocols::Web,
+        warnings: Vec::new(),
     };
     let context = match commit {
         Some(commit) => context_of(commit, &request),

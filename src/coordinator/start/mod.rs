@@ -49,6 +49,8 @@ pub struct PipelineRequest {
     pub actor: String,
     /// How the repository may be reached.
     pub protocols: Protocols,
+    /// What people are to be told of how it was asked for.
+    pub warnings: Vec<String>,
 }
 
 /// What came of it.
@@ -126,7 +128,7 @@ impl Coordinator {
         let new = NewPipeline {
             project: project.name.clone(),
             sha: Some(commit.sha.clone()),
-            warnings: files.warnings(made.warnings),
+            warnings: files.warnings([request.warnings.clone(), made.warnings].concat()),
             title: Some(commit.head.title().to_owned()).filter(|title| !title.is_empty()),
             actor: Some(request.actor.clone()),
             ..made

@@ -26,7 +26,18 @@ impl Allowance {
         self.total.set(self.total.get() + more);
     }
 
-    pub(super) fn over(&self) -> io::Error {
+    /// Refuses a body that declares to be longer.
+    ///
+    /// # Errors
+    /// [`Kind::TooLarge`].
+    pub fn admit(&self, declared_bytes: Option<u64>) -> Result<()> {
+        match declared_bytes {
+            Some(bytes) if bytes > self.left.get() => Err(body_error(self.over())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn over(&self) -> io::Error {
         let why = format!("the body may have at most {} bytes", self.total.get());
         io::Error::new(io::ErrorKind::FileTooLarge, why)
     }
@@ -62,9 +73,7 @@ impl Read for Metered<'_> {
 /// [`Kind::TooLarge`] beyond `bytes_max`, before it is read if it declares its length; what the reader says.
 pub fn read_body(request: &mut Request<'_>, bytes_max: u64) -> Result<Vec<u8>> {
     let allowance = Allowance::new(bytes_max);
-    if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
-        return Err(body_error(allowance.over()));
-    }
+    allowance.admit(request.body_bytes)?;
     let expected = request.body_bytes.unwrap_or(0).min(BODY_BYTES_EXPECTED_MAX);
     let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
     Metered { body: &mut *request.body, allowance: &allowance }.read_to_end(&mut body).map_err(body_error)?;

@@ -9,20 +9,19 @@ mod allowance;
 mod form;
 mod json;
 mod nested;
+mod read;
 
 pub use self::allowance::{Allowance, Metered, body_error, read_body};
+pub use self::read::{is_json, multipart_error, parts_error, read_all, read_declared, read_params, read_query};
 
 use super::message::Request;
-use super::multipart::{self, MultipartError, PartLimits, PartsError};
 use crate::error::{Error, Kind, Result};
 use crate::limits::{PARAMETERS_MAX, STRANGER_BYTES_MAX};
 use std::borrow::Cow;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 
 /// Longer names are unknown.
 const NAME_BYTES_MAX: u64 = 256;
-/// Bytes of a body that are read at a time.
-const PIECE_BYTES: u64 = 32 << 10;
 
 /// A parameter that an endpoint takes.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +178,11 @@ impl Params {
         let mut params = Params::of(fields);
         read_all(request, bytes_max, &mut params)?;
         Ok(params)
+    }
+
+    /// Keeps so many bytes more than of a stranger.
+    pub fn make_room(&mut self, bytes: u64) {
+        self.bytes_left += bytes;
     }
 
     /// What was given for a field.
@@ -378,62 +382,6 @@ impl Sink for Params {
     }
 }
 
-/// Hands the query string's and the body's parameters to `sink`, as [`Params::of_request`] takes them.
-///
-/// # Errors
-/// As [`Params::of_request`]; what the sink says.
-pub fn read_all(request: &mut Request<'_>, bytes_max: u64, sink: &mut dyn Sink) -> Result<()> {
-    let allowance = Allowance::new(bytes_max);
-    if request.body_bytes.is_some_and(|bytes| bytes > bytes_max) {
-        return Err(body_error(allowance.over()));
-    }
-    read_query(request, sink)?;
-    read_params(request, &allowance, sink)
-}
-
-/// Hands the query string's parameters to `sink`.
-///
-/// # Errors
-/// [`Kind::TooLarge`] for too many; what the sink says.
-pub fn read_query(request: &Request<'_>, sink: &mut dyn Sink) -> Result<()> {
-    form::read(&mut request.query.as_bytes(), sink)
-}
-
-/// Hands the body's parameters to `sink`, in whichever encoding. Files in a multipart body are passed over.
-///
-/// # Errors
-/// [`Kind::Invalid`] for a body that its type does not fit, [`Kind::TooLarge`] beyond the allowance and for too many
-/// parameters; what the reader and the sink say.
-pub fn read_params(request: &mut Request<'_>, allowance: &Allowance, sink: &mut dyn Sink) -> Result<()> {
-    if request.body_bytes == Some(0) {
-        return Ok(());
-    }
-    let content_type = request.headers.get("Content-Type").unwrap_or_default().to_owned();
-    let mut body = Metered { body: &mut *request.body, allowance };
-    if let Some(boundary) = multipart::boundary(&content_type) {
-        return read_multipart(&mut body, &boundary.map_err(multipart_error)?, sink);
-    }
-    let piece_bytes = request.body_bytes.unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-    let mut body = BufReader::with_capacity(usize::try_from(piece_bytes).unwrap_or(0), body);
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = media_type == "application/json" || media_type.ends_with("+json");
-    if is_json || (media_type.is_empty() && body.fill_buf().map_err(body_error)?.first() == Some(&b'{')) {
-        json::read(&mut body, sink)
-    } else {
-        form::read(&mut body, sink)
-    }
-}
-
-fn read_multipart(body: &mut dyn Read, boundary: &str, sink: &mut dyn Sink) -> Result<()> {
-    multipart::for_each_part(body, boundary, &PartLimits::default(), |head, data| {
-        if !head.is_file {
-            sink.take(Name::parse(&head.name), Given::Text { data, lossy: false })?;
-        }
-        Ok(())
-    })
-    .map_err(parts_error)
-}
-
 /// Counts parameters.
 #[derive(Default)]
 struct Count(usize);
@@ -457,23 +405,4 @@ fn read_name(data: &mut dyn Read) -> Result<Option<String>> {
         return Ok(None);
     }
     Ok(Some(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
-}
-
-/// A multipart body's fault as ours.
-pub fn multipart_error(error: MultipartError) -> Error {
-    match error {
-        MultipartError::Io(error) => body_error(error),
-        MultipartError::OverLimit(_) => Error::new(Kind::TooLarge, error.to_string()),
-        MultipartError::Boundary(_) | MultipartError::Malformed(_) | MultipartError::Truncated => {
-            Error::invalid(error.to_string())
-        }
-    }
-}
-
-/// Whatever ended [`multipart::for_each_part`], as ours.
-pub fn parts_error(error: PartsError<Error>) -> Error {
-    match error {
-        PartsError::Each(error) => error,
-        PartsError::Body(error) => multipart_error(error),
-    }
 }

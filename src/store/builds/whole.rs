@@ -103,6 +103,17 @@ pub fn running_by_token(c: &Connection, hash: TokenHash) -> Result<Option<BuildI
     Ok(statement.query_row([hash.0], |row| row.get(0).map(BuildId)).optional()?)
 }
 
+/// Whether one of a project's newest builds, of so many, has or had this token.
+pub fn had_token(c: &Connection, project: ProjectId, hash: TokenHash, limit: usize) -> Result<bool> {
+    let mut statement = c.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM
+             (SELECT token_hash FROM builds WHERE project_id = :project ORDER BY id DESC LIMIT :limit)
+             WHERE token_hash = :hash)",
+    )?;
+    let parameters = named_params! {":project": project.0, ":hash": hash.0, ":limit": limit};
+    Ok(statement.query_row(parameters, |row| row.get(0))?)
+}
+
 /// Builds that wait for something that may come by itself, of this project or of all; at most so many of each state, the
 /// oldest first.
 pub fn waiting(c: &Connection, project: Option<ProjectId>, limit: usize) -> Result<Vec<BuildId>> {

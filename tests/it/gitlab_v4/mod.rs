@@ -130,9 +130,17 @@ fn a_program_is_told_who_it_is_and_what_it_speaks_with() {
     let own = programs.json("personal_access_tokens/self");
     assert_eq!((&own["name"], &own["active"], &own["scopes"]), (&json!("all"), &json!(true), &json!(["api"])));
     assert!(!own.to_string().contains(&programs.token), "the token is in its own object");
-    for nothing in ["groups", "namespaces", "projects/demo/merge_requests?source_branch=x", "projects/1/environments"] {
+    for nothing in [
+        "groups",
+        "namespaces",
+        "projects/demo/merge_requests?source_branch=x",
+        "projects/1/environments",
+        "projects/demo/pipeline_schedules?scope=active",
+    ] {
         assert_eq!(programs.json(nothing), json!([]), "{nothing}");
     }
+    programs.get("projects/demo/pipeline_schedules/1").expect(404);
+    programs.post("projects/demo/pipeline_schedules", &json!({"cron": "* * * * *"})).expect(403);
     // The last use is noted soon, and nobody waits for it.
     let used = || programs.baton.operator().list_access_tokens().unwrap()[0].used_at;
     while used().is_none() {

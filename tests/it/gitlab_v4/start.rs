@@ -156,10 +156,45 @@ fn a_trigger_token_starts_pipelines_of_its_project_and_opens_nothing_else() {
     assert_eq!((&made["source"], &made["user"]["name"]), (&json!("pipeline"), &json!(format!("job {}", build.id))));
     send(Request::post("/api/v4/projects/other/trigger/pipeline").json(&job)).expect(404);
     programs.baton.finish(&build, "success");
-    send(Request::post(path).json(&job)).expect(404);
+    let ended = send(Request::post(path).json(&job)).expect(401).json();
+    assert_eq!(ended, json!({"message": "401 Unauthorized"}));
+    send(Request::post("/api/v4/projects/other/trigger/pipeline").json(&job)).expect(404);
     programs.delete("projects/demo/triggers/1").expect(204);
     programs.delete("projects/demo/triggers/1").expect(404);
     send(Request::post(path).json(&json!({"ref": "main", "token": own}))).expect(404);
+}
+
+#[test]
+fn what_a_trigger_is_told_is_a_file_for_its_jobs_but_for_tokens() {
+    let (programs, _forge) = stand(Limits::default());
+    let runner = programs.baton.runner();
+    let own = trigger_token(&programs);
+    let path = "/api/v4/projects/demo/trigger/pipeline";
+    let payload = |request: Request| {
+        let made = programs.ask(request, "").expect(201).json();
+        let build = programs.baton.claim(&runner);
+        // The second job is for triggers.
+        programs.baton.claim(&runner);
+        let all = build.json["variables"].as_array().unwrap();
+        let found = all.iter().find(|one| one["key"] == "TRIGGER_PAYLOAD");
+        assert!(found.is_none_or(|one| one["file"] == true), "{found:?}");
+        (found.map(|one| serde_json::from_str::<Value>(one["value"].as_str().unwrap()).unwrap()), made)
+    };
+    // As a forge calls: the token in the URL, and whatever it has to say in the body.
+    let hook = json!({"pusher": {"name": "mira"}, "token": own, "job_token": own, "list": [1, null], "ref": "main"});
+    let (told, _) = payload(Request::post(path).query("token", &own).json(&hook));
+    assert_eq!(told, Some(json!({"pusher": {"name": "mira"}, "list": [1, null], "ref": "main"})));
+    let request = Request::post(path).query("token", &own).query("ref", "main");
+    let (told, _) = payload(request.json(&json!({"before": "x", "variables": {"A": "b"}})));
+    assert_eq!(told, Some(json!({"before": "x", "ref": "main", "variables": {"A": "b"}})));
+    let form = Request::post(path).form(&[("token", &own), ("ref", "main"), ("variables[A]", "b"), ("other", "c")]);
+    assert_eq!(payload(form).0, Some(json!({"ref": "main", "variables": {"A": "b"}, "inputs": {}})));
+    // What is too long is told of.
+    let long = json!({"ref": "main", "token": own, "other": "x".repeat(70_000)});
+    let (told, made) = payload(Request::post(path).json(&long));
+    assert_eq!(told, None);
+    assert_eq!(made["warnings"], json!(["there is no TRIGGER_PAYLOAD: the body has more than 65536 bytes"]));
+    assert!(!programs.json("projects/demo/pipelines/1/variables").to_string().contains(&own));
 }
 
 #[test]
@@ -263,6 +298,21 @@ fn lint_answers_200_whatever_is_wrong_with_the_configuration() {
     let rules = json!({"content": "job: {script: [x], rules: [{if: '$CI_COMMIT_TAG'}]}", "dry_run": true});
     let said = programs.post("projects/demo/ci/lint", &rules).expect(200).json();
     assert_eq!(said["valid"], false, "{said}");
+    // As long as a file may be, for whoever shows a token before it.
+    let long = format!("job: {{script: [x]}}\n{}", "# \"a\" comment\n".repeat(130_000));
+    assert!(long.len() > 1 << 20);
+    let body = json!({"content": long});
+    for path in ["projects/demo/ci/lint", "ci/lint"] {
+        assert_eq!(programs.post(path, &body).expect(200).json()["valid"], true, "{path}");
+    }
+    let form = Request::post("/api/v4/ci/lint").form(&[("content", &long)]);
+    programs.ask(form, &programs.token).expect(200);
+    let behind = json!({"content": "x".repeat(70_000), "private_token": programs.token});
+    programs.ask(Request::post("/api/v4/ci/lint").json(&behind), "").expect(413);
+    let query = Request::post("/api/v4/ci/lint").query("private_token", &programs.token).json(&behind);
+    programs.ask(query, "").expect(200);
+    programs.ask(Request::post("/api/v4/ci/lint").json(&body), "btn-nothing").expect(413);
+    programs.post("ci/lint", &json!({"content": "x".repeat(3 << 20)})).expect(413);
     let old = programs.post("ci/lint", &json!({"content": "job: {script: [x]}"})).expect(200).json();
     assert_eq!(old["status"], "valid");
     assert_eq!(programs.post("ci/lint", &json!({})).expect(400).json(), json!({"error": "content is missing"}));
