@@ -3,6 +3,7 @@
 
 use crate::harness::served::PATIENCE;
 use crate::harness::*;
+use crate::package;
 use baton::domain::build::{BuildId, FailureReason, NewBuild, Status, Variable};
 use baton::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Hooks, Image, Service};
 use std::path::{Path, PathBuf};
@@ -15,33 +16,13 @@ use std::time::{Duration, Instant};
 #[track_caller]
 fn client() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match PROGRAM.get_or_init(build) {
+    match PROGRAM.get_or_init(|| package::build("crate-client")) {
         Ok(program) => Some(program),
         Err(why) => {
             skipped(why);
             None
         }
     }
-}
-
-/// Builds the client. What cannot be fetched is no fault of Baton's; what does not compile is.
-fn build() -> Result<PathBuf, String> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crate-client/Cargo.toml");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crate-client");
-    let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(arguments).arg("--locked").arg("--manifest-path").arg(&manifest).output().unwrap()
-    };
-    let offline = cargo(&["fetch", "--quiet", "--offline"]);
-    if !offline.status.success() {
-        let fetched = cargo(&["fetch", "--quiet"]);
-        if !fetched.status.success() {
-            return Err(format!("no way to the client's packages: {}", String::from_utf8_lossy(&fetched.stderr)));
-        }
-    }
-    let built = cargo(&["build", "--quiet", "--offline", "--target-dir", target.to_str().unwrap()]);
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    Ok(target.join("debug/crate-client"))
 }
 
 /// The client at work. Ended with the test.

@@ -26,6 +26,7 @@ mod hold;
 mod life;
 mod misdirected;
 mod moved;
+mod package;
 mod proxy;
 mod race;
 mod supervisor;

@@ -1,7 +1,8 @@
-//! GitLab's own clients, unmodified, in a session of each: python-gitlab, `@gitbeaker/rest`, and what fuzzes the API by its
-//! own description. Each is installed below `target/` once, in the versions that are written here.
+//! GitLab's own clients, unmodified, in a session of each: python-gitlab, `@gitbeaker/rest`, the crate `gitlab`, and what fuzzes
+//! the API by its own description. Each is installed below `target/` once, in the versions that are written here.
 
 use crate::harness::*;
+use crate::package;
 use baton::coordinator::{NewAccessToken, NewPipeline};
 use baton::domain::access_token::AccessScope;
 use baton::domain::build::NewBuild;
@@ -177,6 +178,18 @@ fn gitbeaker_does_what_it_does_with_gitlab() {
     };
     let stage = stage();
     let said = stage.play(Command::new("node").arg("session.mjs").current_dir(node));
+    assert_eq!(said, "done\n");
+    expect_well(stage.baton.data());
+}
+
+#[test]
+fn the_crate_gitlab_does_what_it_does_with_gitlab() {
+    let program = match package::build("gitlab-client") {
+        Ok(program) => program,
+        Err(why) => return skipped(&why),
+    };
+    let stage = stage();
+    let said = stage.play(&mut Command::new(program));
     assert_eq!(said, "done\n");
     expect_well(stage.baton.data());
 }

@@ -79,8 +79,11 @@ assert project.pipelines.list(ref="nothing", updated_after="2020-01-01T00:00:00Z
 assert pipeline.cancel()["id"] == 4
 assert project.pipelines.get(4).status in ("canceled", "manual")
 manual = project.jobs.list(scope="manual")[0]
-manual.play()
+# The library's own `play` sends no variables.
+given = {"job_variables_attributes": [{"key": "A", "value": "b"}]}
+assert server.http_post(f"/projects/{project.id}/jobs/{manual.id}/play", post_data=given)["id"] == manual.id
 assert project.jobs.get(manual.id).status != "manual"
+refused(manual.play, 400)
 assert pipeline.retry()["id"] == 4
 commit = project.commits.get(pipeline.sha)
 assert commit.last_pipeline["id"] == 4 and commit.title == "Make it so"
@@ -102,6 +105,35 @@ assert len(server.runners_all.list()) == 2 and [it.id for it in project.runners.
 assert [it.id for it in server.runners.get(1).jobs.list(status="success")] == [1]
 runner.delete()
 refused(lambda: server.runners.get(made.id), 404)
+
+variable = project.variables.create({"key": "A", "value": "one", "masked": False})
+variable.value = "two"
+variable.save()
+assert project.variables.get("A").value == "two" and len(project.variables.list()) == 1
+assert "already been taken" in refused(lambda: project.variables.create({"key": "A", "value": "x"}), 400)
+variable.delete()
+refused(lambda: project.variables.get("A"), 404)
+trigger = project.triggers.create({"description": "nightly"})
+assert trigger.token.startswith("btt-") and project.triggers.get(trigger.id).token == trigger.token[:8]
+assert "repository" in refused(lambda: project.trigger_pipeline("main", trigger.token, variables={"A": "b"}), 400)
+refused(lambda: project.trigger_pipeline("main", "btt-nothing"), 404)
+trigger.delete()
+linted = project.ci_lint.create({"content": "job: {script: [x]}", "include_jobs": True})
+assert linted.valid and linted.jobs[0]["name"] == "job"
+project.ci_lint.validate({"content": "job: {script: [x]}"})
+assert not project.ci_lint.create({"content": "job: {scirpt: [x]}"}).valid
+server.ci_lint.validate({"content": "job: {script: [x]}"})
+assert project.pipelineschedules.list() == []
+refused(lambda: project.pipelineschedules.create({"description": "x", "ref": "main", "cron": "0 1 * * *"}), 403)
+
+new = server.projects.create({"name": "new"})
+new.name, new.build_timeout = "newer", 120
+new.save()
+assert server.projects.get("newer").build_timeout == 120
+new.description = "words"
+assert "at least one" in refused(new.save, 400)
+new.delete()
+refused(lambda: server.projects.get("newer"), 404)
 
 reader = gitlab.Gitlab(url, private_token=reading)
 assert reader.projects.get("demo").id == 1
