@@ -63,7 +63,8 @@ pub const ENDPOINTS: &[Endpoint<Handler>] = &[
     ),
 ];
 
-const BY_REF: &[Field] = &[text("job"), Field { name: "search_recent_successful_pipelines", shape: Shape::Flag }];
+const SEARCHES: Field = Field { name: "search_recent_successful_pipelines", shape: Shape::Flag };
+const BY_REF: &[Field] = &[text("job"), SEARCHES];
 
 /// Bytes of a file out of an archive that are sent as they are, without a place among transfers.
 const SMALL_BYTES: u64 = 64 << 10;
@@ -115,9 +116,10 @@ fn by_ref(call: &mut Call<'_, '_>) -> Answered {
         return Err(Denial::NoThing);
     }
     let name = call.params()?.text("job").filter(|name| !name.is_empty()).ok_or_else(|| Denial::missing("job"))?;
+    let is_any = call.params()?.flag(SEARCHES.name) == Some(true);
     // The last `raw` counts, as in GitLab, unless no branch is called so.
     for (ref_, path) in places {
-        match call.coordinator().newest_archive_of(project, &ref_, name, call.now) {
+        match call.coordinator().newest_archive_of(project, (&ref_, is_any), name, call.now) {
             Err(error) if error.kind == Kind::NotFound => {}
             found => {
                 let id = found?;

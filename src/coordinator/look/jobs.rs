@@ -147,11 +147,18 @@ impl Coordinator {
         })
     }
 
-    /// The newest successful build of this name with an archive, in the newest successful pipeline of a branch or tag.
+    /// The newest successful build of this name with an archive, in the newest successful pipeline of a branch or tag, or,
+    /// with `is_any`, in the newest that has one.
     ///
     /// # Errors
     /// [`crate::error::Kind::NotFound`] if there is none among the newest pipelines that are looked at.
-    pub fn newest_archive_of(&self, project: ProjectId, ref_: &str, job: &str, now: Timestamp) -> Result<BuildId> {
+    pub fn newest_archive_of(
+        &self,
+        project: ProjectId,
+        (ref_, is_any): (&str, bool),
+        job: &str,
+        now: Timestamp,
+    ) -> Result<BuildId> {
         let asked = PipelinesAsked { ref_: Some(ref_.to_owned()), ..PipelinesAsked::default() };
         self.store.read(|c| {
             for id in lists::pipelines(c, project, &asked, false, (0, STANDINGS_LOOKED_MAX))? {
@@ -159,9 +166,14 @@ impl Coordinator {
                     continue;
                 }
                 let found = lists::archive_of_job(c, id, job, now)?;
+                if is_any && found.is_none() {
+                    continue;
+                }
                 return found.ok_or_else(|| Error::not_found(format!("pipeline {id} has no archive of job {job:?}")));
             }
-            Err(Error::not_found(format!("there is no successful pipeline of {ref_:?}")))
+            Err(Error::not_found(format!(
+                "there is no successful pipeline of {ref_:?}, or none with an archive of job {job:?}"
+            )))
         })
     }
 

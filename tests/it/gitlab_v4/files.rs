@@ -98,6 +98,14 @@ fn artifacts_come_whole_in_part_by_path_and_by_branch() {
     ] {
         assert_eq!(programs.get(&format!("projects/demo/{path}")).status, status, "{path}");
     }
+    // The newest success may be of another job: then those before it are looked through, if that is wanted.
+    of_branch(&programs.baton, "feature/slash", "other");
+    work(&programs.baton, &runner, None, "success");
+    let of_job = "projects/demo/jobs/artifacts/feature/slash/download?job=compile";
+    programs.get(of_job).expect(404);
+    let found = programs.get(&format!("{of_job}&search_recent_successful_pipelines=true")).expect(200);
+    assert_eq!(found.body, archive);
+    programs.get(&format!("{of_job}2&search_recent_successful_pipelines=true")).expect(404);
     programs.delete("projects/demo/jobs/1/artifacts").expect(204);
     programs.get("projects/demo/jobs/1/artifacts").expect(404);
     programs.get("projects/demo/jobs/artifacts/feature/slash/download?job=compile").expect(404);
