@@ -87,6 +87,8 @@ pub struct Standing {
     pub last_started_at: Option<Timestamp>,
     /// When the last ended of those that have.
     pub finished_at: Option<Timestamp>,
+    /// The first that was made.
+    pub first: Option<BuildId>,
 }
 
 columns! {

@@ -266,7 +266,7 @@ pub fn parent_of_build(c: &Connection, id: BuildId) -> Result<Option<BuildId>> {
 /// How the builds of a pipeline stand that count: those that were made again do not.
 pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
     let mut statement = c.prepare_cached(
-        "SELECT status, failure_allowed, count(*), min(started_at), max(finished_at), max(started_at) FROM builds
+        "SELECT status, failure_allowed, count(*), min(started_at), max(finished_at), max(started_at), min(id) FROM builds
          WHERE pipeline_id = ?1 AND retried_by IS NULL GROUP BY 1, 2",
     )?;
     let mut rows = statement.query([id.0])?;
@@ -274,7 +274,8 @@ pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
     while let Some(row) = rows.next()? {
         tally_row(row, 0, &mut standing.tally)?;
         let (started, finished): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
-        let last_started: Option<i64> = row.get(5)?;
+        let (last_started, first): (Option<i64>, i64) = (row.get(5)?, row.get(6)?);
+        standing.first = standing.first.into_iter().chain([BuildId(first)]).min();
         standing.last_started_at = standing.last_started_at.max(last_started.map(Timestamp));
         standing.started_at = standing.started_at.into_iter().chain(started.map(Timestamp)).min();
         standing.finished_at = standing.finished_at.into_iter().chain(finished.map(Timestamp)).max();

@@ -258,7 +258,9 @@ fn jobs(call: &mut Call<'_, '_>) -> Answered {
     let urls = call.urls();
     let has_more = asked.skipped().saturating_add(found.len() as u64) < count as u64 && !found.is_empty();
     let items = found.iter().map(|report| job(&urls, report, call.now)).collect();
-    Ok(asked.answer(call, &Part { items, has_more, total: None, next: None }).as_routine().into())
+    // Without it glab 1.22 asks for the same page for ever.
+    let total = Some(count as u64);
+    Ok(asked.answer(call, &Part { items, has_more, total, next: None }).as_routine().into())
 }
 
 fn bridges(call: &mut Call<'_, '_>) -> Answered {

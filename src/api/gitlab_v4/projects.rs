@@ -101,10 +101,8 @@ fn timeout(params: &Params) -> Result<Option<Duration>, Denial> {
 
 /// A name that is taken, in GitLab's words.
 fn taken(error: Error) -> Denial {
-    match error.kind {
-        Kind::Conflict => Denial::Value { field: "name", why: "has already been taken".to_owned() },
-        _ => error.into(),
-    }
+    let why = || "has already been taken".to_owned();
+    if error.kind == Kind::Conflict { Denial::Value { field: "name", why: why() } } else { error.into() }
 }
 
 /// Answers `POST projects`.

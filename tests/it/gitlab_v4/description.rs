@@ -111,11 +111,11 @@ fn is_of(kind: &str, value: &Value) -> bool {
     }
 }
 
-/// `2026-11-28T07:55:01.123Z`
+/// `2026-11-28T07:55:01.123Z`, or with microseconds
 fn is_time(text: &str) -> bool {
-    let pattern = "dddd-dd-ddTdd:dd:dd.dddZ";
     let fits = |(own, c): (char, char)| if own == 'd' { c.is_ascii_digit() } else { own == c };
-    text.len() == pattern.len() && pattern.chars().zip(text.chars()).all(fits)
+    let is_of = |pattern: &str| text.len() == pattern.len() && pattern.chars().zip(text.chars()).all(fits);
+    ["dddd-dd-ddTdd:dd:dd.dddZ", "dddd-dd-ddTdd:dd:dd.ddddddZ"].into_iter().any(is_of)
 }
 
 /// Whether a path is of this pattern; `{path}` and `{ref_and_path}` stand for all that follows.

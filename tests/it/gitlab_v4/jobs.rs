@@ -199,6 +199,8 @@ fn each_fact_that_is_shown_elsewhere_is_in_a_job() {
                 "runner" => value["id"].clone(),
                 "artifacts_file" => value["size"].clone(),
                 "artifacts" => value[0]["kind"].clone(),
+                // With its place in the pipeline, of which it is the first.
+                "created_at" => json!(value.as_str().unwrap().replace('Z', "000Z")),
                 _ => value.clone(),
             };
             let own = job.pointer(place.1).cloned().unwrap_or_default();

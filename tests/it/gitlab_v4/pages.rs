@@ -81,7 +81,11 @@ fn pages_by_number_say_where_the_others_are() {
     }
     let far = programs.get("projects/1/jobs?page=1001&per_page=100").expect(405);
     assert!(far.text().contains("use keyset pagination"), "{}", far.text());
-    // Jobs have no totals, like GitLab's.
+    // Jobs have no totals, but for those of a pipeline: like GitLab's.
+    for (query, total, pages) in [("per_page=1", "1", "1"), ("scope=failed", "0", "1")] {
+        let jobs = programs.get(&format!("projects/1/pipelines/1/jobs?{query}")).expect(200);
+        assert_eq!((jobs.header("X-Total"), jobs.header("X-Total-Pages")), (Some(total), Some(pages)), "{query}");
+    }
     let jobs = programs.get("projects/1/jobs?per_page=2").expect(200);
     assert_eq!((jobs.header("X-Total"), link(&jobs, "last")), (None, None));
     assert_eq!(each(&jobs.json(), "id"), [5, 4]);

@@ -189,6 +189,33 @@ fn pipelines_are_listed_by_whatever_gitlab_lists_them_by() {
     programs.post("projects/demo/statuses/x", &json!({"state": "success"})).expect(403);
 }
 
+/// glab puts them in order by these times.
+#[test]
+fn jobs_of_a_pipeline_are_made_one_after_the_other_also_those_that_are_repeated() {
+    let programs = Programs::start();
+    let runner = programs.baton.runner();
+    of_branch(&programs.baton, "main", "alone");
+    work(&programs.baton, &runner, None, "success");
+    let jobs = (0..12).map(|at| job(&format!("job {at}"), at / 6, When::OnSuccess)).collect();
+    let id = add(&programs.baton, "main", jobs);
+    let in_order = |query: &str| {
+        let all = programs.json(&format!("projects/demo/pipelines/{id}/jobs?per_page=100{query}"));
+        let mut times: Vec<(String, Value)> = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| (job["created_at"].as_str().unwrap().to_owned(), job["id"].clone()))
+            .collect();
+        times.sort_by(|one, two| one.0.cmp(&two.0));
+        assert!(times.windows(2).all(|pair| pair[0].0 < pair[1].0), "{times:?}");
+        times.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(in_order(""), (2..14).collect::<Vec<i64>>());
+    work(&programs.baton, &runner, None, "failed");
+    programs.post("projects/demo/jobs/2/retry", &json!({})).expect(201);
+    assert_eq!(in_order(""), (3..15).collect::<Vec<i64>>());
+}
+
 #[test]
 fn a_pipeline_is_given_another_name() {
     let programs = Programs::start();

@@ -14,6 +14,15 @@ use crate::store::artifacts::Stored;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// When a job was made. Those of a pipeline are made in the same moment, and glab puts them in order by these times: their
+/// places are microseconds.
+fn created_at(job: &JobReport) -> String {
+    let at = job.report.build.created_at.to_string();
+    let first = job.pipeline.as_deref().and_then(|report| report.standing.first);
+    let place = first.map_or(0, |first| job.report.build.id.0 - first.0).clamp(0, 999);
+    format!("{}{place:03}Z", at.trim_end_matches('Z'))
+}
+
 /// A job.
 pub fn job(urls: &Urls, job: &JobReport, now: Timestamp) -> Value {
     let (report, build) = (&job.report, &job.report.build);
@@ -28,7 +37,7 @@ pub fn job(urls: &Urls, job: &JobReport, now: Timestamp) -> Value {
         "tag": pipeline.is_some_and(|report| report.pipeline.is_tag),
         "coverage": null,
         "allow_failure": build.failure_allowed,
-        "created_at": build.created_at.to_string(),
+        "created_at": created_at(job),
         "started_at": time(build.started_at),
         "finished_at": time(build.finished_at),
         "erased_at": time(build.erased_at),
@@ -87,7 +96,7 @@ pub fn commit_status(urls: &Urls, job: &JobReport) -> Value {
         "name": build.name,
         "target_url": urls.job(&build.project, build.id),
         "description": job.report.pending_reason,
-        "created_at": build.created_at.to_string(),
+        "created_at": created_at(job),
         "started_at": time(build.started_at),
         "finished_at": time(build.finished_at),
         "allow_failure": build.failure_allowed,
