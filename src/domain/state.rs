@@ -87,12 +87,12 @@ impl Status {
     pub fn may_become(self, next: Status) -> bool {
         match self {
             Status::Created => !matches!(next, Status::Created | Status::Running | Status::Success | Status::Failed),
-            // One that makes a pipeline is scheduled when somebody starts it.
+            // One that makes a pipeline is scheduled when somebody starts it, or when it has what it shares.
             Status::Manual => {
                 matches!(next, Status::WaitingForResource | Status::Pending | Status::Scheduled | Status::Canceled)
             }
             Status::Scheduled => matches!(next, Status::WaitingForResource | Status::Pending | Status::Canceled),
-            Status::WaitingForResource => matches!(next, Status::Pending | Status::Canceled),
+            Status::WaitingForResource => matches!(next, Status::Pending | Status::Scheduled | Status::Canceled),
             Status::Pending => matches!(next, Status::Running | Status::Canceled),
             Status::Running => matches!(next, Status::Success | Status::Failed | Status::Canceled),
             Status::Skipped => next == Status::Created,

@@ -68,7 +68,7 @@ pub fn hand_on(c: &Connection, build: &BuildState, now: Timestamp) -> Result<()>
     if jobs::holder(c, build.project_id, group)?.is_none()
         && let Some(next) = jobs::next_holder(c, build.project_id, group)?
     {
-        builds::change_status(c, next, Status::WaitingForResource, Status::Pending, None, now)?;
+        take(c, next, Status::WaitingForResource, Status::Pending, now)?;
     }
     Ok(())
 }
