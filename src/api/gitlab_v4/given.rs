@@ -14,13 +14,13 @@ pub const LIST: Shape = Shape::Objects(&["key", "value", "variable_type"]);
 pub fn listed(params: &Params, field: Field) -> Result<Vec<Given>, Denial> {
     let list = field.name;
     let mut all = Vec::new();
-    for entry in params.objects(list) {
+    for (place, entry) in params.objects(list).iter().enumerate() {
         let member = |name: &str| entry.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
-        let key = member("key").ok_or_else(|| Denial::missing(&format!("{list}[key]")))?;
+        let key = member("key").ok_or_else(|| Denial::missing(&format!("{list}[{place}][key]")))?;
         let file = match member("variable_type") {
             None | Some("" | "env_var") => false,
             Some("file") => true,
-            Some(_) => return Err(Denial::invalid(&format!("{list}[variable_type]"))),
+            Some(_) => return Err(Denial::invalid(&format!("{list}[{place}][variable_type]"))),
         };
         all.push(Given { file, raw: file, ..Given::public(key, member("value").unwrap_or_default()) });
     }

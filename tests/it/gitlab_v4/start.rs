@@ -71,7 +71,7 @@ fn a_program_starts_a_pipeline_in_whatever_way_its_library_says_it() {
     for (body, said) in [
         (json!({}), json!({"error": "ref is missing"})),
         (json!({"ref": "nope"}), json!({"message": {"base": ["Reference not found"]}})),
-        (json!({"ref": "main", "variables": [{"value": "x"}]}), json!({"error": "variables[key] is missing"})),
+        (json!({"ref": "main", "variables": [{"value": "x"}]}), json!({"error": "variables[0][key] is missing"})),
     ] {
         assert_eq!(programs.post("projects/demo/pipeline", &body).expect(400).json(), said, "{body}");
     }
@@ -211,10 +211,10 @@ makes: {when: manual, trigger: {include: [{local: child.yml}]}}
     programs.post("projects/demo/pipeline", &given).expect(201);
     let play = |body: &Value| programs.post("projects/demo/jobs/1/play", body);
     for (entry, said) in [
-        (json!({"value": "x"}), json!({"error": "job_variables_attributes[key] is missing"})),
+        (json!({"value": "x"}), json!({"error": "job_variables_attributes[0][key] is missing"})),
         (
             json!({"key": "A", "variable_type": "x"}),
-            json!({"error": "job_variables_attributes[variable_type] does not have a valid value"}),
+            json!({"error": "job_variables_attributes[0][variable_type] does not have a valid value"}),
         ),
     ] {
         assert_eq!(play(&json!({"job_variables_attributes": [entry]})).expect(400).json(), said);
@@ -251,6 +251,28 @@ makes: {when: manual, trigger: {include: [{local: child.yml}]}}
     let path = format!("/api/v4/projects/demo/jobs/{newest}/play");
     programs.ask(Request::post(&path).form(&form), &programs.token).expect(200);
     assert_eq!(value(&programs.baton.claim(&runner), "A"), json!("form"));
+}
+
+#[test]
+fn a_job_that_makes_a_pipeline_and_waits_for_what_it_shares_is_no_runners() {
+    let (programs, forge) = stand(Limits::default());
+    let runner = programs.baton.runner();
+    let config = "
+holds: {script: [x], resource_group: one}
+makes: {trigger: {include: [{local: child.yml}]}, resource_group: one, when: manual}
+";
+    forge.push("main", &[(".gitlab-ci.yml", config), ("child.yml", "job: {script: [x]}")]);
+    programs.post("projects/demo/pipeline", &json!({"ref": "main"})).expect(201);
+    let holds = programs.baton.claim(&runner);
+    let played = programs.post("projects/demo/jobs/2/play", &json!({})).expect(200).json();
+    assert_eq!(played["status"], "waiting_for_resource");
+    programs.baton.finish(&holds, "success");
+    crate::harness::served::wait_for("a child", || {
+        let job = programs.json("projects/demo/jobs/2");
+        assert_ne!(job["status"], "pending", "a runner would take it");
+        (job["status"] == "success").then_some(())
+    });
+    assert_eq!(programs.json("projects/demo/pipelines/2")["parent_job"], 2);
 }
 
 #[test]
