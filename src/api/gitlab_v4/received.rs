@@ -1,7 +1,8 @@
 //! What came as parameters, and whose token is among them or in the headers.
 //!
-//! What must stay true: what is held of one who has shown no token is bounded as for any stranger. A long configuration is held
-//! only of one who has shown a good token before it, and only while there is memory for it.
+//! What must stay true: what is held of one who has shown no token is bounded as for any stranger, and a body that is passed
+//! on is held once more within the same bound. A long configuration is held only of one who has shown a good token before it,
+//! and only while there is memory for it.
 
 use super::route::{May, Route};
 use crate::api::Api;

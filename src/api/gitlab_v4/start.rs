@@ -121,9 +121,11 @@ fn payload(call: &Call<'_, '_>, ref_name: &str) -> Result<Option<Given>, Denial>
     let params = call.params()?;
     let pairs = |name| params.pairs(name).iter().map(|(key, value)| (key.clone(), json!(value))).collect::<Map<_, _>>();
     let mut all = match call.body() {
-        KeptBody::Whole(body) => serde_json::from_slice::<Map<_, _>>(body).map_err(|_| not_json())?,
+        KeptBody::Whole(body) if !body.trim_ascii().is_empty() => {
+            serde_json::from_slice::<Map<_, _>>(body).map_err(|_| not_json())?
+        }
         KeptBody::TooLong => return Ok(None),
-        KeptBody::No => Map::from_iter([
+        KeptBody::Whole(_) | KeptBody::No => Map::from_iter([
             ("variables".to_owned(), Value::Object(pairs("variables"))),
             ("inputs".to_owned(), Value::Object(pairs(INPUTS.name))),
         ]),

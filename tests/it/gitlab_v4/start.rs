@@ -189,6 +189,8 @@ fn what_a_trigger_is_told_is_a_file_for_its_jobs_but_for_tokens() {
     assert_eq!(told, Some(json!({"before": "x", "ref": "main", "variables": {"A": "b"}})));
     let form = Request::post(path).form(&[("token", &own), ("ref", "main"), ("variables[A]", "b"), ("other", "c")]);
     assert_eq!(payload(form).0, Some(json!({"ref": "main", "variables": {"A": "b"}, "inputs": {}})));
+    let blank = Request::post(path).query("token", &own).query("ref", "main").body("application/json", " ");
+    assert_eq!(payload(blank).0, Some(json!({"ref": "main", "variables": {}, "inputs": {}})));
     // What is too long is told of.
     let long = json!({"ref": "main", "token": own, "other": "x".repeat(70_000)});
     let (told, made) = payload(Request::post(path).json(&long));
