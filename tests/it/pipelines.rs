@@ -226,6 +226,34 @@ fn a_manual_job_holds_a_pipeline_up_until_it_is_started() {
 }
 
 #[test]
+fn who_starts_a_manual_build_may_give_it_variables() {
+    let server = Baton::with_project();
+    let runner = server.runner();
+    let gate = add(&server, vec![job("gate", 0, manual)]).builds[0].to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "hidden-away-from-all\n").unwrap();
+    let secret = format!("KEY={}", file.display());
+    let play = |more: &[&str]| baton(server.data(), &[&["build", "play", &gate], more].concat());
+    for (wrong, said) in
+        [("CI_JOB_ID=7", "CI_JOB_ID is set for every build"), ("TARGET", "NAME=VALUE"), ("1=x", "\"1\"")]
+    {
+        let output = play(&["--variable", wrong]);
+        let reason = text(&output.stderr);
+        assert!(!output.status.success());
+        assert!(reason.contains(said), "{wrong}: {reason}");
+    }
+    done(&play(&["--variable", "TARGET=staging", "--secret-file", &secret]));
+    let build = server.claim(&runner);
+    server.append(&build, 0, "to staging with hidden-away-from-all\n").expect(202);
+    let all = build.json["variables"].as_array().unwrap();
+    let sent = |key: &str| all.iter().rev().find(|variable| variable["key"] == key).unwrap().clone();
+    assert_eq!((sent("TARGET")["value"].as_str(), sent("KEY")["public"].as_bool()), (Some("staging"), Some(false)));
+    assert_eq!(server.trace_text(build.id), "to staging with xxxxxxxxxxxxxxxxxxxx\n");
+    assert!(refused(&play(&[])).contains("running"));
+}
+
+#[test]
 fn parts_of_a_job_are_started_together_by_the_name_that_they_have_in_common() {
     let server = Baton::with_project();
     let part = |index: usize| {

@@ -9,9 +9,10 @@ mod watch;
 use super::pipeline::facts;
 use super::show::job::{self, JobDocument};
 use super::show::print;
+use super::words::secrets::warn_of_short;
 use super::{Done, Stop, build_id};
 use crate::coordinator::{self, BuildReport, Coordinator};
-use crate::domain::build::{BuildId, Status};
+use crate::domain::build::{BuildId, Status, Variable};
 use crate::domain::text::did_you_mean::nearest;
 use crate::domain::time::Timestamp;
 use argh::{ArgsInfo, FromArgs};
@@ -121,11 +122,21 @@ struct Retry {
 
 /// Start a build that is manual, or that waits for its time.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "play", example = "{command_name} 7")]
+#[argh(subcommand, name = "play", example = "{command_name} 7\n{command_name} 7 --variable TARGET=staging")]
 struct Play {
     /// the build's id
     #[argh(positional, from_str_fn(build_id))]
     id: BuildId,
+
+    /// a variable of this build alone that everybody may see; it wins over all others of its name. May be given several
+    /// times
+    #[argh(option, arg_name = "K=V", from_str_fn(add::variable))]
+    variable: Vec<Variable>,
+
+    /// the same with a value that is masked in the log, which stands in a file, without the line end at its end; - is
+    /// standard input; may be given several times
+    #[argh(option, arg_name = "K=FILE", from_str_fn(add::unread))]
+    secret_file: Vec<add::Secret>,
 }
 
 /// Remove the log and the artifacts of a build that has ended; it stays listed.
@@ -210,7 +221,9 @@ impl Retry {
 
 impl Play {
     fn run(self, coordinator: &Coordinator) -> Done {
-        coordinator.play_build(self.id, Timestamp::now())?;
+        let given = add::variables(self.variable, Vec::new(), self.secret_file)?;
+        warn_of_short(&given);
+        coordinator.play_build_with(self.id, given, Timestamp::now())?;
         print::out(&format!("build {} is started\n", self.id))
     }
 }
