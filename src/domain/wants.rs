@@ -27,11 +27,15 @@ pub enum Want {
     ServiceDetails,
     /// Scripts around the fetching of sources.
     Hooks,
+    /// A script behind the script.
+    AfterScript,
+    /// An archive that is uploaded when the script fails.
+    ArtifactsWhen,
 }
 
 impl Want {
     /// Every want.
-    pub const ALL: [Want; 9] = [
+    pub const ALL: [Want; 11] = [
         Want::Reports,
         Want::Exclude,
         Want::ExitCodes,
@@ -41,6 +45,8 @@ impl Want {
         Want::Entrypoint,
         Want::ServiceDetails,
         Want::Hooks,
+        Want::AfterScript,
+        Want::ArtifactsWhen,
     ];
 
     /// In the words of a `.gitlab-ci.yml`.
@@ -56,6 +62,8 @@ impl Want {
             Want::Entrypoint => "image:entrypoint",
             Want::ServiceDetails => "services with an alias, a command or variables",
             Want::Hooks => "hooks",
+            Want::AfterScript => "after_script",
+            Want::ArtifactsWhen => "artifacts:when",
         }
     }
 
@@ -90,6 +98,10 @@ impl Want {
                 .iter()
                 .any(|one| one.alias.is_some() || one.command.is_some() || !one.variables.is_empty()),
             Want::Hooks => !spec.hooks.is_empty(),
+            Want::AfterScript => !spec.after_script.is_empty(),
+            Want::ArtifactsWhen => {
+                spec.artifacts.iter().any(|one| one.when.as_ref().is_some_and(|when| when != "on_success"))
+            }
         }
     }
 
@@ -109,6 +121,8 @@ impl Want {
             Want::SeveralCaches => is_since((9, 0)),
             Want::CachePolicy | Want::Entrypoint | Want::ServiceDetails => is_since((9, 5)),
             Want::Hooks => is_since((15, 11)),
+            Want::AfterScript => is_since((1, 2)),
+            Want::ArtifactsWhen => is_since((1, 3)),
         }
     }
 }
@@ -135,7 +149,12 @@ mod tests {
     #[test]
     fn a_runner_lacks_what_its_version_and_its_features_say() {
         let all = ["upload_multiple_artifacts", "artifacts_exclude", "return_exit_code", "fallback_cache_keys"];
-        assert_eq!(unknown_to(&info("gitlab-ci-multi-runner", "1.11.5", &[])), Want::ALL);
+        assert_eq!(unknown_to(&info("gitlab-ci-multi-runner", "1.0.4", &[])), Want::ALL);
+        assert_eq!(
+            unknown_to(&info("gitlab-ci-multi-runner", "1.2.0", &[])),
+            [&Want::ALL[..9], &Want::ALL[10..]].concat()
+        );
+        assert_eq!(unknown_to(&info("gitlab-ci-multi-runner", "1.11.5", &[])), Want::ALL[..9]);
         let of_9_5 = [Want::Reports, Want::Exclude, Want::ExitCodes, Want::FallbackKeys, Want::Hooks];
         assert_eq!(unknown_to(&info("gitlab-ci-multi-runner", "9.5.1", &[])), of_9_5);
         let of_12_10 = [Want::Exclude, Want::ExitCodes, Want::FallbackKeys, Want::Hooks];
@@ -164,6 +183,7 @@ mod tests {
         let archive = ArtifactsSpec { exclude: vec!["x".to_owned()], ..ArtifactsSpec::default() };
         let cache = |policy: &str| CacheSpec { policy: Some(policy.to_owned()), ..CacheSpec::default() };
         let spec = || BuildSpec::of_script("x");
+        let when = |when: &str| ArtifactsSpec { when: Some(when.to_owned()), ..ArtifactsSpec::default() };
         let image = Image { entrypoint: Some(vec![]), ..Image::default() };
         let hooks = Hooks { pre_get_sources_script: vec!["x".to_owned()], ..Hooks::default() };
         for (spec, wants) in [
@@ -186,6 +206,8 @@ mod tests {
                 vec![Want::ServiceDetails],
             ),
             (BuildSpec { hooks, ..spec() }, vec![Want::Hooks]),
+            (BuildSpec { after_script: vec!["x".to_owned()], ..spec() }, vec![Want::AfterScript]),
+            (BuildSpec { artifacts: vec![when("on_success"), when("always")], ..spec() }, vec![Want::ArtifactsWhen]),
         ] {
             assert_eq!(Want::all_of(&spec), wants);
         }

@@ -130,6 +130,31 @@ fn steps_are_the_script_and_what_comes_after_it_with_the_jobs_timeout() {
 
 /// Row 83.
 #[test]
+fn runners_from_9_0_to_9_4_get_commands_that_they_do_not_cut() {
+    let told = |version: &str, platform: &str| {
+        let baton = Baton::with_project();
+        let lines = strings(&["true", "cat <<'X'\n one\nX"]);
+        let spec = BuildSpec { script: lines.clone(), after_script: lines, ..BuildSpec::default() };
+        baton.queue(NewBuild { spec, ..new_build("demo") });
+        let info =
+            json!({"name": "gitlab-ci-multi-runner", "version": version, "platform": platform, "executor": "shell"});
+        let ask = json!({"token": baton.runner().token, "info": info});
+        baton.send(Request::post("/api/v4/jobs/request").json(&ask)).expect(201).json()["steps"].clone()
+    };
+    for (version, platform, second) in [
+        ("9.0.0", "linux", r#"eval "$(printf %b 'cat <<'\''X'\''\n one\nX')""#),
+        ("9.4.2", "linux", r#"eval "$(printf %b 'cat <<'\''X'\''\n one\nX')""#),
+        ("9.0.0", "windows", "cat <<'X'\n one\nX"),
+        ("9.5.0", "linux", "cat <<'X'\n one\nX"),
+    ] {
+        let steps = told(version, platform);
+        for step in [&steps[0], &steps[1]] {
+            assert_eq!(step["script"], json!(["true", second]), "{version} {platform}");
+        }
+    }
+}
+
+#[test]
 fn a_runners_maximum_shortens_the_timeout_that_it_is_told() {
     let baton = Baton::with_project();
     for (maximum, seconds) in [(1000, 1000), (2000, 1234)] {

@@ -106,11 +106,10 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The script for a runner 1.x. On Windows its shell is none of POSIX, unless it works in containers.
+/// The script for a runner 1.x.
 fn commands(assigned: &Assigned) -> Cow<'_, str> {
     let given = assigned.spec.asked.commands();
-    let says = |field| assigned.runner.as_ref().and_then(|runner| runner.info.get(field)).unwrap_or_default();
-    if says("platform") == "windows" && matches!(says("executor"), "" | "shell") {
+    if !assigned.has_posix_shell() {
         return given;
     }
     match given {

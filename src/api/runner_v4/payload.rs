@@ -9,12 +9,14 @@ use crate::coordinator::{Assigned, Dependency};
 use crate::domain::base_url::BaseUrl;
 use crate::domain::build::{ArtifactsFile, BuildId, ProjectId, Variable};
 use crate::domain::runner::{Feature, FeatureSet};
+use crate::domain::script;
 use crate::domain::spec::{ArtifactFormat, ArtifactKind, ArtifactsSpec, BuildSpec, CacheSpec, Image, Service};
 use crate::domain::time::Timestamp;
 use crate::domain::token::PREFIXES;
 use crate::git::snapshot::REFS;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// The reasons that a runner may give, as it reads them: without them, it says one of three.
 const FAILURE_REASONS: [&str; 9] = [
@@ -99,7 +101,7 @@ struct SentVariable {
 #[derive(Serialize)]
 struct Step<'a> {
     name: &'static str,
-    script: &'a [String],
+    script: Cow<'a, [String]>,
     /// Seconds.
     timeout: i64,
     when: &'static str,
@@ -198,7 +200,7 @@ impl<'a> Job<'a> {
             runner_info: RunnerLimits { timeout },
             inputs: [],
             variables: variables::of(assigned, features, server).into_iter().map(sent).collect(),
-            steps: steps(asked, timeout),
+            steps: steps(assigned, timeout),
             image: asked.image.as_ref().map(image),
             services: asked.services.iter().map(service).collect(),
             artifacts: artifacts(asked, features),
@@ -355,10 +357,25 @@ fn cache(cache: &CacheSpec) -> SentCache<'_> {
 }
 
 /// What runs, for a runner that reads steps by their names.
-fn steps(spec: &BuildSpec, timeout: i64) -> Vec<Step<'_>> {
-    let script = Step { name: "script", script: &spec.script, timeout, when: "on_success", allow_failure: false };
-    let after = Step { name: "after_script", script: &spec.after_script, timeout, when: "always", allow_failure: true };
-    if spec.after_script.is_empty() { vec![script] } else { vec![script, after] }
+fn steps(assigned: &Assigned, timeout: i64) -> Vec<Step<'_>> {
+    let spec = &assigned.spec.asked;
+    let of = |script| commands(assigned, script);
+    let script = Step { name: "script", script: of(&spec.script), timeout, when: "on_success", allow_failure: false };
+    if spec.after_script.is_empty() {
+        return vec![script];
+    }
+    let after = of(&spec.after_script);
+    vec![script, Step { name: "after_script", script: after, timeout, when: "always", allow_failure: true }]
+}
+
+/// The commands of a step, each in one line where the runner would cut it.
+fn commands<'a>(assigned: &'a Assigned, given: &'a [String]) -> Cow<'a, [String]> {
+    let is_cut = assigned.runner.as_ref().is_some_and(|runner| runner.info.cuts_commands());
+    if is_cut && assigned.has_posix_shell() {
+        given.iter().map(|command| script::for_lines(command).into_owned()).collect()
+    } else {
+        Cow::Borrowed(given)
+    }
 }
 
 fn hooks(spec: &BuildSpec) -> Vec<Hook<'_>> {

@@ -284,6 +284,12 @@ fn without_runner(c: &Connection, id: BuildId, token: Token, now: Timestamp) -> 
 }
 
 impl Assigned {
+    /// Whether a POSIX shell runs its script, as far as is known.
+    #[must_use]
+    pub fn has_posix_shell(&self) -> bool {
+        self.runner.as_ref().is_none_or(|runner| runner.info.has_posix_shell())
+    }
+
     /// The artifacts of the build itself, if there are any.
     #[must_use]
     pub fn artifacts(&self) -> Option<&ArtifactsFile> {

@@ -220,6 +220,20 @@ impl RunnerInfo {
         self.version().is_some_and(|version| version < (1, 7))
     }
 
+    /// Whether it is one of GitLab's from 9.0 to 9.4, which cuts the commands of a script at their line ends, as those before
+    /// it did, and gets them from an API that does not (`195890fb` of gitlab-runner: "Execute steps for build as-is").
+    #[must_use]
+    pub fn cuts_commands(&self) -> bool {
+        self.version_of_gitlabs().is_some_and(|version| ((9, 0)..(9, 5)).contains(&version))
+    }
+
+    /// Whether its scripts are run by a POSIX shell: on Windows they are not, unless they run in containers.
+    #[must_use]
+    pub fn has_posix_shell(&self) -> bool {
+        let says = |field| self.get(field).unwrap_or_default();
+        says("platform") != "windows" || !matches!(says("executor"), "" | "shell")
+    }
+
     /// The first two numbers of its version, if it has some.
     fn version(&self) -> Option<(u32, u32)> {
         let mut numbers = self.get("version")?.split(['.', '~', '-']).map(str::parse::<u32>);
@@ -293,6 +307,23 @@ mod tests {
         of_today.set("version", "0.3.2");
         of_today.set_feature("refspecs", true);
         assert!(!of_today.needs_sources(), "the number is its own");
+    }
+
+    #[test]
+    fn runners_from_9_0_to_9_4_cut_commands() {
+        for (name, version, cuts) in [
+            ("gitlab-ci-multi-runner", "1.11.5", false),
+            ("gitlab-ci-multi-runner", "9.0.0", true),
+            ("gitlab-ci-multi-runner", "9.4.2", true),
+            ("gitlab-ci-multi-runner", "9.5.0", false),
+            ("gitlab-runner", "19.3.0", false),
+            ("somebodys", "9.1.0", false),
+        ] {
+            let mut info = RunnerInfo::default();
+            info.set("name", name);
+            info.set("version", version);
+            assert_eq!(info.cuts_commands(), cuts, "{name} {version}");
+        }
     }
 
     #[test]
