@@ -83,6 +83,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -221,9 +222,12 @@ fn make_private(data: &Path) -> Result<bool> {
         refuse_other_things(data)?;
     }
     // Only if there is none: closing a file that SQLite has open elsewhere in this process would end its locks.
-    match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&database) {
+    let create = |path: &Path| OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    match create(&database) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::file(&database, &error)),
-        Ok(_) | Err(_) => {}
+        // In a checkout, `git add .` would take the tokens along. Nobody needs this file elsewhere.
+        Ok(_) => drop(create(&data.join(".gitignore")).and_then(|mut file| file.write_all(b"*\n"))),
+        Err(_) => {}
     }
     let beside = ["baton.db-wal", "baton.db-shm", "artifacts", "serve.lock", SOCKET].map(|name| data.join(name));
     for path in [data.to_owned(), database].iter().chain(&beside) {

@@ -149,6 +149,19 @@ fn rights_of_others_are_taken_away_at_the_next_start() {
 }
 
 #[test]
+fn git_passes_the_data_over_in_a_checkout() {
+    let dir = tempfile::tempdir().unwrap();
+    let git = |words: &[&str]| {
+        let output = Command::new("git").current_dir(dir.path()).args(words).output().expect("git");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    git(&["init", "--quiet"]);
+    said(&dir.path().join("baton-data"), &["project", "add", "demo"]);
+    assert_eq!(git(&["status", "--porcelain", "--untracked-files=all"]), "");
+}
+
+#[test]
 fn a_directory_of_other_things_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let thesis = dir.path().join("thesis.txt");
