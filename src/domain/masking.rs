@@ -14,7 +14,7 @@
 //!
 //! Absent on purpose: which values are secret, and how short one may be, is the caller's rule.
 
-use super::needle::Needle;
+use super::sought::Sought;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -24,7 +24,7 @@ const MASK: u8 = b'x';
 
 /// The secrets of one build, prepared for searching. Its `Debug` shows their number only.
 pub struct Masker {
-    secrets: Vec<Needle>,
+    secrets: Vec<Sought>,
 }
 
 /// The end of a trace that may be the beginning of a secret, to be kept between two patches: the original bytes, and
@@ -56,7 +56,7 @@ impl Masker {
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_unstable();
         secrets.dedup();
-        Masker { secrets: secrets.iter().map(|secret| Needle::new(secret)).collect() }
+        Masker { secrets: secrets.iter().map(|secret| Sought::new(secret)).collect() }
     }
 
     /// Whether there is nothing to search for.
@@ -148,7 +148,7 @@ impl fmt::Debug for Carry {
 }
 
 /// Adds all occurrences of a secret in `raw`; those that overlap or touch each other as one range.
-fn cover(secret: &Needle, raw: &[u8], covered: &mut Vec<Range<usize>>) {
+fn cover(secret: &Sought, raw: &[u8], covered: &mut Vec<Range<usize>>) {
     let mut position = 0;
     while let Some(found) = raw.get(position..).and_then(|rest| secret.finder().find(rest)) {
         let mut range = position + found..position + found + secret.len();

@@ -6,7 +6,7 @@
 //!
 //! [`crate::domain::masking`] is the other one: it keeps the length, since what it masks is stored already.
 
-use crate::domain::needle::Needle;
+use crate::domain::sought::Sought;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub struct Secrets {
 
 /// A text that is looked for.
 struct Word {
-    needle: Needle,
+    sought: Sought,
     kind: Kind,
 }
 
@@ -91,8 +91,8 @@ impl Secrets {
         let mut found = Vec::new();
         for word in &self.words {
             let bytes = if word.kind == Kind::Parameter { lower } else { bytes };
-            let length = word.needle.len();
-            found.extend(word.needle.finder().find_iter(bytes).map(|start| Found {
+            let length = word.sought.len();
+            found.extend(word.sought.finder().find_iter(bytes).map(|start| Found {
                 start,
                 end: start + length,
                 kind: word.kind,
@@ -107,7 +107,7 @@ impl Secrets {
     fn unfinished(&self, bytes: &[u8], lower: &[u8]) -> usize {
         let lengths = self.words.iter().map(|word| {
             let bytes = if word.kind == Kind::Parameter { lower } else { bytes };
-            word.needle.unfinished(bytes)
+            word.sought.unfinished(bytes)
         });
         lengths.max().unwrap_or(0)
     }
@@ -122,7 +122,7 @@ impl fmt::Debug for Secrets {
 impl Word {
     /// `text` must not be empty.
     fn new(text: &str, kind: Kind) -> Word {
-        Word { needle: Needle::new(text.as_bytes()), kind }
+        Word { sought: Sought::new(text.as_bytes()), kind }
     }
 }
 

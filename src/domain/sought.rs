@@ -1,27 +1,27 @@
-//! A text that is looked for in a stream, however the stream is cut.
+//! A text that is sought in a stream, however the stream is cut.
 
 use memchr::memmem::Finder;
 
 /// A text, with what makes the search linear: `memmem` up to an occurrence, then the automaton of Knuth, Morris and Pratt
 /// as long as a further occurrence may overlap. No byte is seen more than a constant number of times. Has no `Debug`, since
 /// it may be a secret.
-pub struct Needle {
+pub struct Sought {
     finder: Finder<'static>,
     /// By length of a beginning of the text: the longest shorter beginning that it also ends with.
     borders: Vec<usize>,
 }
 
-impl Needle {
+impl Sought {
     /// `bytes` must not be empty.
     #[must_use]
-    pub fn new(bytes: &[u8]) -> Needle {
-        let mut needle = Needle { finder: Finder::new(bytes).into_owned(), borders: vec![0, 0] };
+    pub fn new(bytes: &[u8]) -> Sought {
+        let mut sought = Sought { finder: Finder::new(bytes).into_owned(), borders: vec![0, 0] };
         let mut matched = 0;
         for &byte in bytes.iter().skip(1) {
-            matched = needle.step(matched, byte);
-            needle.borders.push(matched);
+            matched = sought.step(matched, byte);
+            sought.borders.push(matched);
         }
-        needle
+        sought
     }
 
     /// Bytes of the text.
