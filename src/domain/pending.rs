@@ -240,6 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn a_build_is_stuck_where_all_that_may_take_it_are_paused_or_none_may() {
+        for (tags, has_sources, runners, stuck) in [
+            ("", false, &[][..], true),
+            ("", false, &["#1"], false),
+            ("", false, &["#1 paused"], true),
+            ("", false, &["#1 paused", "#2 asked-90"], false),
+            ("a", false, &["#1 b", "#2 a of-2"], true),
+            ("a", false, &["#1 a,b of-1"], false),
+            ("", false, &["#1 version-1.6.0"], true),
+            ("", true, &["#1 version-1.6.0"], false),
+        ] {
+            let asked = Asked { project: ProjectId(1), tags: Tags::from_list(tags).unwrap(), has_sources };
+            let runners: Vec<RunnerAtWork> = runners.iter().map(|words| at_work(words)).collect();
+            assert_eq!(is_stuck(&asked, &runners), stuck, "{tags:?} {has_sources} {runners:?}");
+        }
+    }
+
+    #[test]
     fn the_reason_names_what_hinders_and_whom() {
         for (tags, runners, reason) in [
             ("", &[][..], "no runner is registered"),
