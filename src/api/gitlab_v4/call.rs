@@ -5,9 +5,9 @@
 
 use super::denial::Denial;
 use super::received::{KeptBody, Received};
-use super::route::{May, Route};
+use super::terms::{May, Terms};
 use super::urls::{Urls, decoded};
-use crate::api::{Api, refuse_encoded};
+use crate::api::Api;
 use crate::coordinator::Coordinator;
 use crate::domain::access_token::Caller;
 use crate::domain::build::{BuildId, ProjectId};
@@ -15,9 +15,9 @@ use crate::domain::pipeline::PipelineId;
 use crate::domain::runner::RunnerId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::http::Request;
 use crate::http::params::Params;
 use crate::http::router::Places;
-use crate::http::{Answer, Request};
 use crate::store::projects::Project;
 
 /// A call that may be answered.
@@ -35,38 +35,25 @@ pub struct Call<'c, 'r> {
     received: Received,
 }
 
-/// Answers a request for an endpoint of this room.
-pub fn answer(
-    api: &Api,
-    route: Route,
-    pattern: &'static str,
-    (request, places): (&mut Request<'_>, &Places<'_>),
-    now: Timestamp,
-) -> Answer {
-    if let Some(refusal) = refuse_encoded(request) {
-        return refusal.into();
-    }
-    let answered =
-        Call::admitted(api, route, pattern, (request, places), now).and_then(|mut call| (route.answer)(&mut call));
-    answered.unwrap_or_else(|denial| denial.response().into())
-}
-
 impl<'c, 'r> Call<'c, 'r> {
     /// The call, if its caller may do this to its project.
-    fn admitted(
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admitted(
         api: &'c Api,
-        route: Route,
+        terms: Terms,
         pattern: &'static str,
         (request, places): (&'c mut Request<'r>, &'c Places<'c>),
         now: Timestamp,
     ) -> std::result::Result<Call<'c, 'r>, Denial> {
-        let received = Received::of(api, request, route, now)?;
+        let received = Received::of(api, request, terms, now)?;
         let caller = received.caller(api, request, now)?;
         // Whoever has shown a token is a stranger no more.
         if caller.is_some() {
             request.stranger = None;
         }
-        match (&caller, route.may) {
+        match (&caller, terms.may) {
             (_, May::Anybody | May::Trigger)
             | (Some(Caller::Program(_)), May::Read | May::ReadOrJob | May::Write)
             | (Some(Caller::Job { .. }), May::ReadOrJob | May::Job) => {}
@@ -87,7 +74,7 @@ impl<'c, 'r> Call<'c, 'r> {
             }
             None => None,
         };
-        if route.may == May::Write && !caller.as_ref().is_some_and(Caller::may_change) {
+        if terms.may == May::Write && !caller.as_ref().is_some_and(Caller::may_change) {
             return Err(Denial::Scope("api"));
         }
         Ok(Call { api, request, now, places, caller, project, received })

@@ -82,16 +82,16 @@ fn operation(method: Method, own: &Route, path: &str, places: &[(&str, bool)]) -
         "operationId": format!("{} {path}", method.as_str().to_ascii_lowercase()),
         "responses": responses(own),
     });
-    if has_body && !own.fields.is_empty() {
+    if has_body && !own.terms.fields.is_empty() {
         let members: Map<String, Value> =
-            own.fields.iter().map(|it| (it.name.to_owned(), of_shape(it.shape))).collect();
+            own.terms.fields.iter().map(|it| (it.name.to_owned(), of_shape(it.shape))).collect();
         let schema = json!({"type": "object", "properties": members});
         put(&mut operation, "requestBody", json!({"content": {"application/json": {"schema": schema}}}));
     } else {
-        parameters.extend(own.fields.iter().flat_map(of_field));
+        parameters.extend(own.terms.fields.iter().flat_map(of_field));
     }
     put(&mut operation, "parameters", json!(parameters));
-    match own.may {
+    match own.terms.may {
         May::ReadOrJob => put(&mut operation, "security", json!([{"token": []}, {"bearer": []}, {"job": []}])),
         May::Job => put(&mut operation, "security", json!([{"job": []}])),
         May::Anybody | May::Trigger => put(&mut operation, "security", json!([])),
@@ -151,7 +151,7 @@ fn responses(own: &Route) -> Value {
             json!({"description": said, "content": {"application/json": {"schema": reference("Error")}}}),
         );
     };
-    if own.may != May::Anybody {
+    if own.terms.may != May::Anybody {
         error("401", "No token, or none that is good here");
     }
     error("403", "The token or the state of the thing does not allow it");

@@ -27,12 +27,12 @@ mod repository;
 mod route;
 mod runners;
 mod start;
+mod terms;
 mod triggers;
 mod urls;
 mod variables;
 
-pub use self::call::answer;
-pub use self::route::Route;
+pub use self::route::{Route, answer};
 
 use super::{Handler, Protocol};
 use crate::http::Response;

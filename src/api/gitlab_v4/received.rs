@@ -4,7 +4,7 @@
 //! on is held once more within the same bound. A long configuration is held only of one who has shown a good token before it,
 //! and only while there is memory for it.
 
-use super::route::{May, Route};
+use super::terms::{May, Terms};
 use crate::api::Api;
 use crate::domain::access_token::Caller;
 use crate::domain::time::Timestamp;
@@ -47,9 +47,9 @@ impl Received {
     ///
     /// # Errors
     /// [`Kind::TooLarge`]; [`Kind::Busy`] for a long body while there are many; what the reader says.
-    pub fn of(api: &Api, request: &mut Request<'_>, route: Route, now: Timestamp) -> Result<Received> {
+    pub fn of(api: &Api, request: &mut Request<'_>, terms: Terms, now: Timestamp) -> Result<Received> {
         let mut received = Received {
-            params: Params::of(route.fields),
+            params: Params::of(terms.fields),
             tokens: Params::of(TOKENS),
             wrong: None,
             body: KeptBody::No,
@@ -58,14 +58,14 @@ impl Received {
         let read = read_query(request, &mut received);
         received.settle(read)?;
         let mut bytes_max = api.coordinator.limits().form_bytes_max;
-        if route.room_bytes > 0 && received.caller(api, request, now)?.is_some() {
-            received._memory = Some(api.bodies.reserve(route.room_bytes)?);
-            received.params.make_room(route.room_bytes);
-            bytes_max += ESCAPED * route.room_bytes;
+        if terms.room_bytes > 0 && received.caller(api, request, now)?.is_some() {
+            received._memory = Some(api.bodies.reserve(terms.room_bytes)?);
+            received.params.make_room(terms.room_bytes);
+            bytes_max += ESCAPED * terms.room_bytes;
         }
         let allowance = Allowance::new(bytes_max);
         allowance.admit(request.body_bytes)?;
-        let is_kept = route.may == May::Trigger && is_json(request) && request.body_bytes != Some(0);
+        let is_kept = terms.may == May::Trigger && is_json(request) && request.body_bytes != Some(0);
         let kept = if is_kept { KeptBody::Whole(Vec::new()) } else { KeptBody::No };
         let mut tee = Tee { from: &mut *request.body, kept };
         let read = read_declared(&request.headers, &mut tee, request.body_bytes, &allowance, &mut received);

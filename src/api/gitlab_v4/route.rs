@@ -2,10 +2,14 @@
 
 use super::call::Call;
 use super::denial::Denial;
-use crate::api::Handler;
+use super::terms::Terms;
+use crate::api::{Api, Handler, refuse_encoded};
+use crate::domain::time::Timestamp;
 use crate::http::params::Field;
-use crate::http::router::Endpoint;
-use crate::http::{Answer, Method};
+use crate::http::router::{Endpoint, Places};
+use crate::http::{Answer, Method, Request};
+
+pub use super::terms::May;
 
 /// What an endpoint answers, or why it does not.
 pub type Answered = Result<Answer, Denial>;
@@ -13,33 +17,27 @@ pub type Answered = Result<Answer, Denial>;
 /// An endpoint of the API for programs.
 #[derive(Clone, Copy)]
 pub struct Route {
-    /// Who may.
-    pub may: May,
-    /// The parameters, beside those for tokens.
-    pub fields: &'static [Field],
+    /// Who may, and with which parameters.
+    pub terms: Terms,
     /// What answers.
     pub answer: fn(&mut Call<'_, '_>) -> Answered,
     /// What the description says.
     pub says: Says,
-    /// Bytes of parameters more than those of any stranger, for whoever has shown a good token before the body.
-    pub room_bytes: u64,
 }
 
-/// Who may call an endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum May {
-    /// Any access token.
-    Read,
-    /// Any access token, and the token of a job that runs.
-    ReadOrJob,
-    /// Access tokens that open all.
-    Write,
-    /// A job that runs.
-    Job,
-    /// Whoever shows a token that starts pipelines of the project, which the endpoint looks at itself.
-    Trigger,
-    /// Anybody.
-    Anybody,
+/// Answers a request for an endpoint of this room.
+pub fn answer(
+    api: &Api,
+    route: Route,
+    pattern: &'static str,
+    (request, places): (&mut Request<'_>, &Places<'_>),
+    now: Timestamp,
+) -> Answer {
+    if let Some(refusal) = refuse_encoded(request) {
+        return refusal.into();
+    }
+    let call = Call::admitted(api, route.terms, pattern, (request, places), now);
+    call.and_then(|mut call| (route.answer)(&mut call)).unwrap_or_else(|denial| denial.response().into())
 }
 
 /// What the description says of an endpoint.
@@ -79,13 +77,17 @@ pub const fn route(
     answer: fn(&mut Call<'_, '_>) -> Answered,
     says: Says,
 ) -> Endpoint<Handler> {
-    Endpoint { method, pattern, answer: Handler::Program(Route { may, fields, answer, says, room_bytes: 0 }) }
+    let terms = Terms { may, fields, room_bytes: 0 };
+    Endpoint { method, pattern, answer: Handler::Program(Route { terms, answer, says }) }
 }
 
 /// The same line for parameters of so many bytes more.
 pub const fn with_room(line: Endpoint<Handler>, room_bytes: u64) -> Endpoint<Handler> {
     match line.answer {
-        Handler::Program(route) => Endpoint { answer: Handler::Program(Route { room_bytes, ..route }), ..line },
+        Handler::Program(route) => {
+            let terms = Terms { room_bytes, ..route.terms };
+            Endpoint { answer: Handler::Program(Route { terms, ..route }), ..line }
+        }
         Handler::Own(_) => line,
     }
 }
