@@ -219,6 +219,8 @@ pub const PAGE_STANDINGS_LOOKED_MAX: usize = 2000;
 pub const RUNNER_JOBS_LOOKED_MAX: usize = 2000;
 /// Builds that are looked at for one page of those in a state.
 pub const PAGE_BUILDS_LOOKED_MAX: usize = 20_000;
+/// Entries that a page by number skips: beyond, whoever asks by the last entry of the page before costs less.
+pub const ENTRIES_SKIPPED_MAX: u64 = 50_000;
 /// Builds that a list with a filter looks at, beside those that have not ended.
 pub const BUILDS_LOOKED_MAX: usize = 10_000;
 /// Pipelines that a list with a filter looks at, where the filter is of what their rows say.

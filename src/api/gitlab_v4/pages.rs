@@ -8,14 +8,13 @@ use super::denial::Denial;
 use super::received::SECRET_NAMES;
 use crate::http::Response;
 use crate::http::params::{Field, Params, text};
+use crate::limits::ENTRIES_SKIPPED_MAX;
 use serde_json::Value;
 
 /// Entries of a page, unless it is said otherwise.
 const ENTRIES: u32 = 20;
 /// Most entries of a page; whoever asks for more gets so many.
 const ENTRIES_MAX: u32 = 100;
-/// Most entries that a page by number skips: beyond, keyset costs less.
-const SKIPPED_MAX: u64 = 50_000;
 
 /// Which page.
 pub const PAGE: Field = text("page");
@@ -71,8 +70,8 @@ impl Asked {
         let entries = u32::try_from(entries).unwrap_or(ENTRIES_MAX).min(ENTRIES_MAX);
         let cursor = if is_keyset { id(params, CURSOR.name)? } else { None };
         let asked = Asked { page: if is_keyset { 1 } else { page }, entries, is_keyset, cursor };
-        if asked.skipped() > SKIPPED_MAX {
-            let said = format!("the offset of this page is greater than {SKIPPED_MAX}: use keyset pagination");
+        if asked.skipped() > ENTRIES_SKIPPED_MAX {
+            let said = format!("the offset of this page is greater than {ENTRIES_SKIPPED_MAX}: use keyset pagination");
             return Err(Denial::Status(405, said));
         }
         Ok(asked)
