@@ -357,8 +357,13 @@ impl Response {
     #[must_use]
     pub fn json(status: u16, value: &impl Serialize) -> Response {
         // Only a map whose keys are no texts cannot be written.
-        let body = Body::Bytes(serde_json::to_vec(value).unwrap_or_default());
-        Response::new(status, body).with("Content-Type", "application/json")
+        Response::of_json(status, serde_json::to_vec(value).unwrap_or_default())
+    }
+
+    /// The same of JSON that is there.
+    #[must_use]
+    pub fn of_json(status: u16, json: Vec<u8>) -> Response {
+        Response::new(status, Body::Bytes(json)).with("Content-Type", "application/json")
     }
 
     /// An error: `{"message": "404 Not Found"}`, with the details, if any, after the status.

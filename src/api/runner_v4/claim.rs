@@ -23,7 +23,9 @@ pub fn request_job(api: &Api, request: &mut Request<'_>, now: Timestamp) -> Answ
     let features = ask.as_ref().map(|ask| ask.asker.info.feature_set()).unwrap_or_default();
     let server = api.reached.by(request);
     let words = move |got: &Got<'_>| match got {
-        Got::Build(assigned) => Response::json(201, &Job::of(assigned, features, server.as_ref(), Timestamp::now())),
+        Got::Build(assigned) => {
+            Response::of_json(201, Job::of(assigned, features, server.as_ref(), Timestamp::now()).to_json())
+        }
         Got::Nothing(last_update) => Response::empty(204).with("X-GitLab-Last-Update", *last_update),
         Got::Paused => Response::empty(204).with("X-GitLab-Last-Update", PAUSED),
     };
