@@ -4,7 +4,7 @@ use super::frame::{Nav, Page, Tab, button};
 use super::links::Links;
 use super::live::PageOf;
 use super::session::see;
-use super::words::{self, cleaned, count, foreign, short_sha, size};
+use super::words::{self, cleaned, count, foreign, runner, short_sha, size};
 use super::{Asked, Visit, Web, graph, icons, overview, states};
 use crate::coordinator::JobView;
 use crate::domain::build::{BuildId, FailureReason, Status};
@@ -107,7 +107,7 @@ fn head(links: &Links, asked: &Asked, view: &JobView, now: Timestamp) -> Markup 
                     @if let Some(title) = title { span { (foreign(title)) } }
                     span class="num" { (times(view, now)) }
                     @if build.status == Status::Running && let Some((id, name)) = &build.runner {
-                        span { "on " a href=(links.runner(*id)) { (foreign(name)) } }
+                        span { "on " a href=(links.runner(*id)) { (runner(*id, name)) } }
                     }
                     @if let Some(at) = build.finished_at { span { "ended " (words::ago(at)) } }
                 }
@@ -186,7 +186,7 @@ fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Mark
     }
     view.report.pending_reason.as_ref()?;
     let takers = view.takers.iter().take(super::runners::SHORT_LIST);
-    let mine = |it: &RunnerAtWork| html! { a href=(links.runner(it.runner.id.0)) { (foreign(&it.runner.description)) } " (" (it.state(now).as_str().replace('_', " ")) ")" };
+    let mine = |it: &RunnerAtWork| html! { a href=(links.runner(it.runner.id.0)) { (runner(it.runner.id.0, &it.runner.description)) } " (" (it.state(now).as_str().replace('_', " ")) ")" };
     Some(html! {
         p class="note wait" {
             (icons::silent(states::of_build(build)))
@@ -212,7 +212,7 @@ fn facts(links: &Links, view: &JobView) -> Markup {
                 dt { "Stage" } dd { (foreign(&build.stage)) }
                 dt { "Runner" } dd {
                     @match &build.runner {
-                        Some((id, name)) => { a href=(links.runner(*id)) { (foreign(name)) } },
+                        Some((id, name)) => { a href=(links.runner(*id)) { (runner(*id, name)) } },
                         None => "none yet",
                     }
                     @if let Some(manager) = &view.report.manager { " " span class="mono dim" { (foreign(manager)) } }

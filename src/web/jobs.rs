@@ -3,7 +3,7 @@
 use super::frame::{Nav, Page, Tab};
 use super::live::PageOf;
 use super::pipelines::{before, older};
-use super::words::{self, cleaned, foreign, short_sha};
+use super::words::{self, cleaned, foreign, runner, short_sha};
 use super::{Asked, icons, states};
 use crate::coordinator::BuildReport;
 use crate::domain::build::{BuildId, Status};
@@ -58,7 +58,7 @@ fn row(links: &super::links::Links, asked: &Asked, report: &BuildReport, now: Ti
                     a href=(links.branch(&build.project, &build.ref_)) { (foreign(&build.ref_)) }
                     @if let Some(sha) = &build.sha { " · " span class="mono" { (short_sha(sha)) } }
                     @if let Some(id) = build.pipeline_id { " · " a href=(links.pipeline(&build.project, id)) { "pipeline #" (id) } }
-                    @if let Some((id, name)) = &build.runner { " · on " a href=(links.runner(*id)) { (foreign(name)) } }
+                    @if let Some((id, name)) = &build.runner { " · on " a href=(links.runner(*id)) { (runner(*id, name)) } }
                 }
                 @if let Some(reason) = &report.pending_reason { div class="sub" { (foreign(&words::sentence(reason))) } }
             }

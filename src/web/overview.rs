@@ -4,7 +4,7 @@ use super::frame::{Nav, Page, Tab, button};
 use super::links::Links;
 use super::live::PageOf;
 use super::pipelines::{bars, history_line, lines};
-use super::words::{self, foreign, number, size};
+use super::words::{self, foreign, number, runner, size};
 use super::{Asked, icons, states};
 use crate::coordinator::{BuildReport, Overview, RunningJob};
 use crate::domain::build::Status;
@@ -155,7 +155,7 @@ fn running_row(links: &Links, asked: &Asked, project: Option<&str>, job: &Runnin
                 span class="sub num" { "#" (build.id) } " "
                 span class="sub" {
                     (place(links, project, build))
-                    @if let Some((id, description)) = &build.runner { " · on " a href=(links.runner(*id)) { (foreign(description)) } }
+                    @if let Some((id, description)) = &build.runner { " · on " a href=(links.runner(*id)) { (runner(*id, description)) } }
                 }
             }
             (bar(since, job.usually, now, &build.name))
@@ -269,7 +269,7 @@ fn runners(links: &Links, seen: &Overview, now: Timestamp) -> Markup {
             li {
                 a href=(links.runner(it.runner.id.0)) {
                     (icons::said(look))
-                    span class="cut-off" { (foreign(&it.runner.description)) }
+                    span class="cut-off" { (runner(it.runner.id.0, &it.runner.description)) }
                     span class="num" { @if it.builds.is_empty() { (look.word) } @else { (words::count(it.builds.len() as u64, "job")) } }
                 }
             }

@@ -109,7 +109,7 @@ fn row(links: &Links, asked: &Asked, line: &RunnerLine, names: &HashMap<BuildId,
     html! {
         tr {
             td {
-                a class="strong" href=(links.runner(runner.id.0)) { (foreign(&runner.description)) } " " span class="small num" { "#" (runner.id) }
+                a class="strong" href=(links.runner(runner.id.0)) { (words::runner(runner.id.0, &runner.description)) } " " span class="small num" { "#" (runner.id) }
                 div class="small" { @match &runner.project { Some((_, name)) => { "only " (foreign(name)) }, None => "shared" } }
             }
             td { (icons::state(look)) div class="small num" { (called(line)) } }
@@ -173,7 +173,7 @@ fn version(line: &RunnerLine) -> Markup {
 fn pause(links: &Links, line: &RunnerLine) -> Markup {
     let runner = &line.at_work.runner;
     let (verb, word) = if runner.paused { ("resume", "Resume") } else { ("pause", "Pause") };
-    let label = format!("{word} {}", cleaned(&runner.description));
+    let label = format!("{word} {}", words::runner_text(runner.id.0, &runner.description));
     button(&format!("{}/{verb}", links.runner(runner.id.0)), "", &label, html! { (word) })
 }
 
@@ -188,13 +188,16 @@ pub fn one(_: &Asked, places: &Places<'_>) -> Result<PageOf> {
         let links = web.links();
         let runner = &line.at_work.runner;
         let look = states::of_runner(line.at_work.state(now));
-        let mut page = Page::new(Tab::titled(format!("{} {}", runner.description, look.word)), Nav::Runners);
+        let mut page = Page::new(
+            Tab::titled(format!("{} {}", words::runner_text(runner.id.0, &runner.description), look.word)),
+            Nav::Runners,
+        );
         page.is_moving = !line.at_work.builds.is_empty();
         page.crumbs = vec![("Runners".to_owned(), Some(links.site("/-/runners"))), (format!("Runner #{id}"), None)];
         page = page.with("top-head", html! {
             div class="head" {
                 div {
-                    h1 { span role="status" { (icons::state(look)) } " " (foreign(&runner.description)) }
+                    h1 { span role="status" { (icons::state(look)) } " " (words::runner(runner.id.0, &runner.description)) }
                     div class="facts" { span { "last heard " (called(&line)) } span { (version(&line)) } @if let Some(address) = &runner.address { span class="mono" { (cleaned(address)) } } }
                 }
                 div class="acts" { @if asked.reader.may_act() { (pause(&links, &line)) } }

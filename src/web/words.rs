@@ -135,6 +135,20 @@ pub fn short_sha(sha: &str) -> &str {
     sha.get(..8).unwrap_or(sha)
 }
 
+/// What a runner is called: its description, else its number.
+pub fn runner(id: i64, description: &str) -> Markup {
+    if description.trim().is_empty() {
+        html! { "runner " (id) }
+    } else {
+        foreign(description)
+    }
+}
+
+/// The same where only text can stand.
+pub fn runner_text(id: i64, description: &str) -> String {
+    if description.trim().is_empty() { format!("runner {id}") } else { cleaned(description) }
+}
+
 /// Nothing.
 pub fn nothing() -> Markup {
     PreEscaped(String::new())
