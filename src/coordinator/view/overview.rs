@@ -13,6 +13,7 @@ use crate::domain::build::{Build, BuildId, ProjectId, Status};
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::store::traces::TraceRow;
 use crate::store::{builds, job_rows, statistics, traces};
 use rusqlite::Connection;
 use std::time::Duration;
@@ -66,7 +67,7 @@ pub struct RunningJob {
     pub build: Build,
     /// How long it usually takes.
     pub usually: Option<Duration>,
-    /// The end of its log.
+    /// The end of its log, from the begin of a line on.
     pub tail: Vec<u8>,
 }
 
@@ -120,6 +121,17 @@ impl Coordinator {
     }
 }
 
+/// The end of a log, without the line that it would begin in.
+fn whole_lines(c: &Connection, trace: &TraceRow) -> Result<Vec<u8>> {
+    let from = trace.size.saturating_sub(TAIL_BYTES);
+    let mut tail = traces::read(c, trace, from, TAIL_BYTES)?;
+    let cut = tail.iter().position(|byte| *byte == b'\n').filter(|end| from > 0 && end + 1 < tail.len());
+    if let Some(end) = cut {
+        tail.drain(..=end);
+    }
+    Ok(tail)
+}
+
 fn running(c: &Connection, project: Option<ProjectId>, now: Timestamp) -> Result<Vec<RunningJob>> {
     let mut all = builds::running(c)?;
     all.sort_by_key(|build| (build.started_at, build.id));
@@ -131,7 +143,7 @@ fn running(c: &Connection, project: Option<ProjectId>, now: Timestamp) -> Result
         }
         let earlier = if shown.len() < USUAL_MAX { job_rows::same_before(c, &build)? } else { Vec::new() };
         let trace = crate::coordinator::report::read::shown_trace(c, build.id, build.status)?;
-        let tail = traces::read(c, &trace, trace.size.saturating_sub(TAIL_BYTES), TAIL_BYTES)?;
+        let tail = whole_lines(c, &trace)?;
         shown.push(RunningJob { build, usually: usual_time(&earlier), tail });
         if shown.len() == PAGE {
             break;

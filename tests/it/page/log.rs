@@ -178,6 +178,26 @@ fn what_has_come_is_told_when_it_comes_and_no_begin_of_a_secret() {
 }
 
 #[test]
+fn the_overview_shows_the_last_line_of_a_log_as_it_is_read() {
+    let server = Baton::with_project();
+    let (_, build) = server.running();
+    let browser = Browser::sign_in(&server, "mira");
+    let log = timed_log(500);
+    // Heads of lines are 32 bytes.
+    let before = |line: &str| log.find(line).unwrap() - 32;
+    let mut sent = 0;
+    for (end, line) in
+        [(before("test 3 "), "test 2"), (before("test 400 "), "test 399"), (log.len(), "test last ... FAILED")]
+    {
+        server.append(&build, sent, &log[sent..end]).expect(202);
+        sent = end;
+        let page = browser.page("/");
+        let tail = page.split("class=\"tail cut-off\">").nth(1).unwrap().split("</div>").next().unwrap();
+        assert!(tail.contains(line) && !tail.contains("01O") && !tail.contains("2026"), "{line}: {tail}");
+    }
+}
+
+#[test]
 fn those_who_come_at_once_to_a_long_log_all_see_it() {
     let server = Baton::start();
     server.project("demo");
