@@ -113,6 +113,40 @@ fn the_log_of_a_real_runner_has_its_sections() {
     assert!(html.contains(">line 6</span>") && !html.contains("section_") && !html.contains('\x1b'), "{html}");
 }
 
+/// As 19.3.0 sends them today, with times and with titles that continue the line of their mark, and as 1.11.5 did.
+#[test]
+fn logs_of_the_newest_and_of_an_old_runner_are_shown_without_what_is_for_terminals() {
+    let today = include_bytes!("../../../tests/fixtures/logs/gitlab-runner-19.3.0.log");
+    let old = include_bytes!("../../../tests/fixtures/logs/gitlab-runner-1.11.5.log");
+    let index = index_of(today);
+    let said = |section: &LogSection| (section.short_title().to_owned(), section.line, section.end_line);
+    let sections: Vec<_> = index.sections().iter().map(said).collect();
+    let section = |title: &str, line, end| (title.to_owned(), line, Some(end));
+    assert_eq!(
+        sections,
+        [
+            section("Prepare executor", 3, 6),
+            section("Prepare environment", 6, 10),
+            section("Get source", 10, 18),
+            section("Download artifacts", 18, 24),
+            section("Script", 24, 35),
+            section("Clean up", 35, 38),
+        ]
+    );
+    assert!(index.is_timed() && index.reds().is_empty() && index_of(old).sections().is_empty());
+    for (log, lines) in [
+        (&today[..], ["<b>Downloading artifacts</b>", "<span>LOUD HELLO</span>", "Job succeeded</span>"]),
+        (old, ["<span>Running on vm...</span>", "<span>LOUD HELLO</span>", "Job succeeded</span>"]),
+    ] {
+        let html = whole(log);
+        expect_whole_html(&html);
+        for line in lines {
+            assert!(html.contains(line), "{line}: {html}");
+        }
+        assert!(!html.contains("section_") && !html.contains("01O") && !html.contains(['\x1b', '\r']), "{html}");
+    }
+}
+
 #[test]
 fn a_line_looks_the_same_wherever_the_part_begins_and_the_log_is_cut() {
     let seed = seed();
