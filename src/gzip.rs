@@ -45,6 +45,21 @@ pub fn for_each_member(
     Ok(from.fill_buf()?.is_empty())
 }
 
+/// The content of each member, and whether that is all, as [`for_each_member`] says it.
+///
+/// # Errors
+/// Those of `from`; what is no gzip.
+pub fn members(from: impl BufRead, limits: UnpackLimits) -> io::Result<(Vec<Vec<u8>>, bool)> {
+    let mut all = Vec::new();
+    let is_whole = for_each_member(from, limits, &mut |member| {
+        let mut content = Vec::new();
+        member.read_to_end(&mut content)?;
+        all.push(content);
+        Ok(())
+    })?;
+    Ok((all, is_whole))
+}
+
 /// The content of all members, one behind the other. More than `bytes_max` ends in an error, as what is no gzip does.
 pub fn bounded(from: impl BufRead + Send, bytes_max: u64) -> impl Read + Send {
     Bounded { from: MultiGzDecoder::new(from), left: bytes_max }
@@ -97,15 +112,7 @@ pub mod tests {
     }
 
     fn read(bytes: &[u8], bytes_max: u64, members_max: usize) -> io::Result<(Vec<Vec<u8>>, bool)> {
-        let mut files = Vec::new();
-        let mut each = |member: &mut dyn Read| {
-            let mut file = Vec::new();
-            member.read_to_end(&mut file)?;
-            files.push(file);
-            Ok(())
-        };
-        let is_whole = for_each_member(bytes, UnpackLimits { bytes_max, members_max }, &mut each)?;
-        Ok((files, is_whole))
+        members(bytes, UnpackLimits { bytes_max, members_max })
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::domain::junit::Summary;
 use crate::domain::spec::ArtifactKind;
 use crate::domain::time::Timestamp;
 use crate::error::{Error, Kind, Result};
-use crate::gzip::{UnpackLimits, for_each_member};
+use crate::gzip::{UnpackLimits, for_each_member, members};
 use crate::store::dotenv::Variables;
 use std::io::{self, BufReader, Read};
 
@@ -33,14 +33,7 @@ pub fn read_dotenv(received: &Received) -> Result<Variables> {
     }
     let mut packed = Vec::new();
     received.open()?.take(DOTENV_PACKED_BYTES_MAX).read_to_end(&mut packed)?;
-    let mut files = Vec::new();
-    let mut each = |member: &mut dyn Read| {
-        let mut file = Vec::new();
-        member.read_to_end(&mut file)?;
-        files.push(file);
-        Ok(())
-    };
-    let is_whole = for_each_member(packed.as_slice(), DOTENV_UNPACKED, &mut each)
+    let (files, is_whole) = members(packed.as_slice(), DOTENV_UNPACKED)
         .map_err(|_| Error::invalid("the dotenv report is not packed with gzip"))?;
     let variables = dotenv::parse(&files).map_err(Error::invalid)?;
     if !is_whole {

@@ -137,11 +137,7 @@ pub fn short_sha(sha: &str) -> &str {
 
 /// What a runner is called: its description, else its number.
 pub fn runner(id: i64, description: &str) -> Markup {
-    if description.trim().is_empty() {
-        html! { "runner " (id) }
-    } else {
-        foreign(description)
-    }
+    foreign(&runner_text(id, description))
 }
 
 /// The same where only text can stand.

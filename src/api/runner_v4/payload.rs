@@ -220,9 +220,7 @@ impl<'a> Job<'a> {
             },
         }
     }
-}
 
-impl Job<'_> {
     /// The answer. It has some fifty variables, with four fields each: they are written without asking about every one of
     /// these, which takes longer than all the rest.
     #[must_use]
@@ -249,10 +247,8 @@ impl SentVariable {
         write_text(&self.key, out);
         out.extend_from_slice(b",\"value\":");
         write_text(&self.value, out);
-        out.extend_from_slice(match (self.public, self.masked) {
-            (true, _) => b",\"public\":true,\"masked\":false",
-            (false, _) => b",\"public\":false,\"masked\":true",
-        });
+        out.extend_from_slice(if self.public { b",\"public\":true" } else { b",\"public\":false" });
+        out.extend_from_slice(if self.masked { b",\"masked\":true" } else { b",\"masked\":false" });
         out.extend_from_slice(if self.file { b",\"file\":true}" } else { b"}" });
     }
 }
