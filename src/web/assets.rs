@@ -1,37 +1,27 @@
 //! The files beside the pages: a style and a script. Their names hold a hash of their content, so that browsers keep them.
 
 use super::Visit;
+use crate::domain::terminal::palette;
 use crate::domain::token::hex;
 use crate::error::{Error, Result};
 use crate::gzip;
 use crate::http::{Answer, Body, Request, Response};
 use sha2::{Digest, Sha256};
-use std::sync::LazyLock;
-
-const STYLE: &str = include_str!("assets/style.css");
-const SCRIPT: &str = include_str!("assets/page.js");
+use std::sync::{LazyLock, OnceLock};
 
 struct Asset {
     name: &'static str,
     kind: &'static str,
-    text: &'static str,
-    packed: LazyLock<Vec<u8>>,
+    text: String,
+    packed: OnceLock<Vec<u8>>,
 }
 
-static ASSETS: [Asset; 2] = [
-    Asset {
-        name: "style.css",
-        kind: "text/css; charset=utf-8",
-        text: STYLE,
-        packed: LazyLock::new(|| gzip::packed_well(STYLE.as_bytes())),
-    },
-    Asset {
-        name: "page.js",
-        kind: "text/javascript; charset=utf-8",
-        text: SCRIPT,
-        packed: LazyLock::new(|| gzip::packed_well(SCRIPT.as_bytes())),
-    },
-];
+static ASSETS: LazyLock<[Asset; 2]> = LazyLock::new(|| {
+    let asset = |name, kind, text| Asset { name, kind, text, packed: OnceLock::new() };
+    let style = include_str!("assets/style.css").to_owned() + &palette::rules();
+    let script = include_str!("assets/page.js").to_owned();
+    [asset("style.css", "text/css; charset=utf-8", style), asset("page.js", "text/javascript; charset=utf-8", script)]
+});
 
 static HASH: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
@@ -63,7 +53,8 @@ pub fn answer(visit: &mut Visit<'_, '_>) -> Result<Answer> {
             .with("X-Content-Type-Options", "nosniff")
     };
     Ok(if takes_gzip(visit.request) {
-        response(asset.packed.clone()).with("Content-Encoding", "gzip").into()
+        let packed = asset.packed.get_or_init(|| gzip::packed_well(asset.text.as_bytes()));
+        response(packed.clone()).with("Content-Encoding", "gzip").into()
     } else {
         response(asset.text.as_bytes().to_vec()).into()
     })

@@ -5,9 +5,10 @@
 //! classes are ours, and no attribute holds a word of it but the address of a link. Memory is bounded, whatever comes.
 //!
 //! `style`: colours and attributes. `parser`: bytes to text and style. `screen`: the line that stands at the end.
-//! `html`: that line as HTML.
+//! `html`: that line as HTML. `palette`: how its colours look on the page.
 
 pub mod html;
+pub mod palette;
 mod parser;
 mod screen;
 mod style;

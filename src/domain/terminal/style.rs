@@ -13,7 +13,7 @@ const REVERSED: u8 = 1 << 5;
 const RED: [u8; 5] = [1, 9, 124, 160, 196];
 
 /// The steps of the cube of colours 16 to 231.
-const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+pub(super) const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
 
 /// How text looks. The default is plain.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
