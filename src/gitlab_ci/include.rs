@@ -13,6 +13,7 @@ use super::surroundings::{Elsewhere, Surroundings, component_project};
 use super::variables::Scope;
 use super::yaml::{Documents, FILE_BYTES_MAX, Map, Node, Place, Yaml, load};
 use super::{inputs, interpolate::Interpolation, keywords};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ enum WantedSource {
 }
 
 /// What reading a configuration needs and gathers.
-pub(crate) struct Files<'a> {
+pub(crate) struct Files<'a, 'c> {
     pub(crate) context: &'a Context,
     pub(crate) outside: &'a dyn Surroundings,
     pub(crate) tester: &'a Tester<'a>,
@@ -77,18 +78,20 @@ pub(crate) struct Files<'a> {
     pub(crate) budget: &'a mut Budget,
     /// Their names, by number.
     pub(crate) names: Vec<String>,
+    /// Their texts, by number.
+    pub(crate) texts: Vec<Cow<'c, [u8]>>,
     pub(crate) parsed: HashMap<String, Rc<Documents>>,
     pub(crate) public: HashMap<&'a str, &'a str>,
     pub(crate) included: usize,
     pub(crate) bytes: usize,
 }
 
-impl<'a> Files<'a> {
+impl<'a, 'c> Files<'a, 'c> {
     /// The first file, with all that it includes.
-    pub(crate) fn root(&mut self, content: &[u8]) -> Result<Map, Vec<Finding>> {
+    pub(crate) fn root(&mut self, content: &'c [u8]) -> Result<Map, Vec<Finding>> {
         let name = self.context.config_path.clone();
         let place = Place { file: 0, line: 1, column: 1 };
-        let documents = self.parse(&name, content).map_err(|finding| vec![finding])?;
+        let documents = self.parse(&name, Cow::Borrowed(content)).map_err(|finding| vec![finding])?;
         let Some(first) = documents.documents.first() else {
             return Err(vec![Finding::new(place, "Please provide content of .gitlab-ci.yml")]);
         };
@@ -99,16 +102,22 @@ impl<'a> Files<'a> {
         Ok(Map::clone(&whole))
     }
 
-    fn parse(&mut self, name: &str, content: &[u8]) -> Result<Rc<Documents>, Finding> {
+    fn parse(&mut self, name: &str, content: Cow<'c, [u8]>) -> Result<Rc<Documents>, Finding> {
         let file = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
         let start = Place { file, line: 1, column: 1 };
+        let loaded = self.loaded(&content, start);
         self.names.push(name.to_owned());
+        self.texts.push(content);
+        loaded
+    }
+
+    fn loaded(&mut self, content: &[u8], start: Place) -> Result<Rc<Documents>, Finding> {
         self.bytes = self.bytes.saturating_add(content.len());
         if content.len() > FILE_BYTES_MAX || self.bytes > BYTES_MAX {
             return Err(Finding::new(start, "The parsed YAML is too big"));
         }
         let text = std::str::from_utf8(content).map_err(|_| Finding::new(start, "Invalid UTF-8"))?;
-        let documents = load(text, file).map_err(|error| Finding::new(error.place, error.words))?;
+        let documents = load(text, start.file).map_err(|error| Finding::new(error.place, error.words))?;
         self.budget.spend(documents.nodes, start)?;
         for (key, first, last) in &documents.twice {
             let words = format!("the key {key} is written twice: line {} counts, not line {}", last.line, first.line);
@@ -217,7 +226,7 @@ impl<'a> Files<'a> {
         };
         let content =
             elsewhere.map_err(|refusal| vec![Finding::new(wanted.place, refusal.words).hint(refusal.hint)])?;
-        let documents = self.parse(&wanted.name, &content).map_err(|finding| vec![finding])?;
+        let documents = self.parse(&wanted.name, Cow::Owned(content)).map_err(|finding| vec![finding])?;
         self.parsed.insert(key, documents.clone());
         Ok(documents)
     }

@@ -1,10 +1,12 @@
 //! What is wrong with a configuration, for the people who wrote it.
 //!
 //! The words are GitLab's, so that a search finds them; the place and the hint are Baton's. No value of a secret
-//! variable reaches a message: `Teller` puts `[MASKED]` in its place.
+//! variable reaches a message, nor the lines of the file around it: `Teller` puts `[MASKED]` in its place.
 
+use super::excerpt::{Line, MASKED, around};
 use super::yaml::Place;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -16,9 +18,9 @@ const WARNINGS_MAX: usize = 100;
 const WORDS_CHARS_MAX: usize = 2_000;
 
 /// An error or a warning.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// The file that it is about, as its include names it.
+    /// The file that it is about, as its include names it; empty: it is about the whole.
     pub file: String,
     /// From 1.
     pub line: u32,
@@ -29,12 +31,32 @@ pub struct Message {
     /// What may have been meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The lines of the file around its place; of a warning: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub around: Vec<Line>,
+}
+
+impl Message {
+    /// One that is about the whole, and no line of it.
+    #[must_use]
+    pub fn of_whole(words: String) -> Message {
+        Message { words, ..Message::default() }
+    }
+
+    /// Whether this one of the lines around it is the one that is meant.
+    #[must_use]
+    pub fn is_about(&self, line: &Line) -> bool {
+        line.number == self.line
+    }
 }
 
 /// As in `.gitlab-ci.yml:12: jobs:unit config contains unknown keys: scirpt (did you mean script?)`.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.words)?;
+        if !self.file.is_empty() {
+            write!(f, "{}:{}: ", self.file, self.line)?;
+        }
+        f.write_str(&self.words)?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
@@ -115,13 +137,22 @@ impl Teller<'_> {
         let file = self.files.get(index).cloned().unwrap_or_default();
         let hint = finding.hint.map(|hint| self.masked(hint));
         let (line, column) = (place.line.max(1), place.column.max(1));
-        Message { file: self.masked(file), line, column, words: self.masked(finding.words), hint }
+        let (file, words) = (self.masked(file), self.masked(finding.words));
+        Message { file, line, column, words, hint, around: Vec::new() }
+    }
+
+    /// The same with the lines of its file around it; `forms` are those of the secrets.
+    pub(crate) fn tell_all(&self, finding: Finding, texts: &[Cow<'_, [u8]>], forms: &[String]) -> Message {
+        let text = usize::try_from(finding.place.file).ok().and_then(|index| texts.get(index));
+        let message = self.tell(finding);
+        let around = text.map(|text| around(text, message.line, forms)).unwrap_or_default();
+        Message { around, ..message }
     }
 
     fn masked(&self, mut text: String) -> String {
         for secret in &self.secrets {
             if !secret.is_empty() && text.contains(secret) {
-                text = text.replace(secret, "[MASKED]");
+                text = text.replace(secret, MASKED);
             }
         }
         if text.chars().nth(WORDS_CHARS_MAX).is_some() {

@@ -12,6 +12,7 @@
 
 mod assemble;
 pub mod context;
+pub mod excerpt;
 pub mod expression;
 mod extends;
 pub mod glob;
@@ -40,6 +41,7 @@ use merge::Budget;
 use messages::{Finding, Message, Report, Teller};
 use rules::Tester;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use surroundings::Surroundings;
 use yaml::{Map, Node, Place, Yaml};
@@ -101,13 +103,14 @@ pub fn compile(content: &[u8], context: &Context, outside: &dyn Surroundings) ->
         report: &mut report,
         budget: &mut budget,
         names: Vec::new(),
+        texts: Vec::new(),
         parsed: HashMap::new(),
         public: public.chain(given).collect(),
         included: 0,
         bytes: 0,
     };
     let root = files.root(content);
-    let names = std::mem::take(&mut files.names);
+    let (names, texts) = (std::mem::take(&mut files.names), std::mem::take(&mut files.texts));
     drop(files);
     let merged = root.and_then(|root| merged(&root, &mut budget).map_err(|finding| vec![finding]));
     let (assembled, out, merged) = match merged {
@@ -121,7 +124,7 @@ pub fn compile(content: &[u8], context: &Context, outside: &dyn Surroundings) ->
     for warning in tester.take_warnings() {
         report.warn_once(&format!("{:?} {}", warning.place, warning.words), warning.clone());
     }
-    told(assembled, out, report, context, names, merged)
+    told(assembled, out, report, context, (names, &texts), merged)
 }
 
 /// With everything that the file repeats put in.
@@ -155,7 +158,7 @@ fn told(
     out: Vec<Out>,
     mut report: Report,
     context: &Context,
-    files: Vec<String>,
+    (files, texts): (Vec<String>, &[Cow<'_, [u8]>]),
     merged: Option<Node>,
 ) -> Compiled {
     let secrets = context.given.iter().filter(|given| !given.public).map(|given| given.value.as_str()).collect();
@@ -175,7 +178,8 @@ fn told(
         Err(mut findings) => {
             findings.extend(std::mem::take(&mut report.errors));
             findings.truncate(messages::ERRORS_MAX);
-            Outcome::Refused(findings.into_iter().map(|finding| teller.tell(finding)).collect())
+            let forms = excerpt::forms(&teller.secrets);
+            Outcome::Refused(findings.into_iter().map(|finding| teller.tell_all(finding, texts, &forms)).collect())
         }
     };
     Compiled { outcome, warnings, left_out, files, merged }

@@ -1,5 +1,6 @@
 //! What people and programs read: tables, progress, the lines of the log, quoted words.
 
+pub(super) mod around;
 pub(super) mod cells;
 pub(super) mod job;
 pub(super) mod log_line;

@@ -158,9 +158,7 @@ pub fn expand(reading: &Reading) -> Done {
     super::problems::warnings(&compiled.warnings);
     match (&compiled.merged, &compiled.outcome) {
         (Some(merged), _) => print::out(&to_yaml(merged, &compiled.files)),
-        (None, crate::gitlab_ci::Outcome::Refused(messages)) => {
-            Err(super::problems::refused(messages, &reading.outside))
-        }
+        (None, crate::gitlab_ci::Outcome::Refused(messages)) => Err(super::problems::refused(messages)),
         (None, _) => Ok(()),
     }
 }

@@ -191,7 +191,7 @@ impl Reading {
         problems::warnings(&compiled.warnings);
         match std::mem::replace(&mut compiled.outcome, Outcome::Refused(Vec::new())) {
             Outcome::Pipeline(pipeline) => Ok((*pipeline, compiled)),
-            Outcome::Refused(messages) => Err(problems::refused(&messages, &self.outside)),
+            Outcome::Refused(messages) => Err(problems::refused(&messages)),
             Outcome::Nothing(words) => {
                 let hint = self.other_source()?.map_or_else(String::new, |hint| format!("; {hint}"));
                 Err(Stop::Ended { code: NO_PIPELINE, message: format!("{words}{hint}") })

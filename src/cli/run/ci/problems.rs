@@ -1,20 +1,16 @@
 //! What is wrong with a configuration, for the people who wrote it: GitLab's words, the place, and the lines around it.
 
 use super::{FILE, Reading};
-use crate::cli::show::cells::clean;
+use crate::cli::show::around::around;
 use crate::cli::show::print;
 use crate::cli::{Done, Stop};
 use crate::gitlab_ci::Outcome;
 use crate::gitlab_ci::lint::{self, Trial, trials};
 use crate::gitlab_ci::messages::Message;
-use crate::gitlab_ci::surroundings::Surroundings;
 use serde::Serialize;
-use std::fmt::Write;
 
 /// Lines before and behind the one that is meant.
 const LINES_AROUND: u32 = 1;
-/// Characters of such a line.
-const LINE_CHARS_MAX: usize = 200;
 
 /// What there is to be said of a file that is read all the same.
 pub fn warnings(warnings: &[Message]) {
@@ -24,28 +20,12 @@ pub fn warnings(warnings: &[Message]) {
 }
 
 /// Says what is wrong with a file, and gives the end of the command that has read it.
-pub fn refused(messages: &[Message], outside: &dyn Surroundings) -> Stop {
+pub fn refused(messages: &[Message]) -> Stop {
     for message in messages {
-        print::lines(&format!("{message}{}", around(message, outside)));
+        print::lines(&format!("{message}{}", around(message, LINES_AROUND)));
     }
     let file = messages.first().map_or(FILE, |message| message.file.as_str());
     Stop::Failed(format!("{} in {file}; nothing was queued", print::count(messages.len() as u64, "error")))
-}
-
-/// The lines around the place, where the file is one of the checkout.
-fn around(message: &Message, outside: &dyn Surroundings) -> String {
-    let content = outside.file(&message.file).and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(content) = content else { return String::new() };
-    let (first, last) = (message.line.saturating_sub(LINES_AROUND).max(1), message.line.saturating_add(LINES_AROUND));
-    let mut text = String::new();
-    for (number, line) in (1..=last).zip(content.lines()) {
-        if number >= first {
-            let mark = if number == message.line { '>' } else { ' ' };
-            let shown: String = clean(line).chars().take(LINE_CHARS_MAX).collect();
-            let _ = write!(text, "\n  {mark} {number:>4} | {shown}");
-        }
-    }
-    text
 }
 
 /// What `--lint` says.
@@ -93,7 +73,7 @@ pub fn lint(reading: &Reading, json: bool) -> Done {
     }
     self::warnings(&warnings);
     if !errors.is_empty() {
-        return Err(refused(&errors, &reading.outside));
+        return Err(refused(&errors));
     }
     let made = pipelines
         .iter()
