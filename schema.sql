@@ -125,6 +125,9 @@ CREATE TABLE pipelines (
     -- The build that made this pipeline as its child; it may have been pruned since. NULL: no build did.
     parent_id   INTEGER,
     created_at  INTEGER NOT NULL,
+    -- JSON array of what is wrong with its configuration, for which it has no builds: {file, line, column, words, hint,
+    -- around}. NULL: its configuration was taken. Last, since lists read it not: SQLite need not fetch its pages.
+    refusal     TEXT,
     UNIQUE (project_id, iid)
 ) STRICT;
 CREATE INDEX pipelines_of_sources ON pipelines (sources_key) WHERE sources_key IS NOT NULL;
@@ -132,6 +135,8 @@ CREATE INDEX pipelines_of_builds ON pipelines (parent_id) WHERE parent_id IS NOT
 CREATE INDEX pipelines_of_project ON pipelines (project_id, id);
 CREATE INDEX pipelines_of_ref ON pipelines (project_id, ref, id);
 CREATE INDEX pipelines_of_sha ON pipelines (project_id, sha) WHERE sha IS NOT NULL;
+-- Those that retention finds by themselves: they have no builds with which they would go.
+CREATE INDEX pipelines_refused ON pipelines (created_at) WHERE refusal IS NOT NULL;
 
 -- How many pipelines each project has, so that a page of them can say so. The triggers below keep it.
 CREATE TABLE pipeline_counts (

@@ -262,6 +262,8 @@ pub const LOGIN_LINKS_MAX: usize = 1000;
 pub const PROJECT_VARIABLES_MAX: usize = 1000;
 /// Bytes of all values of a project together: less than a build may have.
 pub const PROJECT_VALUES_BYTES_MAX: usize = 512 << 10;
+/// Bytes of what is kept of why a pipeline's configuration was refused.
+pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// Jobs of a pipeline.
 pub const PIPELINE_JOBS_MAX: usize = 2000;
 /// Kinds of artifacts that one build may upload; GitLab has about thirty.

@@ -126,20 +126,23 @@ impl Coordinator {
             return Err(has_builds(&project.name, &owned));
         }
         let (id, mut taken) = (project.id, Taken::default());
+        let past = Past { ended_by: Timestamp(i64::MAX), project: Some(id) };
         for _ in 0..REMOVAL_TRIES_MAX {
             if force {
                 self.cancel_all(id, now)?;
-                let past = Past { ended_by: Timestamp(i64::MAX), project: Some(id) };
                 taken = taken.and(self.prune_past(past, Removal::Done)?);
             }
+            // They hold nothing that anybody would miss.
+            self.prune_refused_past(past, Removal::Done, u64::MAX)?;
             let owned = self.store.write(move |c| {
                 let owned = projects::belongings(c, id)?;
-                if owned.builds == 0 {
+                if !owned.has_pipelines {
                     projects::remove(c, id, now)?;
                 }
                 Ok(owned)
             })?;
             match owned.builds {
+                0 if owned.has_pipelines => {}
                 0 => return Ok(RemovedProject { name: project.name, taken, runners: owned.runners }),
                 _ if force => {}
                 _ => return Err(has_builds(&project.name, &owned)),

@@ -217,12 +217,16 @@ const RULES: [Rule; 19] = [
         kind: "pipeline",
         advice: RESTORE,
         sql: "SELECT 'pipeline ' || id || ' has no builds' FROM pipelines p
-              WHERE NOT EXISTS (SELECT 1 FROM builds WHERE pipeline_id = p.id)
+              WHERE refusal IS NULL AND NOT EXISTS (SELECT 1 FROM builds WHERE pipeline_id = p.id)
+              UNION ALL
+              SELECT 'pipeline ' || id || ' has builds, although its configuration was refused' FROM pipelines p
+              WHERE refusal IS NOT NULL AND EXISTS (SELECT 1 FROM builds WHERE pipeline_id = p.id)
               UNION ALL
               SELECT 'what pipeline ' || id || ' was made of is damaged' FROM pipelines
               WHERE CASE WHEN json_valid(stages) THEN json_type(stages) ELSE '' END <> 'array'
                  OR CASE WHEN json_valid(left_out) THEN json_type(left_out) ELSE '' END <> 'array'
                  OR CASE WHEN json_valid(warnings) THEN json_type(warnings) ELSE '' END <> 'array'
+                 OR CASE WHEN json_valid(coalesce(refusal, '[]')) THEN json_type(coalesce(refusal, '[]')) ELSE '' END <> 'array'
               UNION ALL
               SELECT 'build ' || id || ' is a job in no stage of a pipeline, or runs by a word that Baton does not know'
               FROM builds

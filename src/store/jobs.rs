@@ -7,7 +7,7 @@ use super::columns::{Columns, columns};
 use crate::domain::build::{BuildId, ProjectId, Status};
 use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::board::BoardJob;
-use crate::domain::pipeline::states::{Tally, Waits};
+use crate::domain::pipeline::states::{PipelineState, Tally, Waits};
 use crate::domain::pipeline::{PipelineId, When};
 use crate::domain::spec::AllowFailure;
 use crate::domain::time::Timestamp;
@@ -89,6 +89,16 @@ pub struct Standing {
     pub finished_at: Option<Timestamp>,
     /// The first that was made.
     pub first: Option<BuildId>,
+    /// Whether there are none, since the configuration was refused.
+    pub is_refused: bool,
+}
+
+impl Standing {
+    /// The state of the pipeline: whoever asks for it by its builds alone takes a refused one for one in which nothing ran.
+    #[must_use]
+    pub fn state(&self) -> PipelineState {
+        if self.is_refused { PipelineState::Failed } else { self.tally.pipeline() }
+    }
 }
 
 columns! {

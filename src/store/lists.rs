@@ -214,15 +214,18 @@ pub struct PipelinesAsked {
     pub created_after: Option<Timestamp>,
     /// Only those that were made earlier.
     pub created_before: Option<Timestamp>,
+    /// Only those whose configuration was refused, or was taken.
+    pub is_refused: Option<bool>,
 }
 
 impl PipelinesAsked {
     /// Whether more is asked for than an index says.
     #[must_use]
     pub fn looks_at_rows(&self) -> bool {
-        let PipelinesAsked { ref_, sha, source, name, actor, is_tag, created_after, created_before } = self;
+        let PipelinesAsked { ref_, sha, source, name, actor, is_tag, created_after, created_before, is_refused } = self;
         let of_rows = [source, name, actor].into_iter().any(Option::is_some);
-        of_rows || is_tag.is_some() || created_after.or(*created_before).is_some() || (ref_.is_some() && sha.is_some())
+        let is_either = is_tag.or(*is_refused).is_some();
+        of_rows || is_either || created_after.or(*created_before).is_some() || (ref_.is_some() && sha.is_some())
     }
 
     /// What an index finds.
@@ -247,12 +250,15 @@ pub fn pipelines(
     let page = "LIMIT :limit OFFSET :skip";
     let sql = if asked.looks_at_rows() {
         format!(
-            "SELECT id FROM (SELECT id, source, name, actor, is_tag, created_at FROM pipelines WHERE {by_index}
-                 ORDER BY id {order} LIMIT {PIPELINES_LOOKED_MAX})
+            "SELECT id FROM (SELECT id, source, name, actor, is_tag, created_at, refusal IS NOT NULL AS is_refused
+                 FROM pipelines WHERE {by_index} ORDER BY id {order} LIMIT {PIPELINES_LOOKED_MAX})
              WHERE {OF_ROWS} ORDER BY id {order} {page}"
         )
     } else {
-        format!("SELECT id FROM pipelines WHERE {by_index} AND {OF_ROWS} ORDER BY id {order} {page}")
+        format!(
+            "SELECT id FROM (SELECT *, refusal IS NOT NULL AS is_refused FROM pipelines)
+             WHERE {by_index} AND {OF_ROWS} ORDER BY id {order} {page}"
+        )
     };
     let rows_limit = (i64::try_from(limit).unwrap_or(i64::MAX), i64::try_from(skip).unwrap_or(i64::MAX));
     let mut statement = c.prepare_cached(&sql)?;
@@ -260,7 +266,8 @@ pub fn pipelines(
         named_params! {
             ":project": project.0, ":ref": asked.ref_, ":sha": asked.sha, ":source": asked.source, ":name": asked.name,
             ":actor": asked.actor, ":is_tag": asked.is_tag, ":after": asked.created_after.map(|at| at.0),
-            ":before": asked.created_before.map(|at| at.0), ":limit": rows_limit.0, ":skip": rows_limit.1,
+            ":before": asked.created_before.map(|at| at.0), ":is_refused": asked.is_refused, ":limit": rows_limit.0,
+            ":skip": rows_limit.1,
         },
         |row| row.get(0).map(PipelineId),
     )?;
@@ -270,7 +277,8 @@ pub fn pipelines(
 /// What rows are asked for, beside what an index finds.
 const OF_ROWS: &str = "coalesce(source = :source, :source IS NULL) AND coalesce(name = :name, :name IS NULL)
     AND coalesce(actor = :actor, :actor IS NULL) AND coalesce(is_tag = :is_tag, :is_tag IS NULL)
-    AND coalesce(created_at > :after, :after IS NULL) AND coalesce(created_at < :before, :before IS NULL)";
+    AND coalesce(created_at > :after, :after IS NULL) AND coalesce(created_at < :before, :before IS NULL)
+    AND coalesce(is_refused = :is_refused, :is_refused IS NULL)";
 
 /// The newest pipeline of each of a project's branches and tags, by their names, of so many at most: two look-ups each.
 pub fn newest_of_refs(c: &Connection, project: ProjectId, limit: usize) -> Result<Vec<PipelineId>> {

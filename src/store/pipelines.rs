@@ -40,6 +40,8 @@ pub struct NewRow<'a> {
     pub context: Option<&'a str>,
     /// The build that makes it as its child.
     pub parent: Option<BuildId>,
+    /// What is wrong with its configuration, as JSON: then it gets no builds.
+    pub refusal: Option<&'a str>,
 }
 
 /// A pipeline. Has no `Debug`, since it knows secrets.
@@ -89,10 +91,10 @@ pub struct Pipeline {
 pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timestamp) -> Result<PipelineId> {
     c.prepare_cached(
         "INSERT INTO pipelines (project_id, iid, ref, is_tag, sha, before_sha, source, name, stages, left_out, warnings,
-             title, actor, sources_key, context, parent_id, created_at)
+             title, actor, sources_key, context, parent_id, created_at, refusal)
          VALUES (:project, (SELECT coalesce(max(iid), 0) + 1 FROM pipelines WHERE project_id = :project), :ref, :is_tag,
              :sha, :before_sha, :source, :name, :stages, :left_out, :warnings, :title, :actor, :sources_key, :context,
-             :parent, :now)",
+             :parent, :now, :refusal)",
     )?
     .execute(named_params! {
         ":project": project.0, ":ref": new.ref_, ":is_tag": new.is_tag, ":sha": new.sha,
@@ -101,6 +103,7 @@ pub fn insert(c: &Connection, project: ProjectId, new: &NewRow<'_>, now: Timesta
         ":left_out": if new.left_out.is_null() { "[]".to_owned() } else { new.left_out.to_string() },
         ":warnings": serde_json::to_string(new.warnings)?, ":title": new.title, ":actor": new.actor,
         ":sources_key": new.sources_key, ":context": new.context, ":parent": new.parent.map(|id| id.0), ":now": now.0,
+        ":refusal": new.refusal,
     })?;
     Ok(PipelineId(c.last_insert_rowid()))
 }
@@ -263,6 +266,18 @@ pub fn parent_of_build(c: &Connection, id: BuildId) -> Result<Option<BuildId>> {
     Ok(statement.query_row([id.0], |row| row.get::<_, Option<i64>>(0)).optional()?.flatten().map(BuildId))
 }
 
+/// What is wrong with a pipeline's configuration, as JSON; `None`: it was taken.
+pub fn refusal(c: &Connection, id: PipelineId) -> Result<Option<String>> {
+    let mut statement = c.prepare_cached("SELECT refusal FROM pipelines WHERE id = ?1")?;
+    Ok(statement.query_row([id.0], |row| row.get(0)).optional()?.flatten())
+}
+
+/// When a pipeline was made whose configuration was refused; `None`: it was taken.
+fn refused_at(c: &Connection, id: PipelineId) -> Result<Option<Timestamp>> {
+    let mut statement = c.prepare_cached("SELECT created_at FROM pipelines WHERE id = ?1 AND refusal IS NOT NULL")?;
+    Ok(statement.query_row([id.0], |row| row.get(0)).optional()?.map(Timestamp))
+}
+
 /// How the builds of a pipeline stand that count: those that were made again do not.
 pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
     let mut statement = c.prepare_cached(
@@ -279,6 +294,11 @@ pub fn standing(c: &Connection, id: PipelineId) -> Result<Standing> {
         standing.last_started_at = standing.last_started_at.max(last_started.map(Timestamp));
         standing.started_at = standing.started_at.into_iter().chain(started.map(Timestamp)).min();
         standing.finished_at = standing.finished_at.into_iter().chain(finished.map(Timestamp)).max();
+    }
+    if standing.first.is_none() {
+        // It has ended as it began.
+        standing.finished_at = refused_at(c, id)?;
+        standing.is_refused = standing.finished_at.is_some();
     }
     Ok(standing)
 }

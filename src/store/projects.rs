@@ -137,17 +137,21 @@ pub struct Belongings {
     pub unfinished: u64,
     /// Runners that take its builds only, and were not removed.
     pub runners: u64,
+    /// Whether it has pipelines: those of its builds, or refused ones.
+    pub has_pipelines: bool,
 }
 
 /// What belongs to a project. Reads all builds.
 pub fn belongings(c: &Connection, id: ProjectId) -> Result<Belongings> {
     let mut statement = c.prepare(
         "SELECT count(*), count(*) FILTER (WHERE finished_at IS NULL),
-             (SELECT count(*) FROM runners WHERE project_id = :id AND removed_at IS NULL)
+             (SELECT count(*) FROM runners WHERE project_id = :id AND removed_at IS NULL),
+             EXISTS (SELECT 1 FROM pipelines WHERE project_id = :id)
          FROM builds WHERE project_id = :id",
     )?;
     Ok(statement.query_row(named_params! {":id": id.0}, |row| {
-        Ok(Belongings { builds: row.get(0)?, unfinished: row.get(1)?, runners: row.get(2)? })
+        let (builds, unfinished) = (row.get(0)?, row.get(1)?);
+        Ok(Belongings { builds, unfinished, runners: row.get(2)?, has_pipelines: row.get(3)? })
     })?)
 }
 
@@ -160,10 +164,10 @@ pub fn newest_unfinished(c: &Connection, id: ProjectId, limit: usize) -> Result<
     )
 }
 
-/// Removes a project that has no builds, and the runners that take its builds only.
+/// Removes a project that has no pipelines, and the runners that take its builds only.
 ///
 /// # Errors
-/// The database's, also for a project that has builds.
+/// The database's, also for a project that has some.
 pub fn remove(c: &Connection, id: ProjectId, now: Timestamp) -> Result<()> {
     c.execute("DELETE FROM runner_managers WHERE runner_id IN (SELECT id FROM runners WHERE project_id = ?1)", [id.0])?;
     // Their rows stay, like those of other removed runners: to delete one, SQLite would look through all builds.

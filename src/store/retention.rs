@@ -1,7 +1,8 @@
 //! Builds that are past keeping: which they are, and their removal with all that belongs to them.
 //!
 //! Ids say in which order builds were queued, and nothing says in which order they ended. So the table is walked
-//! in the order of ids, a slice at a time: that needs no index, which every end of a build would pay for.
+//! in the order of ids, a slice at a time: that needs no index, which every end of a build would pay for. Pipelines that
+//! were refused have no builds: an index of their own has them.
 
 use super::artifacts::{self, Files};
 use super::pipelines;
@@ -93,6 +94,29 @@ pub fn remove(c: &Connection, past: Past, id: BuildId) -> Result<Option<Files>> 
         pipelines::remove_if_empty(c, PipelineId(pipeline))?;
     }
     Ok(Some(files))
+}
+
+/// Pipelines that were refused and are past keeping: the oldest behind the one that was made then, at most so many.
+pub fn refusals(
+    c: &Connection,
+    past: Past,
+    (made_at, id): (Timestamp, PipelineId),
+    limit: usize,
+) -> Result<Vec<(Timestamp, PipelineId)>> {
+    let mut statement = c.prepare_cached(
+        "SELECT created_at, id FROM pipelines
+         WHERE refusal IS NOT NULL AND created_at <= :ended_by AND (created_at, id) > (:made_at, :id)
+             AND (:project IS NULL OR project_id = :project)
+         ORDER BY created_at, id LIMIT :limit",
+    )?;
+    let rows = statement.query_map(
+        named_params! {
+            ":ended_by": past.ended_by.0, ":made_at": made_at.0, ":id": id.0, ":project": past.project.map(|id| id.0),
+            ":limit": limit,
+        },
+        |row| Ok((Timestamp(row.get(0)?), PipelineId(row.get(1)?))),
+    )?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Removes a build with its log and the rows of its artifacts, and returns their files, whatever its state.

@@ -171,6 +171,7 @@ fn page(params: &Params, asked: &Asked) -> Result<Option<PipelinesPage>, Denial>
             is_tag: None,
             created_after: time(params, "created_after")?,
             created_before: time(params, "created_before")?,
+            is_refused: params.flag("yaml_errors"),
         },
         updated_after: time(params, "updated_after")?,
         updated_before: time(params, "updated_before")?,
@@ -195,8 +196,7 @@ fn page(params: &Params, asked: &Asked) -> Result<Option<PipelinesPage>, Denial>
         Some("tags") => page.rows.is_tag = Some(true),
         Some(_) => return Err(Denial::invalid("scope")),
     }
-    // Pipelines whose configuration is wrong are not made.
-    let mut is_empty = params.flag("yaml_errors") == Some(true);
+    let mut is_empty = false;
     match given(params, "status") {
         None => {}
         Some(word) => match PipelineState::ALL.into_iter().find(|state| state.as_str() == word) {

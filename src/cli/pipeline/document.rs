@@ -9,6 +9,7 @@ use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::states::PipelineState;
 use crate::domain::pipeline::{PipelineId, Source};
 use crate::domain::time::Timestamp;
+use crate::gitlab_ci::messages::Message;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -35,6 +36,11 @@ pub struct PipelineDocument<'a> {
     stages: &'a [String],
     warnings: &'a [String],
     left_out: &'a Value,
+    /// Whether its configuration was refused.
+    refused: bool,
+    /// What is wrong with it; of a list of pipelines, and of one that was taken: absent.
+    #[serde(skip_serializing_if = "<[Message]>::is_empty")]
+    refusal: &'a [Message],
     /// Of a list of pipelines: absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs: Option<Vec<BuildDocument<'a>>>,
@@ -80,6 +86,8 @@ impl<'a> PipelineDocument<'a> {
             stages: &pipeline.stages,
             warnings: &pipeline.warnings,
             left_out: &pipeline.left_out,
+            refused: report.standing.is_refused,
+            refusal: &report.refusal,
             jobs: None,
         }
     }

@@ -64,7 +64,7 @@ struct List {
     json: bool,
 }
 
-/// Show a pipeline: its jobs, why one waits or does not run, and what rules have left out.
+/// Show a pipeline: its jobs, why one does not run, what rules left out, or what is wrong with its file.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "show", example = "{command_name} 7\n{command_name} 7 --json")]
 struct Show {
@@ -73,8 +73,9 @@ struct Show {
     id: PipelineId,
 
     /// print JSON: id, iid, project, name, ref, tag, sha, before_sha, title, source, actor, status, has_warnings, created_at,
-    /// started_at, finished_at, parent, stages, warnings, left_out (a list: name, stage, why, file, line), and jobs:
-    /// builds as `build show --json` has them
+    /// started_at, finished_at, parent, stages, warnings, left_out (a list: name, stage, why, file, line), refused, refusal
+    /// (of a refused configuration a list: file, line, column, words, hint, around), and jobs: builds as `build show
+    /// --json` has them
     #[argh(switch)]
     json: bool,
 }

@@ -3,6 +3,7 @@
 use super::facts::{Facts, Found};
 use crate::cli::Done;
 use crate::cli::run::live::words::failure;
+use crate::cli::show::around::around;
 use crate::cli::show::cells::{clean, shortened};
 use crate::cli::show::print::{aligned, or_dash, short_time, table};
 use crate::coordinator::{BuildReport, PipelineReport};
@@ -12,6 +13,7 @@ use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::states::PipelineState;
 use crate::domain::text::duration::format_duration;
 use crate::domain::time::Timestamp;
+use crate::gitlab_ci::messages::Message;
 use serde_json::Value;
 
 /// Columns of a commit's title in a list.
@@ -57,6 +59,7 @@ fn state(report: &PipelineReport) -> String {
     match (state, report.has_warnings()) {
         (PipelineState::Success, true) => "success, with warnings".to_owned(),
         (PipelineState::Manual, _) => "manual (blocked)".to_owned(),
+        (PipelineState::Failed, _) if report.standing.is_refused => "failed (refused)".to_owned(),
         (state, _) => state.as_str().to_owned(),
     }
 }
@@ -89,15 +92,31 @@ pub fn pipeline(report: &PipelineReport, facts: &Facts, now: Timestamp) -> Strin
         lines.into_iter().filter_map(|(name, value)| Some([name.to_owned(), clean(&value?)])).collect();
     let mut text = aligned(&rows);
     text.push('\n');
+    if report.standing.is_refused {
+        text.push_str(&refusal(&report.refusal));
+        return text + &warnings(report);
+    }
     let jobs = report.builds.iter().map(|(build, about)| job_row(build, about, facts.get(build.build.id), now));
     text.push_str(&with_header(JOB_COLUMNS, jobs.collect()));
     if let Some(left_out) = pipeline.left_out.as_array().filter(|list| !list.is_empty()) {
         text.push('\n');
         text.push_str(&with_header(LEFT_OUT_COLUMNS, left_out.iter().map(left_out_row).collect()));
     }
-    if !pipeline.warnings.is_empty() {
-        text.push('\n');
-        text.extend(pipeline.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning))));
+    text + &warnings(report)
+}
+
+/// What people were told when it was made.
+fn warnings(report: &PipelineReport) -> String {
+    let warnings = report.pipeline.warnings.iter().map(|warning| format!("warning: {}\n", clean(warning)));
+    let all: String = warnings.collect();
+    if all.is_empty() { all } else { format!("\n{all}") }
+}
+
+/// What is wrong with a configuration, with the lines around it.
+fn refusal(messages: &[Message]) -> String {
+    let mut text = "its configuration was refused; it has no jobs\n".to_owned();
+    for message in messages {
+        text.push_str(&format!("{}{}\n", clean(&message.to_string()), around(message, u32::MAX)));
     }
     text
 }

@@ -60,7 +60,7 @@ pub fn end(
 pub fn settle(c: &Connection, id: BuildId, now: Timestamp) -> Result<()> {
     let Some(build) = builds::state(c, id)?.filter(|build| build.status == Status::Running) else { return Ok(()) };
     let Some(child) = pipelines::children(c, id)?.pop() else { return Ok(()) };
-    let (to, reason) = match pipelines::standing(c, child)?.tally.pipeline() {
+    let (to, reason) = match pipelines::standing(c, child)?.state() {
         PipelineState::Success | PipelineState::Skipped => (Status::Success, None),
         PipelineState::Failed => (Status::Failed, Some(FailureReason::RunnerFailure)),
         PipelineState::Canceled => (Status::Canceled, None),

@@ -162,7 +162,7 @@ impl Coordinator {
         let asked = PipelinesAsked { ref_: Some(ref_.to_owned()), ..PipelinesAsked::default() };
         self.store.read(|c| {
             for id in lists::pipelines(c, project, &asked, false, (0, STANDINGS_LOOKED_MAX))? {
-                if pipelines::standing(c, id)?.tally.pipeline() != PipelineState::Success {
+                if pipelines::standing(c, id)?.state() != PipelineState::Success {
                     continue;
                 }
                 let found = lists::archive_of_job(c, id, job, now)?;

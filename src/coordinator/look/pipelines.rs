@@ -92,7 +92,7 @@ impl Coordinator {
     /// # Errors
     /// [`crate::error::Kind::NotFound`] for an unknown pipeline, and for another project's.
     pub fn pipeline_of(&self, project: ProjectId, id: PipelineId) -> Result<PipelineReport> {
-        self.store.read(|c| PipelineReport::of(c, pipeline_of(c, project, id)?))
+        self.store.read(|c| PipelineReport::alone(c, pipeline_of(c, project, id)?))
     }
 
     /// Whether this is a pipeline of the project.
@@ -147,10 +147,8 @@ impl Coordinator {
     pub fn newest_pipeline(&self, project: ProjectId, asked: &PipelinesAsked) -> Result<Option<PipelineReport>> {
         self.store.read(|c| {
             let newest = lists::pipelines(c, project, asked, false, (0, 1))?.first().copied();
-            match newest {
-                Some(id) => Ok(reports(c, vec![id])?.pop()),
-                None => Ok(None),
-            }
+            let pipeline = newest.map(|id| pipelines::by_id(c, id)).transpose()?.flatten();
+            pipeline.map(|pipeline| PipelineReport::alone(c, pipeline)).transpose()
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A pipeline is made of what a configuration means: all of its jobs in one transaction.
 
+use super::refusal;
 use crate::coordinator::Coordinator;
 use crate::coordinator::project_by_name::named;
 use crate::domain::build::{BuildId, NewBuild, Status, Variable};
@@ -10,8 +11,9 @@ use crate::domain::runner::RunnerId;
 use crate::domain::spec::{AllowFailure, BuildSpec};
 use crate::domain::tags::Tags;
 use crate::domain::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::gitlab_ci::context::Context;
+use crate::gitlab_ci::messages::Message;
 use crate::limits::PIPELINE_JOBS_MAX;
 use crate::store::jobs::{NewJob, Place, holder};
 use crate::store::pipelines::{self, NewRow};
@@ -57,6 +59,8 @@ pub struct NewPipeline {
     pub parent: Option<BuildId>,
     /// The runner that was made for it: nobody else takes its jobs.
     pub runner: Option<RunnerId>,
+    /// What is wrong with the configuration: then it gets no jobs.
+    pub refusal: Vec<Message>,
 }
 
 /// A pipeline that was made.
@@ -79,21 +83,46 @@ impl Coordinator {
     }
 }
 
-/// Adds a pipeline with its jobs, each in the state that it begins with.
+/// Adds a pipeline with its jobs. One whose configuration is refused, also for what only these jobs show, is kept where
+/// nobody may read the answer ([`crate::domain::pipeline::Source::keeps_refusals`]); else there is none. Then the second is what is wrong with it.
+///
+/// # Errors
+/// [`crate::error::Kind::NotFound`] for an unknown project.
+pub fn add_or_refuse(
+    c: &Connection,
+    mut new: NewPipeline,
+    now: Timestamp,
+) -> Result<std::result::Result<Added, Vec<String>>> {
+    if new.refusal.is_empty() {
+        match add(c, &new, now) {
+            Err(error) if error.kind == Kind::Invalid => new = new.refused(vec![Message::of_whole(error.message)]),
+            added => return added.map(Ok),
+        }
+    }
+    if new.pipeline.source.keeps_refusals() {
+        add(c, &new, now)?;
+    }
+    Ok(Err(new.refusal.iter().map(ToString::to_string).collect()))
+}
+
+impl NewPipeline {
+    /// The same without jobs, since its configuration is refused for this.
+    #[must_use]
+    pub fn refused(self, refusal: Vec<Message>) -> NewPipeline {
+        let pipeline = Pipeline { source: self.pipeline.source, ..Pipeline::default() };
+        NewPipeline { pipeline, left_out: Value::Null, context: None, sources_key: None, refusal, ..self }
+    }
+}
+
+/// Adds a pipeline with its jobs, each in the state that it begins with. What is wrong with a job is known before anything is
+/// added.
 pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     let jobs = &new.pipeline.jobs;
-    if jobs.is_empty() {
-        return Err(Error::invalid("the pipeline has no jobs"));
-    }
-    if jobs.len() > PIPELINE_JOBS_MAX {
-        return Err(Error::invalid(format!(
-            "the pipeline has {} jobs; at most {PIPELINE_JOBS_MAX} are allowed",
-            jobs.len()
-        )));
-    }
+    check(new)?;
     let project = named(c, &new.project)?;
     let makes_children = jobs.iter().any(|job| matches!(job.work, Work::Trigger(_)));
     let is_kept = |context: &&Context| makes_children || !context.given.is_empty();
+    let refusal = refusal::stored(&new.refusal)?;
     let context = new.context.as_ref().filter(is_kept).map(serde_json::to_string).transpose()?;
     let row = NewRow {
         ref_: &new.ref_,
@@ -110,6 +139,7 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
         sources_key: new.sources_key.as_deref(),
         context: context.as_deref(),
         parent: new.parent,
+        refusal: refusal.as_deref(),
     };
     let id = pipelines::insert(c, project.id, &row, now)?;
     let mut board = Board::from(&new.pipeline);
@@ -117,8 +147,7 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     let mut added = Added { id, builds: Vec::with_capacity(jobs.len()) };
     let mut places = HashMap::with_capacity(jobs.len());
     for (at, job) in jobs.iter().enumerate() {
-        let of = |error: Error| Error::new(error.kind, format!("job {}: {}", job.name, error.message));
-        let build = add_job(c, new, &project, id, (job, board.state(at)), now).map_err(of)?;
+        let build = add_job(c, new, &project, id, (job, board.state(at)), now).map_err(|error| of(job, error))?;
         places.insert(job.name.as_str(), build);
         if let Some(runner) = new.runner {
             runner_builds::give(c, runner, build)?;
@@ -135,6 +164,32 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     Ok(added)
 }
 
+/// Says what is wrong with a pipeline, or with which job of it.
+fn check(new: &NewPipeline) -> Result<()> {
+    let jobs = &new.pipeline.jobs;
+    if jobs.is_empty() && new.refusal.is_empty() {
+        return Err(Error::invalid("the pipeline has no jobs"));
+    }
+    if jobs.len() > PIPELINE_JOBS_MAX {
+        return Err(Error::invalid(format!(
+            "the pipeline has {} jobs; at most {PIPELINE_JOBS_MAX} are allowed",
+            jobs.len()
+        )));
+    }
+    jobs.iter().try_for_each(|job| checked(new, job).map(drop).map_err(|error| of(job, error)))
+}
+
+/// An error, and which job it is about.
+fn of(job: &Job, error: Error) -> Error {
+    Error::new(error.kind, format!("job {}: {}", job.name, error.message))
+}
+
+fn checked(new: &NewPipeline, job: &Job) -> Result<NewBuild> {
+    let build = build(new, job).map_err(Error::invalid)?;
+    build.check().map_err(Error::invalid)?;
+    Ok(build)
+}
+
 fn add_job(
     c: &Connection,
     pipeline: &NewPipeline,
@@ -144,8 +199,7 @@ fn add_job(
     now: Timestamp,
 ) -> Result<BuildId> {
     let about = About::from(job);
-    let build = build(pipeline, job).map_err(Error::invalid)?;
-    build.check().map_err(Error::invalid)?;
+    let build = checked(pipeline, job)?;
     let shares = job.resource_group.as_deref();
     let status = match (state, shares) {
         (Status::Pending, _) if matches!(job.work, Work::Trigger(_)) => Status::Scheduled,

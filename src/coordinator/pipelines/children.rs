@@ -4,7 +4,7 @@
 //! outside of any transaction, from the commit of its parent; the child's rows and what becomes of the job are one commit.
 //! A job that depends on its child runs until that has ended, and ends as it did.
 
-use super::add::add;
+use super::add::add_or_refuse;
 use super::{NewPipeline, no_such};
 use crate::coordinator::Coordinator;
 use crate::coordinator::builds::finish::{finish, settle};
@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::Contents;
 use crate::gitlab_ci::context::{Context, Given};
 use crate::gitlab_ci::surroundings::{Base, Changes, Elsewhere, Refusal, Surroundings};
-use crate::gitlab_ci::{Compiled, Outcome, compile};
+use crate::gitlab_ci::{Compiled, compile};
 use crate::store::builds::{self, BuildState};
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::{jobs, runner_builds};
@@ -72,10 +72,10 @@ impl Coordinator {
             let Some(build) = builds::state(c, id)?.filter(|build| build.status == Status::Scheduled) else {
                 return Ok(());
             };
-            let added = made.and_then(|(new, depends)| match add(c, &new, now) {
-                Ok(added) => Ok((added, depends)),
-                Err(error) => Err(error.message),
-            });
+            let added = match made {
+                Ok((new, depends)) => add_or_refuse(c, new, now)?.map(|added| (added, depends)).map_err(first),
+                Err(why) => Err(why),
+            };
             match added {
                 Ok((added, depends)) => {
                     for child in &added.builds {
@@ -163,25 +163,24 @@ fn child(
     parent: &Pipeline,
     id: BuildId,
     context: &Context,
-    mut compiled: Compiled,
+    compiled: Compiled,
 ) -> std::result::Result<NewPipeline, String> {
-    let pipeline = match std::mem::replace(&mut compiled.outcome, Outcome::Refused(Vec::new())) {
-        Outcome::Pipeline(pipeline) => *pipeline,
-        Outcome::Nothing(words) => return Err(words),
-        Outcome::Refused(messages) => {
-            return Err(messages.first().map_or_else(|| "it is not valid".to_owned(), ToString::to_string));
-        }
-    };
+    let made = NewPipeline::of(context, compiled)?;
     Ok(NewPipeline {
         project: parent.project.clone(),
         sha: parent.sha.clone(),
         before_sha: parent.before_sha.clone(),
-        sources_key: parent.sources_key.clone(),
+        sources_key: parent.sources_key.clone().filter(|_| made.refusal.is_empty()),
         title: parent.title.clone(),
         actor: parent.actor.clone(),
         parent: Some(id),
-        ..NewPipeline::compiled(context, pipeline, &compiled)
+        ..made
     })
+}
+
+/// The first of these sentences: the page of the refused pipeline has all.
+fn first(sentences: Vec<String>) -> String {
+    sentences.into_iter().next().unwrap_or_else(|| "it is not valid".to_owned())
 }
 
 /// As much of a sentence as a row keeps.
@@ -195,7 +194,7 @@ pub fn open_children(c: &Connection, id: PipelineId) -> Result<Vec<PipelineId>> 
     pipelines::by_id(c, id)?.ok_or_else(|| no_such(id))?;
     let mut open = Vec::new();
     for child in pipelines::children_of_pipeline(c, id)? {
-        if !pipelines::standing(c, child)?.tally.pipeline().is_at_rest() {
+        if !pipelines::standing(c, child)?.state().is_at_rest() {
             open.push(child);
         }
     }

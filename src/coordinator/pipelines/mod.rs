@@ -8,6 +8,7 @@ mod follow;
 #[cfg(test)]
 mod model_tests;
 mod outcome;
+pub(super) mod refusal;
 mod remove;
 mod show;
 

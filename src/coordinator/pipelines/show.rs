@@ -1,6 +1,6 @@
 //! How pipelines stand.
 
-use super::no_such;
+use super::{no_such, refusal};
 use crate::coordinator::Coordinator;
 use crate::coordinator::builds::BuildReport;
 use crate::coordinator::builds::reasons::Reasons;
@@ -11,6 +11,7 @@ use crate::domain::pipeline::about::About;
 use crate::domain::pipeline::states::PipelineState;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::gitlab_ci::messages::Message;
 use crate::store::jobs::Standing;
 use crate::store::pipelines::{Newest, Pipeline};
 use crate::store::{builds, jobs, pipelines};
@@ -24,13 +25,15 @@ pub struct PipelineReport {
     pub standing: Standing,
     /// Its builds, those that were made again too, in the order of stages; of a list of pipelines: none.
     pub builds: Vec<(BuildReport, About)>,
+    /// What is wrong with its configuration, if that was refused; of a list of pipelines: nothing.
+    pub refusal: Vec<Message>,
 }
 
 impl PipelineReport {
     /// Its state.
     #[must_use]
     pub fn state(&self) -> PipelineState {
-        self.standing.tally.pipeline()
+        self.standing.state()
     }
 
     /// Whether a job failed that is allowed to.
@@ -54,7 +57,15 @@ impl PipelineReport {
 
     pub(in crate::coordinator) fn of(c: &Connection, pipeline: Pipeline) -> Result<PipelineReport> {
         let standing = pipelines::standing(c, pipeline.id)?;
-        Ok(PipelineReport { pipeline, standing, builds: Vec::new() })
+        Ok(PipelineReport { pipeline, standing, builds: Vec::new(), refusal: Vec::new() })
+    }
+
+    /// The same with what is wrong with its configuration.
+    pub(in crate::coordinator) fn alone(c: &Connection, pipeline: Pipeline) -> Result<PipelineReport> {
+        let report = PipelineReport::of(c, pipeline)?;
+        let refusal =
+            if report.standing.is_refused { refusal::of_pipeline(c, report.pipeline.id)? } else { Vec::new() };
+        Ok(PipelineReport { refusal, ..report })
     }
 }
 
@@ -67,7 +78,7 @@ impl Coordinator {
         let mut reasons = Reasons::of(is_served(&self.data)?, now);
         self.store.read(|c| {
             let pipeline = pipelines::by_id(c, id)?.ok_or_else(|| no_such(id))?;
-            let mut report = PipelineReport::of(c, pipeline)?;
+            let mut report = PipelineReport::alone(c, pipeline)?;
             let filter = builds::Filter { pipeline: Some(id), ..builds::Filter::default() };
             let mut all = builds::list(c, &filter, now)?;
             all.sort_by_key(|build| (build.stage_index, build.id));

@@ -17,7 +17,7 @@ pub use lint::{LintRequest, LintSubject, Linted};
 
 use self::circumstances::{CONFIG_PATH, context_of};
 use self::files::CommitFiles;
-use super::pipelines::add::add;
+use super::pipelines::add::add_or_refuse;
 use super::project_variables;
 use super::projects::named;
 use super::{Added, Coordinator, NewPipeline};
@@ -60,7 +60,8 @@ pub enum StartOutcome {
     Pipeline(Added),
     /// Rules let nothing through; GitLab's sentence about it.
     Nothing(String),
-    /// There is none, and nothing has changed: sentences that say why.
+    /// There is nothing that could run: sentences that say why. Where nobody may read them, a pipeline keeps them that has
+    /// failed ([`Source::keeps_refusals`]); else nothing has changed.
     Refused(Vec<String>),
 }
 
@@ -82,6 +83,10 @@ impl Coordinator {
             Ok(Made::None(outcome)) => return Ok(outcome),
             Err(error) => return refused(error),
         };
+        let sentences = new.refusal.iter().map(ToString::to_string).collect::<Vec<_>>();
+        if !sentences.is_empty() && !request.source.keeps_refusals() {
+            return Ok(StartOutcome::Refused(sentences));
+        }
         let (repo_url, id) = (project.repo_url, project.id);
         let added = self.store.write(move |c| {
             let present = named(c, &new.project)?;
@@ -91,10 +96,11 @@ impl Coordinator {
             if default_branch.is_some() && default_branch != present.default_branch {
                 projects::set_default_branch(c, id, default_branch.as_deref())?;
             }
-            add(c, &new, now)
+            add_or_refuse(c, new, now)
         });
         match added {
-            Ok(added) => Ok(StartOutcome::Pipeline(added)),
+            Ok(Ok(added)) => Ok(StartOutcome::Pipeline(added)),
+            Ok(Err(sentences)) => Ok(StartOutcome::Refused(sentences)),
             Err(error) => refused(error),
         }
     }
@@ -113,18 +119,13 @@ impl Coordinator {
             let why = format!("Missing CI config file: {} has no {CONFIG_PATH}", commit.ref_name);
             return Err(Error::invalid(why));
         };
-        let mut compiled = compile(&content, &context, &files);
+        let compiled = compile(&content, &context, &files);
         files.check()?;
-        let pipeline = match std::mem::replace(&mut compiled.outcome, Outcome::Refused(Vec::new())) {
-            Outcome::Pipeline(pipeline) => *pipeline,
-            Outcome::Nothing(words) => return Ok(Made::None(StartOutcome::Nothing(words))),
-            Outcome::Refused(messages) => {
-                let words = messages.iter().map(ToString::to_string).collect();
-                return Ok(Made::None(StartOutcome::Refused(words)));
-            }
+        let made = match NewPipeline::of(&context, compiled) {
+            Ok(made) => made,
+            Err(words) => return Ok(Made::None(StartOutcome::Nothing(words))),
         };
         let default_branch = commit.default_branch.clone();
-        let made = NewPipeline::compiled(&context, pipeline, &compiled);
         let new = NewPipeline {
             project: project.name.clone(),
             sha: Some(commit.sha.clone()),
@@ -162,6 +163,21 @@ fn refused(error: Error) -> Result<StartOutcome> {
 
 impl NewPipeline {
     /// What a configuration has come to under these circumstances, without what is known of its commit.
+    ///
+    /// # Errors
+    /// GitLab's sentence, if rules let nothing through.
+    pub fn of(context: &Context, mut compiled: Compiled) -> std::result::Result<NewPipeline, String> {
+        match std::mem::replace(&mut compiled.outcome, Outcome::Refused(Vec::new())) {
+            Outcome::Pipeline(pipeline) => Ok(NewPipeline::compiled(context, *pipeline, &compiled)),
+            Outcome::Nothing(words) => Err(words),
+            Outcome::Refused(messages) => {
+                let none = Pipeline { source: context.source, ..Pipeline::default() };
+                Ok(NewPipeline::compiled(context, none, &compiled).refused(messages))
+            }
+        }
+    }
+
+    /// The same of one that has come to this pipeline.
     #[must_use]
     pub fn compiled(context: &Context, pipeline: Pipeline, compiled: &Compiled) -> NewPipeline {
         NewPipeline {

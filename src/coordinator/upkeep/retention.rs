@@ -6,8 +6,10 @@
 
 use crate::coordinator::Coordinator;
 use crate::domain::build::BuildId;
+use crate::domain::pipeline::PipelineId;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
+use crate::store::pipelines;
 use crate::store::retention::{self, Past, PastBuild};
 use crate::store::usage::Taken;
 use crate::sync::lock;
@@ -23,6 +25,9 @@ const BUILDS_PER_COMMIT_MAX: usize = 200;
 
 /// Bytes of scripts, options and variables that one commit removes, but for the last build's: they can be large.
 const SPEC_BYTES_PER_COMMIT_MAX: u64 = 4 << 20;
+
+/// Refused pipelines that one commit removes, each with at most [`crate::limits::REFUSAL_BYTES_MAX`].
+const REFUSALS_PER_COMMIT_MAX: usize = 50;
 
 /// Longest pause after a commit; usually it is as long as the commit.
 const STEP_ASIDE_MAX: Duration = Duration::from_millis(200);
@@ -63,6 +68,38 @@ impl Coordinator {
         self.prune_past(Past { ended_by: now.minus(older_than), project }, removal)
     }
 
+    /// Removes all pipelines, of `project` or of all, that were refused longer than `older_than` ago. Returns how many.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NotFound`] for an unknown project.
+    pub fn prune_refused(
+        &self,
+        older_than: Duration,
+        project: Option<&str>,
+        removal: Removal,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let named = |name| self.store.read(|c| crate::coordinator::project_by_name::named(c, name));
+        let project = project.map(named).transpose()?.map(|project| project.id);
+        self.prune_refused_past(Past { ended_by: now.minus(older_than), project }, removal, u64::MAX)
+    }
+
+    /// Removes those that were refused and are `past` keeping, and no more after so many. Returns how many.
+    pub(in crate::coordinator) fn prune_refused_past(&self, past: Past, removal: Removal, enough: u64) -> Result<u64> {
+        let (mut pruned, mut after) = (0, (Timestamp(i64::MIN), PipelineId(0)));
+        while pruned < enough {
+            let found = self.store.read(|c| retention::refusals(c, past, after, REFUSALS_PER_COMMIT_MAX))?;
+            let Some(last) = found.last() else { break };
+            (after, pruned) = (*last, pruned + found.len() as u64);
+            if removal == Removal::Done {
+                let begun = Instant::now();
+                self.store.write(move |c| found.iter().try_for_each(|(_, id)| pipelines::remove_if_empty(c, *id)))?;
+                step_aside(begun);
+            }
+        }
+        Ok(pruned)
+    }
+
     /// Removes all builds that are `past` keeping. Returns what they took.
     pub(in crate::coordinator) fn prune_past(&self, past: Past, removal: Removal) -> Result<Taken> {
         let (mut pruned, mut after) = (Taken::default(), BuildId(0));
@@ -76,7 +113,8 @@ impl Coordinator {
         }
     }
 
-    /// Removes some of the builds that ended longer ago than the server is to keep them. To be called every few
+    /// Removes some of the builds that ended longer ago than the server is to keep them, and of the pipelines that were
+    /// refused then. To be called every few
     /// seconds: each call goes on where the one before it stopped, and begins anew at the end. Returns what they took.
     pub fn retire(&self, now: Timestamp) -> Result<Taken> {
         let mut pruned = Taken::default();
@@ -90,6 +128,10 @@ impl Coordinator {
             if last.is_none() || pruned.builds >= REMOVALS_PER_RUN_MAX {
                 break;
             }
+        }
+        let refused = self.prune_refused_past(past, Removal::Done, REMOVALS_PER_RUN_MAX)?;
+        if refused > 0 {
+            log::info!("removed {refused} refused pipelines that were past keeping");
         }
         if pruned.builds > 0 {
             log::info!("removed {} builds that were past keeping, {} bytes", pruned.builds, pruned.bytes());

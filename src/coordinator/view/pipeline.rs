@@ -39,7 +39,7 @@ impl Coordinator {
                 needs.entry(of).or_default().push(need);
             }
             Ok(PipelineView {
-                report: PipelineReport::of(c, pipeline)?,
+                report: PipelineReport::alone(c, pipeline)?,
                 rows: job_rows::of_pipeline(c, id)?,
                 needs,
                 artifacts: job_rows::archives(c, id, ARTIFACTS_MAX)?,

@@ -85,6 +85,26 @@ impl Source {
         }
     }
 
+    /// Whether a pipeline is stored, as failed and without jobs, although its configuration was refused. As GitLab does,
+    /// except where somebody has asked who reads the answer, which says the same: a program that starts a pipeline, and
+    /// somebody at a terminal. Those that call for others (triggers, hooks, timers, jobs) read none, so that people must see on
+    /// the page why nothing runs.
+    #[must_use]
+    pub fn keeps_refusals(self) -> bool {
+        match self {
+            Source::Web | Source::Api => false,
+            Source::Push
+            | Source::MergeRequestEvent
+            | Source::Schedule
+            | Source::Trigger
+            | Source::Pipeline
+            | Source::ParentPipeline
+            | Source::Webide
+            | Source::Chat
+            | Source::External => true,
+        }
+    }
+
     /// The source of this word, if there is one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Source> {

@@ -28,6 +28,7 @@ pub const STEPS: &[Step] = &[
     Step::Sql(include_str!("runner_builds.sql")),
     Step::Sql(include_str!("trace_crc32.sql")),
     Step::Sql(include_str!("people.sql")),
+    Step::Sql(include_str!("refusals.sql")),
 ];
 
 /// The version that this program writes: one more than there are steps.

@@ -5,6 +5,7 @@ mod files;
 mod jobs;
 mod pages;
 mod pipelines;
+mod refusals;
 mod router;
 mod runners;
 mod start;

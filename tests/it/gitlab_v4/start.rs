@@ -16,7 +16,7 @@ triggered: {script: [x], rules: [{if: '$CI_PIPELINE_TRIGGERED'}]}
 ";
 
 /// Project `demo` is what a forge has.
-fn stand(limits: Limits) -> (Programs, Forge) {
+pub(super) fn stand(limits: Limits) -> (Programs, Forge) {
     let (baton, forge) = (Baton::with_limits(limits), Forge::start());
     baton.project("demo");
     let change = ProjectChange { repo_url: Some(Some(forge.url())), ..ProjectChange::default() };
@@ -26,7 +26,7 @@ fn stand(limits: Limits) -> (Programs, Forge) {
 }
 
 /// A trigger token of project `demo`.
-fn trigger_token(programs: &Programs) -> String {
+pub(super) fn trigger_token(programs: &Programs) -> String {
     let made = programs.post("projects/demo/triggers", &json!({"description": "nightly"})).expect(201).json();
     made["token"].as_str().unwrap().to_owned()
 }

@@ -54,7 +54,7 @@ pub fn pipeline(urls: &Urls, report: &PipelineReport, now: Timestamp) -> Value {
         ("name", json!(it.name)),
         ("before_sha", json!(it.before_sha.as_deref().unwrap_or(NO_SHA))),
         ("tag", json!(it.is_tag)),
-        ("yaml_errors", Value::Null),
+        ("yaml_errors", json!(yaml_errors(report))),
         ("user", user(urls, it.actor.as_deref())),
         ("started_at", time(begun)),
         ("finished_at", time(report.finished_at())),
@@ -73,6 +73,12 @@ pub fn pipeline(urls: &Urls, report: &PipelineReport, now: Timestamp) -> Value {
     ];
     fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
     Value::Object(fields)
+}
+
+/// What is wrong with its configuration, a sentence a line, as GitLab says it.
+fn yaml_errors(report: &PipelineReport) -> Option<String> {
+    let sentences: Vec<String> = report.refusal.iter().map(ToString::to_string).collect();
+    (!sentences.is_empty()).then(|| sentences.join("\n"))
 }
 
 /// Its state, for a badge.

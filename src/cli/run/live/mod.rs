@@ -98,7 +98,8 @@ pub fn follow(
         out: Out::default(),
     };
     let (mut asked, asks) = (HashSet::new(), matches!(follower.display, Display::Table(_)) && ask::is_possible());
-    loop {
+    // One that was refused has no jobs that could be followed.
+    while !coordinator.pipeline_standing(id)?.is_refused {
         follower.follow_to_rest(check)?;
         let is_blocked = follower.watched.state() == PipelineState::Manual;
         if !is_blocked

@@ -25,7 +25,8 @@ pub fn text(report: &PipelineReport, facts: &Facts) -> String {
         .filter(|(build, _)| build.build.retried_by.is_none())
         .map(|(report, about)| Job { report, about, found: facts.get(report.build.id) })
         .collect();
-    let mut lines = failed(&jobs, report);
+    let mut lines: Vec<String> = report.refusal.iter().map(|message| clean(&message.to_string())).collect();
+    lines.extend(failed(&jobs, report));
     lines.extend(each(&jobs, warning));
     lines.extend(skipped(&jobs));
     lines.extend(each(&jobs, coverage));
@@ -169,6 +170,7 @@ fn closing(report: &PipelineReport, jobs: &[Job<'_>]) -> String {
         PipelineState::Success if report.has_warnings() => " with warnings",
         PipelineState::Manual => " (blocked)",
         PipelineState::Skipped => " (nothing ran)",
+        PipelineState::Failed if report.standing.is_refused => " (its configuration was refused)",
         PipelineState::Success
         | PipelineState::Created
         | PipelineState::WaitingForResource

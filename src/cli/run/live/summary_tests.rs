@@ -36,7 +36,7 @@ fn report(builds: Vec<(BuildReport, About)>) -> PipelineReport {
         before_sha: None,
         created_at: Timestamp(0),
     };
-    PipelineReport { pipeline, standing, builds }
+    PipelineReport { pipeline, standing, builds, refusal: vec![] }
 }
 
 fn job(id: i64, name: &str, status: Status, change: impl FnOnce(&mut BuildReport, &mut About)) -> (BuildReport, About) {
