@@ -23,6 +23,7 @@ mod overview;
 mod pipeline;
 mod pipelines;
 mod raw;
+mod refusal;
 mod runners;
 mod search;
 mod session;

@@ -7,7 +7,7 @@ use super::links::Links;
 use super::live::PageOf;
 use super::session::see;
 use super::words::{self, cleaned, count, foreign, short_sha};
-use super::{Asked, Visit, Web, icons, pipelines, states};
+use super::{Asked, Visit, Web, icons, pipelines, refusal, states};
 use crate::coordinator::{PipelineReport, PipelineView};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::Tally;
@@ -78,11 +78,15 @@ fn render(web: &Web, asked: &Asked, view: &PipelineView, now: Timestamp) -> Page
         (format!("Pipeline #{}", pipeline.id), None),
     ];
     page = page.with("top-head", head(&links, asked, view, now));
-    page = page.with_any("top-failed", for_failed(web, &links, view));
+    let failed = if report.standing.is_refused { Some(refusal::note()) } else { for_failed(web, &links, view) };
+    page = page.with_any("top-failed", failed);
     if !pipeline.warnings.is_empty() {
         page = page.with("top-warnings", html! {
             p class="note wait" { (icons::silent(states::of_pipeline(report.state(), true))) span { @for warning in &pipeline.warnings { (foreign(&words::sentence(warning))) " " } } }
         });
+    }
+    if report.standing.is_refused {
+        return page.with("jobs", refusal::panel(report, asked.reader.may_act()));
     }
     if view.rows.is_empty() {
         return page.with("jobs", html! { section class="panel" { p { "This pipeline has no jobs any more." } } });
@@ -140,7 +144,7 @@ fn head(links: &Links, asked: &Asked, view: &PipelineView, now: Timestamp) -> Ma
                     @if let Some(at) = report.standing.started_at {
                         span class="num" { "took " (pipelines::took(report, now)) ", waited " (words::duration(at.since(pipeline.created_at))) }
                     }
-                    span { (tally(&report.standing.tally)) }
+                    span { @if report.standing.is_refused { "no jobs" } @else { (tally(&report.standing.tally)) } }
                     @if let Some(parent) = pipeline.parent { span { "made by " a href=(links.of(None, &format!("jobs/{parent}"))) { "job #" (parent) } } }
                 }
             }

@@ -55,6 +55,9 @@ pub fn took(report: &PipelineReport, now: Timestamp) -> Markup {
     }
 }
 
+/// What stands in the place of the stages of a pipeline that has none.
+pub const REFUSED: &str = "configuration refused";
+
 /// A list of pipelines, a line each.
 pub fn lines(links: &Links, project: Option<&str>, lines: &[PipelineLine], now: Timestamp) -> Markup {
     if lines.is_empty() {
@@ -80,6 +83,7 @@ fn row(links: &Links, project: Option<&str>, line: &PipelineLine, now: Timestamp
                 }
             }
             span class="stages" {
+                @if report.standing.is_refused { span class="sub" { (REFUSED) } }
                 @for (name, tally) in &line.stages {
                     @let look = states::of_tally(tally);
                     @let said = format!("{}: {}", words::cleaned(name), look.word);

@@ -4,7 +4,12 @@ use crate::checks::{axe, expect_quiet, look_at};
 use crate::harness::browser::{Tab, Transfer};
 use crate::harness::*;
 use crate::seen::*;
+use baton::coordinator::NewPipeline;
+use baton::coordinator::start::files::CommitFiles;
+use baton::domain::pipeline::Source;
 use baton::domain::time::Timestamp;
+use baton::gitlab_ci::compile;
+use baton::gitlab_ci::context::Context;
 use baton::store::runners::NewRunner;
 use std::io::Write;
 
@@ -80,10 +85,31 @@ fn fill(baton: &Baton) -> Claimed {
     }
     let build = baton.claim(&runner);
     baton.append(&build, 0, LOG);
+    start_refused(baton);
     let paused = baton
         .runner_like(NewRunner { description: HOSTILE.to_owned(), tags: tags("linux,fast"), ..new_runner() }, None);
     baton.operator().pause_runner(paused.id, true).unwrap();
     failed.expect("the job failed")
+}
+
+/// A pipeline whose configuration was refused for this and that.
+fn start_refused(baton: &Baton) {
+    let config = format!(
+        "stages: [build, test]\n\n# {HOSTILE}\ncompile:\n  stage: build\n  scirpt:\n    - make {}\n  script:\n    - \tmake\n\n\
+         unit:\n  stage: test\n  script: [make test]\n  {HOSTILE}: 1\n",
+        "-j2 ".repeat(70)
+    );
+    let context = Context { source: Source::Trigger, config_path: ".gitlab-ci.yml".to_owned(), ..Context::default() };
+    let new = NewPipeline {
+        project: "demo".to_owned(),
+        ref_: "main".to_owned(),
+        sha: Some("0b3bce98f5d8d2c2a9b7d3b2f5f0c1e2a3b4c5d6".to_owned()),
+        title: Some("Make it twice as fast".to_owned()),
+        actor: Some("trigger token nightly".to_owned()),
+        ..NewPipeline::of(&context, compile(config.as_bytes(), &context, &CommitFiles::none())).unwrap()
+    };
+    assert!(new.refusal.len() > 1, "{:?}", new.refusal);
+    baton.operator().add_pipeline(new, Timestamp::now()).unwrap();
 }
 
 /// The addresses of the page's links that stay on the server.
@@ -125,6 +151,7 @@ fn every_page_is_quiet_fits_and_keeps_nobody_out() {
         ("pipelines", "/-/pipelines".to_owned()),
         ("branch", "/demo/-/pipelines?ref=feature%2Fheld".to_owned()),
         ("pipeline", "/-/pipelines/4".to_owned()),
+        ("pipeline-refused", "/-/pipelines/5".to_owned()),
         ("jobs", "/-/jobs".to_owned()),
         ("job", format!("/demo/-/jobs/{}", failed.id)),
         (

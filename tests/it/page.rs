@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod log;
+mod refusals;
 
 use crate::harness::command::{baton, done, refused, text};
 use crate::harness::*;
