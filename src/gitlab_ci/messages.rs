@@ -136,8 +136,11 @@ impl Teller<'_> {
         let index = usize::try_from(place.file).unwrap_or(usize::MAX);
         let file = self.files.get(index).cloned().unwrap_or_default();
         let hint = finding.hint.map(|hint| self.masked(hint));
-        let (line, column) = (place.line.max(1), place.column.max(1));
-        let (file, words) = (self.masked(file), self.masked(finding.words));
+        let words = self.masked(finding.words);
+        if file.is_empty() {
+            return Message { hint, ..Message::of_whole(words) };
+        }
+        let (line, column, file) = (place.line.max(1), place.column.max(1), self.masked(file));
         Message { file, line, column, words, hint, around: Vec::new() }
     }
 
@@ -145,6 +148,7 @@ impl Teller<'_> {
     pub(crate) fn tell_all(&self, finding: Finding, texts: &[Cow<'_, [u8]>], forms: &[String]) -> Message {
         let text = usize::try_from(finding.place.file).ok().and_then(|index| texts.get(index));
         let message = self.tell(finding);
+        let text = text.filter(|_| !message.file.is_empty());
         let around = text.map(|text| around(text, message.line, forms)).unwrap_or_default();
         Message { around, ..message }
     }

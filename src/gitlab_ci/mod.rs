@@ -90,6 +90,16 @@ pub struct LeftOut {
 /// Makes a pipeline of the configuration in `content`, the text of [`Context::config_path`].
 #[must_use]
 pub fn compile(content: &[u8], context: &Context, outside: &dyn Surroundings) -> Compiled {
+    compiled(content, context, outside, true)
+}
+
+/// The same of a text that stands in no file, such as the one that a job's `trigger` means: what is wrong with it has no place.
+#[must_use]
+pub fn compile_made(content: &[u8], context: &Context, outside: &dyn Surroundings) -> Compiled {
+    compiled(content, context, outside, false)
+}
+
+fn compiled(content: &[u8], context: &Context, outside: &dyn Surroundings, is_file: bool) -> Compiled {
     let tester = Tester::new(context, outside);
     let mut report = Report::default();
     let mut budget = Budget::default();
@@ -110,8 +120,11 @@ pub fn compile(content: &[u8], context: &Context, outside: &dyn Surroundings) ->
         bytes: 0,
     };
     let root = files.root(content);
-    let (names, texts) = (std::mem::take(&mut files.names), std::mem::take(&mut files.texts));
+    let (mut names, texts) = (std::mem::take(&mut files.names), std::mem::take(&mut files.texts));
     drop(files);
+    if let Some(name) = names.first_mut().filter(|_| !is_file) {
+        name.clear();
+    }
     let merged = root.and_then(|root| merged(&root, &mut budget).map_err(|finding| vec![finding]));
     let (assembled, out, merged) = match merged {
         Ok(config) => {

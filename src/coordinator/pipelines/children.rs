@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git::Contents;
 use crate::gitlab_ci::context::{Context, Given};
 use crate::gitlab_ci::surroundings::{Base, Changes, Elsewhere, Refusal, Surroundings};
-use crate::gitlab_ci::{Compiled, compile};
+use crate::gitlab_ci::{Compiled, compile_made};
 use crate::store::builds::{self, BuildState};
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::{jobs, runner_builds};
@@ -126,7 +126,7 @@ impl Coordinator {
         };
         let files = CommitFiles::of(contents);
         let inside = Inside { coordinator: self, parent: parent.id, files, base: parent.before_sha.clone() };
-        let compiled = compile(trigger.configuration().as_bytes(), &context, &inside);
+        let compiled = compile_made(trigger.configuration().as_bytes(), &context, &inside);
         inside.files.check()?;
         Ok(child(&parent, id, &context, compiled).map(|new| (new, trigger.depends)))
     }

@@ -176,11 +176,19 @@ fn a_child_that_is_refused_is_there_and_fails_the_job_that_wants_it() {
     let kept = programs.baton.show(baton::domain::build::BuildId(1)).failure_text.unwrap();
     assert!(errors.starts_with(&kept), "{kept}");
     expect_well(programs.baton.data());
-    // One through which rules let nothing is none.
-    forge.push("main", &[("child.yml", "job: {script: [x], rules: [{when: never}]}\n")]);
-    programs.post("projects/demo/pipeline", &json!({"ref": "main"})).expect(201);
+    // What the job itself names and nobody has stands in no line of the child's.
+    let missing = "makes: {trigger: {include: [{local: nowhere.yml}]}}\n";
+    forge.push("missing", &[(".gitlab-ci.yml", missing)]);
+    programs.post("projects/demo/pipeline", &json!({"ref": "missing"})).expect(201);
     wait_for("the end", || (programs.json("projects/demo/pipelines/3")["status"] == "failed").then_some(()));
-    assert_eq!(ids(&programs, ""), [3, 2, 1]);
+    let child = programs.json("projects/demo/pipelines/4");
+    assert_eq!(child["yaml_errors"], "Local file `nowhere.yml` does not exist!");
+    // One through which rules let nothing is none.
+    let never = "job: {script: [x], rules: [{when: never}]}\n";
+    forge.push("main", &[(".gitlab-ci.yml", parent), ("child.yml", never)]);
+    programs.post("projects/demo/pipeline", &json!({"ref": "main"})).expect(201);
+    wait_for("the end", || (programs.json("projects/demo/pipelines/5")["status"] == "failed").then_some(()));
+    assert_eq!(ids(&programs, ""), [5, 4, 3, 2, 1]);
 }
 
 #[test]
