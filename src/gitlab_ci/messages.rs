@@ -40,7 +40,7 @@ impl Message {
     /// One that is about the whole, and no line of it.
     #[must_use]
     pub fn of_whole(words: String) -> Message {
-        Message { words, ..Message::default() }
+        Message { words: cut(words), ..Message::default() }
     }
 
     /// Whether this one of the lines around it is the one that is meant.
@@ -159,10 +159,15 @@ impl Teller<'_> {
                 text = text.replace(secret, MASKED);
             }
         }
-        if text.chars().nth(WORDS_CHARS_MAX).is_some() {
-            text = text.chars().take(WORDS_CHARS_MAX).chain("...".chars()).collect();
-        }
-        text
+        cut(text)
+    }
+}
+
+/// The begin of a text that is too long.
+fn cut(text: String) -> String {
+    match text.char_indices().nth(WORDS_CHARS_MAX) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text,
     }
 }
 

@@ -83,8 +83,8 @@ impl Coordinator {
     }
 }
 
-/// Adds a pipeline with its jobs. One whose configuration is refused, also for what only these jobs show, is kept where
-/// nobody may read the answer ([`crate::domain::pipeline::Source::keeps_refusals`]); else there is none. Then the second is what is wrong with it.
+/// Adds a pipeline with its jobs, or says what is wrong with it. One whose configuration is refused, also for what only its
+/// jobs show, is kept where nobody may read the answer: [`crate::domain::pipeline::Source::keeps_refusals`].
 ///
 /// # Errors
 /// [`crate::error::Kind::NotFound`] for an unknown project.
