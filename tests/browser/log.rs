@@ -93,6 +93,31 @@ fn a_log_that_grows_is_followed_and_does_not_move_what_one_reads() {
 }
 
 #[test]
+fn what_somebody_is_about_to_press_stays_under_the_pointer() {
+    let Some((baton, browser)) = start() else { return };
+    let tab = browser.tab();
+    sign_in(&tab, &baton, &url(&baton, ""));
+    let mut writer = Writer::of(&baton);
+    writer.write(&numbered(1, 2000));
+    tab.size(1280, 900);
+    tab.open(&job_url(&baton, &writer.build));
+    tab.wait(LIVE);
+    tab.wait(AT_END);
+    // However long the rest takes, the pointer has moved just now.
+    tab.value("window.clock = Date.now; const now = Date.now(); Date.now = () => now");
+    tab.hover("#L2000 > a");
+    let place = "document.querySelector('#L2000 > a').getBoundingClientRect().top";
+    let top = tab.number(place);
+    writer.write(&numbered(2001, 2030));
+    wait_for_line(&tab, 2030);
+    let moved = tab.number(place) - top;
+    assert!(moved.abs() < 2.0, "it has moved by {moved}");
+    assert_eq!(tab.value(FOLLOWS), "true");
+    tab.value("Date.now = window.clock");
+    tab.wait(AT_END);
+}
+
+#[test]
 fn any_line_of_a_log_is_found_shown_and_linked_to() {
     let Some((baton, browser)) = start() else { return };
     let (tab, base) = (browser.tab(), url(&baton, ""));

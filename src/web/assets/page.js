@@ -180,12 +180,18 @@ function wake(within) {
   tick();
 }
 // The log: pieces and gaps, and its end while it grows.
-let log, newer, isFollowing = false, seen = 0, moved = 0, lead = '', hits = null;
+let log, newer, isFollowing = false, seen = 0, moved = 0, pointed = 0, later, lead = '', hits = null;
 const isGrowing = () => log && /^(running|canceling)$/.test(log.dataset.state);
 const isAtEnd = () => log.getBoundingClientRect().bottom <= innerHeight + 30;
 const lineAt = n => document.getElementById('L' + n);
 const setFollowing = is => { isFollowing = is; $$('[data-act=follow]').forEach(press); news(); };
 const toEnd = () => scrollBy(0, Math.max(0, log.getBoundingClientRect().bottom - innerHeight + 8));
+// What somebody is about to press stays under the pointer.
+const isAimed = () => Date.now() - pointed < 500 && $(':is(a, button, summary, input):hover');
+function keepUp() {
+  clearTimeout(later);
+  if (isFollowing) isAimed() ? later = setTimeout(keepUp, 250) : toEnd();
+}
 function news() {
   if (isFollowing || !isGrowing()) seen = +log.dataset.lines || 0;
   const n = log.dataset.lines - seen;
@@ -231,7 +237,7 @@ function append(fresh) {
   });
   write($('.where .num'), count(+known.lines));
   news();
-  if (isFollowing) toEnd();
+  keepUp();
 }
 // Lets go of the pieces that are farthest from what is in view, never of that or its neighbours.
 function letGo(spared) {
@@ -304,7 +310,7 @@ function openLog() {
   newer = make('button', '', { className: 'newer', type: 'button', hidden: true, onclick: () => acts.follow(true) });
   log.append(newer);
   // Pieces get their true heights when they come into view.
-  new ResizeObserver(() => isFollowing && toEnd()).observe(log);
+  new ResizeObserver(keepUp).observe(log);
   for (const name of ['notime', 'nowrap']) log.classList.toggle(name, kept(name) === 'yes');
   seen = +log.dataset.lines || 0;
   // A section may have been opened while the page was still on its way.
@@ -356,6 +362,7 @@ function listen() {
     act?.click ? act.click() : act?.();
   });
   for (const name of ['wheel', 'touchmove', 'touchend', 'pointerdown']) addEventListener(name, move, { passive: true });
+  addEventListener('pointermove', () => { pointed = Date.now(); }, { passive: true });
   addEventListener('scroll', () => {
     // Only who moves the page ends following; what comes in does not.
     const isReader = Date.now() - moved < 1000;

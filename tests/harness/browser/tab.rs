@@ -111,20 +111,44 @@ impl Tab {
     /// Presses the left button of the mouse on the middle of an element, which must be there and not be covered.
     #[track_caller]
     pub fn click(&self, selector: &str) {
-        let place = format!(
+        // The page may move until the pointer is there.
+        for _ in 0..20 {
+            let at = self.middle_of(selector);
+            assert_eq!(at["seen"], true, "{selector} is covered by {}", at["top"]);
+            self.point(&at);
+            let still = self.middle_of(selector);
+            if (&still["x"], &still["y"]) == (&at["x"], &at["y"]) {
+                for kind in ["mousePressed", "mouseReleased"] {
+                    self.ask("Input.dispatchMouseEvent", mouse(kind, &at));
+                }
+                return;
+            }
+        }
+        panic!("{selector} does not stand still");
+    }
+
+    /// Where the middle of an element is, once it is there, and whether it is seen there.
+    #[track_caller]
+    fn middle_of(&self, selector: &str) -> Value {
+        self.wait(&format!(
             "(() => {{ const e = document.querySelector({selector}); if (!e) return null;
                e.scrollIntoView({{block: 'center', behavior: 'instant'}});
                const r = e.getClientRects()[0], x = r.x + r.width / 2, y = r.y + r.height / 2;
                const top = document.elementFromPoint(x, y);
                return {{x, y, seen: e.contains(top), top: top && top.outerHTML.slice(0, 200)}}; }})()",
             selector = json!(selector)
-        );
-        let at = self.wait(&place);
-        assert_eq!(at["seen"], true, "{selector} is covered by {}", at["top"]);
-        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let event = json!({"type": kind, "x": at["x"], "y": at["y"], "button": "left", "clickCount": 1});
-            self.ask("Input.dispatchMouseEvent", event);
-        }
+        ))
+    }
+
+    /// Moves the mouse.
+    fn point(&self, at: &Value) {
+        self.ask("Input.dispatchMouseEvent", mouse("mouseMoved", at));
+    }
+
+    /// Moves the mouse to the middle of an element.
+    #[track_caller]
+    pub fn hover(&self, selector: &str) {
+        self.point(&self.middle_of(selector));
     }
 
     /// Turns the wheel of the mouse over the middle of the page; downwards is positive.
@@ -376,4 +400,9 @@ impl Told {
             has_failed: false,
         });
     }
+}
+
+/// What the left button of the mouse does, or the mouse.
+fn mouse(kind: &str, at: &Value) -> Value {
+    json!({"type": kind, "x": at["x"], "y": at["y"], "button": "left", "clickCount": 1})
 }
