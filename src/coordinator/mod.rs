@@ -65,7 +65,7 @@ pub use upkeep::retention::Removal;
 pub use upkeep::serving::{Reached, Serving, is_served, reached};
 pub use view::job::JobView;
 pub use view::overview::{Overview, RunningJob};
-pub use view::pipeline::PipelineView;
+pub use view::pipeline::{Child, PipelineView};
 pub use view::pipelines::{HISTORY, History, PipelineLine, PipelinePage, PipelinesOf};
 pub use view::runners::{RunnerLine, RunnersView};
 pub use view::search::Hits;

@@ -26,6 +26,8 @@ pub struct JobRow {
     pub failure_allowed: bool,
     /// Why it failed.
     pub failure_reason: Option<FailureReason>,
+    /// The same in words, if its runner or its child said more.
+    pub failure_text: Option<String>,
     /// How its script ended, if its runner said so.
     pub exit_code: Option<i64>,
     /// When it runs, by the state of those before it.
@@ -63,6 +65,7 @@ columns! {
         status: "b.status",
         failure_allowed: "b.failure_allowed",
         failure_reason: "b.failure_reason",
+        failure_text: "b.failure_text",
         exit_code: "b.exit_code",
         when: "b.plays",
         started_at: "b.started_at",

@@ -229,7 +229,7 @@ fn facts(links: &Links, view: &JobView) -> Markup {
                     dt { "Needs" } dd { @for (index, id) in build.needs.iter().enumerate() { @if index > 0 { ", " } a href=(links.job(&build.project, *id)) { "#" (id) } } }
                 }
                 @if !view.children.is_empty() {
-                    dt { "Made" } dd { @for id in &view.children { a href=(links.of(None, &format!("pipelines/{id}"))) { "pipeline #" (id) } " " } }
+                    dt { "Made" } dd { @for child in &view.children { a href=(links.of(None, &format!("pipelines/{}", child.id))) { "pipeline #" (child.id) } ", " (states::of_child(child).word) " " } }
                 }
                 @for acted in &view.acts { dt { (words::sentence(acted.act.done()).trim_end_matches('.')) } dd { "by " (foreign(&acted.actor)) " " (words::ago(acted.at)) } }
             }

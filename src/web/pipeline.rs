@@ -180,7 +180,7 @@ fn for_failed(web: &Web, links: &Links, view: &PipelineView) -> Option<Markup> {
         html! {
             p class="note fail" {
                 span class="st fail" { (icons::silent(states::of_row(row))) a href=(link) { (foreign(&row.name)) } }
-                span { (failure(row.failure_reason, row.exit_code, None)) }
+                span { (failure(row.failure_reason, row.exit_code, row.failure_text.as_deref())) }
                 @if let Some((line, text)) = red {
                     span class="mono" { (foreign(&text)) }
                     a class="to" href={ (link) "#L" (line) } { "Line " (words::number(line)) }
@@ -224,7 +224,10 @@ fn more(links: &Links, view: &PipelineView) -> Markup {
             section class="panel" {
                 header { h2 { "Child pipelines" } }
                 ul class="list plain" {
-                    @for id in &view.children { li { a href=(links.of(None, &format!("pipelines/{id}"))) { span { "Pipeline #" (id) } span {} } } }
+                    @for child in &view.children {
+                        @let look = states::of_child(child);
+                        li { a href=(links.of(None, &format!("pipelines/{}", child.id))) { span { "Pipeline #" (child.id) } (icons::state(look)) } }
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! How states look: a shape, then a word, then a colour.
 
+use crate::coordinator::Child;
 use crate::domain::build::{Build, Status};
 use crate::domain::pipeline::states::{PipelineState, Tally};
 use crate::domain::runner::RunnerState;
@@ -87,6 +88,11 @@ pub fn of_pipeline(state: PipelineState, has_warnings: bool) -> Look {
         PipelineState::Canceled => CANCELED,
         PipelineState::Skipped => SKIPPED,
     }
+}
+
+/// Of a pipeline that a job has made.
+pub fn of_child(child: &Child) -> Look {
+    of_pipeline(child.state, child.has_warnings)
 }
 
 /// Of a stage whose jobs stand so.

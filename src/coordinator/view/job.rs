@@ -1,6 +1,7 @@
 //! One job, with all that is around it.
 
 use super::PAGE;
+use super::pipeline::{Child, children};
 use crate::coordinator::builds::no_such;
 use crate::coordinator::builds::reasons::{Reasons, asked};
 use crate::coordinator::runners::at_work;
@@ -38,7 +39,7 @@ pub struct JobView {
     /// While it is pending: how many wait in front of it.
     pub before_it: usize,
     /// The pipelines that it made.
-    pub children: Vec<crate::domain::pipeline::PipelineId>,
+    pub children: Vec<Child>,
 }
 
 /// So many jobs of a stage are shown.
@@ -72,7 +73,7 @@ impl Coordinator {
                 acts: acts::of_build(c, id)?,
                 takers,
                 before_it: if is_pending { builds::count_pending_before(c, id)? } else { 0 },
-                children: pipelines::children(c, id)?,
+                children: children(c, pipelines::children(c, id)?)?,
                 report: BuildReport::of(c, build, &mut reasons, now)?,
                 pipeline,
                 stage,

@@ -4,13 +4,27 @@ use crate::coordinator::pipelines::no_such;
 use crate::coordinator::{Coordinator, PipelineReport};
 use crate::domain::build::BuildId;
 use crate::domain::pipeline::PipelineId;
+use crate::domain::pipeline::states::PipelineState;
 use crate::error::Result;
 use crate::store::job_rows::{self, JobRow};
 use crate::store::pipelines;
+use rusqlite::Connection;
 use std::collections::HashMap;
 
 /// Archives of artifacts that are listed.
 const ARTIFACTS_MAX: usize = 100;
+/// Pipelines of a job, or of a pipeline's jobs, that are shown.
+const CHILDREN_MAX: usize = 100;
+
+/// A pipeline that a job has made.
+pub struct Child {
+    /// Its id.
+    pub id: PipelineId,
+    /// Its state.
+    pub state: PipelineState,
+    /// Whether a job of it failed that is allowed to.
+    pub has_warnings: bool,
+}
 
 /// A pipeline with its jobs.
 pub struct PipelineView {
@@ -23,7 +37,7 @@ pub struct PipelineView {
     /// Jobs that have an archive of artifacts: id, name, bytes.
     pub artifacts: Vec<(BuildId, String, u64)>,
     /// The pipelines that its jobs made.
-    pub children: Vec<PipelineId>,
+    pub children: Vec<Child>,
 }
 
 impl Coordinator {
@@ -43,8 +57,18 @@ impl Coordinator {
                 rows: job_rows::of_pipeline(c, id)?,
                 needs,
                 artifacts: job_rows::archives(c, id, ARTIFACTS_MAX)?,
-                children: pipelines::children_of_pipeline(c, id)?,
+                children: children(c, pipelines::children_of_pipeline(c, id)?)?,
             })
         })
     }
+}
+
+/// How these stand, the newest of them if they are many.
+pub fn children(c: &Connection, mut ids: Vec<PipelineId>) -> Result<Vec<Child>> {
+    ids.drain(..ids.len().saturating_sub(CHILDREN_MAX));
+    let child = |id| {
+        let standing = pipelines::standing(c, id)?;
+        Ok(Child { id, state: standing.state(), has_warnings: standing.tally.has_warnings() })
+    };
+    ids.into_iter().map(child).collect()
 }

@@ -22,6 +22,7 @@ fn job(id: i64, words: &str) -> JobRow {
         status: Status::parse(state.trim_end_matches('!')).unwrap(),
         failure_allowed: state.ends_with('!'),
         failure_reason: None,
+        failure_text: None,
         exit_code: None,
         when: When::OnSuccess,
         started_at: ago(from),
