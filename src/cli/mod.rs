@@ -293,10 +293,7 @@ impl Command {
 
 /// How a command is called that is to work on this data directory, from any directory.
 fn program(data: &Path) -> String {
-    if data == Path::new(DATA) {
-        return "baton".to_owned();
-    }
-    let place = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    let place = fs::canonicalize(data).or_else(|_| std::path::absolute(data)).unwrap_or_else(|_| data.to_owned());
     crate::domain::text::shell::quoted(&["baton".to_owned(), "--data".to_owned(), place.display().to_string()])
 }
 

@@ -205,8 +205,9 @@ fn every_command_goes_with_the_programs_options_before_it_and_behind_it() {
 }
 
 #[test]
-fn a_command_for_another_directory_names_it() {
-    assert_eq!(program(Path::new(DATA)), "baton");
+fn a_command_to_be_pasted_anywhere_names_the_data() {
+    let default = std::env::current_dir().unwrap().join(DATA).display().to_string();
+    assert_eq!(program(Path::new(DATA)), format!("baton --data {}", crate::domain::text::shell::quoted(&[default])));
     assert_eq!(program(Path::new("/no such/it's")), "baton --data '/no such/it'\\''s'");
 }
 

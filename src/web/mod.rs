@@ -324,6 +324,11 @@ impl Web {
         url.map_or_else(|| "URL".to_owned(), ToString::to_string)
     }
 
+    /// How the command line is called for this server's data, from any directory. Strangers are not told where that is.
+    fn program(&self, asked: &Asked) -> &str {
+        if asked.reader.may_act() { &self.program } else { "baton" }
+    }
+
     /// The path of the base URL, which each link begins with: empty, or with a slash in front.
     fn base_path(&self) -> &str {
         self.base_url.as_ref().map_or("", BaseUrl::path)

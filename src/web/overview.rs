@@ -12,6 +12,7 @@ use crate::domain::first_steps::register_line;
 use crate::domain::line_times::Untimed;
 use crate::domain::runner::{RunnerAtWork, RunnerState};
 use crate::domain::terminal::{Parser, Screen, Style};
+use crate::domain::text::shell::quoted;
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use maud::{Markup, html};
@@ -22,7 +23,7 @@ pub fn page(project: Option<String>) -> Result<PageOf> {
     Ok(Arc::new(move |web, asked, now| {
         let seen = web.coordinator.overview(project.as_deref(), now)?;
         let url = web.url(asked);
-        Ok(render(&web.links(), asked, project.as_deref(), &seen, (&url, &web.program), now))
+        Ok(render(&web.links(), asked, project.as_deref(), &seen, (&url, web.program(asked)), now))
     }))
 }
 
@@ -360,7 +361,7 @@ fn first(project: Option<&str>, seen: &Overview, (url, program): (&str, &str)) -
         );
     };
     let body = html! {
-        p { "No pipeline yet. " code { "baton run --project " (words::cleaned(name)) } " in a checkout starts one." }
+        p { "No pipeline yet. " code { (program) " run --project " (quoted(&[words::cleaned(name)])) } " in a checkout starts one." }
     };
     panel("h-first", "Pipelines", words::nothing(), body)
 }

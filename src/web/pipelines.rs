@@ -139,7 +139,7 @@ pub fn page(asked: &Asked, _: &Places<'_>) -> Result<PageOf> {
             "pipelines",
             html! {
                 section class="panel" {
-                    @if found.lines.is_empty() { p class="dim" { (none(&of, found.next.is_some())) } }
+                    @if found.lines.is_empty() { p class="dim" { (none(web.program(asked), &of, found.next.is_some())) } }
                     @else { (lines(&links, project, &found.lines, now)) }
                 }
                 (older(next.as_deref()))
@@ -153,13 +153,13 @@ pub fn older(next: Option<&str>) -> Markup {
     html! { @if let Some(next) = next { p class="pages" { a class="btn" href=(next) rel="next" { "Older" } } } }
 }
 
-fn none(of: &PipelinesOf, is_cut: bool) -> String {
+fn none(program: &str, of: &PipelinesOf, is_cut: bool) -> String {
     let of_branch = of.ref_.as_ref().map(|ref_| format!(" of {}", words::cleaned(ref_))).unwrap_or_default();
     match of.state {
         Some(state) if is_cut => format!("No pipeline{of_branch} among those that were looked at is {}.", word(state)),
         Some(state) => format!("No pipeline{of_branch} is {}.", word(state)),
         None if of.before.is_some() => "There are no older ones.".to_owned(),
-        None => format!("No pipeline{of_branch} yet. `baton run` in a checkout starts one."),
+        None => format!("No pipeline{of_branch} yet. `{program} run` in a checkout starts one."),
     }
 }
 

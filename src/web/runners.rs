@@ -78,7 +78,7 @@ fn how(web: &super::Web, asked: &Asked) -> Markup {
         section class="panel" {
             header { h2 { "Add a runner" } }
             p { "On a machine that has GitLab Runner, and may read Baton's data:" }
-            pre class="cmd" { (register_line(&web.url(asked), &web.program)) "\ngitlab-runner run" }
+            pre class="cmd" { (register_line(&web.url(asked), web.program(asked))) "\ngitlab-runner run" }
             @if asked.reader.may_act() {
                 p { "For another machine, make a token here; it is shown once." }
                 div class="acts pad" { (button(&web.links().site("/-/runners"), "", "", html! { "Make a token" })) }
