@@ -94,6 +94,26 @@ fn pipeline(server: &Baton, project: &str) -> (i64, Vec<BuildId>) {
 }
 
 #[test]
+fn commands_to_be_pasted_name_the_data_to_those_who_are_signed_in_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = "baton --data /srv/of/mira".to_owned();
+    let config = Config { page: Access::Public, program, ..Config::local(dir.path().join("data")) };
+    let server = Baton::start_with(dir, config);
+    server.project("demo");
+    let known = Browser::sign_in(&server, "mira");
+    for (path, command) in [
+        ("/", "run -- echo hello"),
+        ("/-/runners", "runner add --token-only"),
+        ("/-/pipelines", "run` in a checkout"),
+        ("/demo", "run --project demo"),
+    ] {
+        let strangers = server.send(visit(Request::get(path))).expect(200).text();
+        assert!(strangers.contains(&format!("baton {command}")) && !strangers.contains("/srv"), "{path}: {strangers}");
+        assert!(known.page(path).contains(&format!("baton --data /srv/of/mira {command}")), "{path}");
+    }
+}
+
+#[test]
 fn every_path_is_for_those_who_may_and_for_nobody_else() {
     for access in [Access::Login, Access::Public] {
         let dir = tempfile::tempdir().unwrap();
