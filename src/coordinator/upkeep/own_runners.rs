@@ -267,5 +267,21 @@ mod tests {
         let id = coordinator.add_builds_for(Some(own.id), vec![tagged("docker").into()], NOW).unwrap()[0];
         let reason = coordinator.show_build(id, NOW).unwrap().pending_reason.unwrap();
         assert_eq!(reason, format!("waits for runner {}, which was made for it", own.id));
+        // Nor is it counted among those that nobody takes, and no other runner is named as one that could take it.
+        let runner = coordinator.add_runner(NewRunner::default(), None, NOW).unwrap().id;
+        let stuck = |coordinator: &Coordinator| {
+            let on_overview = coordinator.overview(None, NOW).unwrap().stuck_count;
+            let stuck = coordinator.view_runners(NOW).unwrap().stuck;
+            assert_eq!(on_overview, stuck.len());
+            stuck.iter().map(|report| report.build.id).collect::<Vec<_>>()
+        };
+        assert_eq!(stuck(&coordinator), []);
+        let takers = coordinator.view_job(id, NOW).unwrap().takers;
+        assert_eq!(takers.iter().map(|it| it.runner.id).collect::<Vec<_>>(), [own.id]);
+        // Of others it is, while all that could take it are paused.
+        let other = coordinator.add_builds(vec![tagged("").into()], NOW).unwrap()[0];
+        assert_eq!(stuck(&coordinator), []);
+        coordinator.pause_runner(runner, true).unwrap();
+        assert_eq!(stuck(&coordinator), [other]);
     }
 }

@@ -2,8 +2,9 @@
 
 use super::PAGE;
 use super::pipeline::{Child, children};
+use super::runners::takers;
 use crate::coordinator::builds::no_such;
-use crate::coordinator::builds::reasons::{Reasons, asked};
+use crate::coordinator::builds::reasons::Reasons;
 use crate::coordinator::runners::at_work;
 use crate::coordinator::upkeep::serving::is_served;
 use crate::coordinator::{BuildReport, Coordinator, projects};
@@ -60,18 +61,14 @@ impl Coordinator {
                 None => Vec::new(),
             };
             let is_pending = build.status == Status::Pending;
-            let mut takers = Vec::new();
-            if is_pending {
-                let asked = asked(c, &build)?;
-                takers.extend(at_work(c)?.into_iter().filter(|it| it.may_take(&asked)));
-            }
+            let runners = if is_pending { at_work(c)? } else { Vec::new() };
             let earlier = job_rows::same_before(c, &build)?;
             Ok(JobView {
                 about: jobs::about(c, id)?.unwrap_or_default(),
                 usually: usual_time(&earlier),
                 earlier,
                 acts: acts::of_build(c, id)?,
-                takers,
+                takers: takers(c, &build, &runners)?.into_iter().cloned().collect(),
                 before_it: if is_pending { builds::count_pending_before(c, id)? } else { 0 },
                 children: children(c, pipelines::children(c, id)?)?,
                 report: BuildReport::of(c, build, &mut reasons, now)?,

@@ -7,13 +7,12 @@ use crate::coordinator::upkeep::serving::is_served;
 use crate::coordinator::{BuildReport, Coordinator};
 use crate::domain::asker::Manager;
 use crate::domain::build::{Build, BuildId, Status};
-use crate::domain::pending::is_stuck;
 use crate::domain::runner::{RunnerAtWork, RunnerId};
 use crate::domain::time::Timestamp;
 use crate::error::Result;
 use crate::limits::RUNNER_JOBS_LOOKED_MAX;
 use crate::store::statistics::{self, Statistics};
-use crate::store::{builds, job_rows, managers};
+use crate::store::{builds, job_rows, managers, runner_builds};
 use rusqlite::Connection;
 use std::collections::HashMap;
 
@@ -108,9 +107,18 @@ fn lines(c: &Connection, runners: Vec<RunnerAtWork>) -> Result<Vec<RunnerLine>> 
     Ok(runners.into_iter().map(line).collect())
 }
 
-/// Whether this build is pending, and none of these runners could take it.
+/// Those of these runners that may take a build: where one was made for it, that one alone, whatever it asks for.
+pub(super) fn takers<'r>(c: &Connection, build: &Build, runners: &'r [RunnerAtWork]) -> Result<Vec<&'r RunnerAtWork>> {
+    if let Some(own) = runner_builds::runner_of(c, build.id)? {
+        return Ok(runners.iter().filter(|it| it.runner.id == own).collect());
+    }
+    let asked = asked(c, build)?;
+    Ok(runners.iter().filter(|it| it.may_take(&asked)).collect())
+}
+
+/// Whether this build is pending, and none of these runners could take it: who is paused takes nothing.
 pub(super) fn finds_nobody(c: &Connection, build: &Build, runners: &[RunnerAtWork]) -> Result<bool> {
-    Ok(build.status == Status::Pending && is_stuck(&asked(c, build)?, runners))
+    Ok(build.status == Status::Pending && takers(c, build, runners)?.iter().all(|it| it.runner.paused))
 }
 
 /// How many builds wait for something that may come.
