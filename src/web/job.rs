@@ -88,7 +88,7 @@ fn render(web: &Web, asked: &Asked, view: &JobView, now: Timestamp) -> Page {
     page = page.with("top-head", head(&links, asked, view, now));
     let is_repeated = !view.earlier.is_empty() || view.report.repeated_by.is_some() || build.retry_of.is_some();
     page.with_any("top-note", note(web, &links, view, now))
-        .beside("facts", facts(&links, view))
+        .beside("facts", facts(web, &links, view, now))
         .beside_any("sections", super::log::sections(web, view))
         .beside_any("artifacts", (!view.report.artifacts.is_empty()).then(|| artifacts(&links, asked, view)))
         .beside_any("before", is_repeated.then(|| before(&links, view)))
@@ -203,8 +203,11 @@ fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Mark
     })
 }
 
-fn facts(links: &Links, view: &JobView) -> Markup {
+fn facts(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Markup {
     let build = &view.report.build;
+    // Who speaks all the time is noted once a step: less says nothing.
+    let is_silent = |at: &Timestamp| now.since(*at) > 2 * web.coordinator.limits().seen_step();
+    let last_heard = build.seen_at.filter(|at| build.status == Status::Running && is_silent(at));
     html! {
         section class="panel" {
             header { h2 { "Job" } span class="dim num" { "#" (build.id) } }
@@ -221,7 +224,7 @@ fn facts(links: &Links, view: &JobView) -> Markup {
                 dt { "Queued" } dd { (words::at(build.created_at)) }
                 @if let Some(at) = build.started_at { dt { "Began" } dd { (words::at(at)) } }
                 @if let Some(at) = build.finished_at { dt { "Ended" } dd { (words::at(at)) } }
-                @if let Some(at) = build.seen_at.filter(|_| build.status == Status::Running) { dt { "Last heard" } dd { (words::ago(at)) } }
+                @if let Some(at) = last_heard { dt { "Last heard" } dd { (words::ago(at)) } }
                 @if let Some(code) = build.exit_code { dt { "Exit code" } dd class="num" { (code) } }
                 @if build.failure_allowed { dt { "Failure" } dd { "is allowed" } }
                 @if let Some(environment) = &view.about.environment { dt { "Environment" } dd { (foreign(&environment.name)) } }

@@ -225,6 +225,23 @@ fn a_runner_without_a_description_goes_by_its_number() {
 }
 
 #[test]
+fn when_a_runner_was_last_heard_is_said_of_one_that_is_silent() {
+    let server = Baton::with_project();
+    let (_, build) = server.running();
+    let known = Browser::sign_in(&server, "mira");
+    let page = || known.page(&format!("/demo/-/jobs/{}", build.id));
+    // What is stored is up to a minute old.
+    let heard = |minutes: i64| {
+        let change = "UPDATE builds SET seen_at = ?1 WHERE id = ?2";
+        server.database().execute(change, [Timestamp::now().0 - minutes * 60_000, build.id.0]).unwrap();
+    };
+    heard(1);
+    assert!(!page().contains("Last heard"), "{}", page());
+    heard(3);
+    assert!(page().contains("Last heard"), "{}", page());
+}
+
+#[test]
 fn no_stranger_makes_markup_and_each_page_leads_to_pages() {
     let server = Baton::start();
     let name = "we<b>ird & co";
