@@ -4,7 +4,7 @@ use super::frame::{Nav, Page, Tab, button};
 use super::links::Links;
 use super::live::PageOf;
 use super::pipelines::{bars, history_line, lines};
-use super::words::{self, foreign, number, runner, size};
+use super::words::{self, foreign, number, runner, size, so_many};
 use super::{Asked, icons, states};
 use crate::coordinator::{BuildReport, Overview, RunningJob};
 use crate::domain::build::Status;
@@ -71,7 +71,6 @@ fn render(
 
 fn lead(project: Option<&str>, seen: &Overview) -> Markup {
     let online = seen.runners.len();
-    let count = |n: u64, one: &str, more: &str| html! { b { (number(n)) } " " (if n == 1 { one } else { more }) };
     html! {
         div class="lead" {
             h1 { @match project { Some(name) => (foreign(name)), None => "Overview" } }
@@ -79,13 +78,13 @@ fn lead(project: Option<&str>, seen: &Overview) -> Markup {
                 p { "Nothing has run yet." }
             } @else {
                 p {
-                    (count(seen.running_count, "job runs", "jobs run")) ". "
+                    (so_many(seen.running_count, "job runs", "jobs run")) ". "
                     @if seen.waiting_count > 0 {
-                        (count(seen.waiting_count, "waits", "wait"))
+                        (so_many(seen.waiting_count, "waits", "wait"))
                         @if seen.stuck_count > 0 { ", " b { (seen.stuck_count) } " of them without a runner that could take it" }
                         ". "
                     }
-                    @if seen.manual_count > 0 { (count(seen.manual_count, "waits", "wait")) " for you. " }
+                    @if seen.manual_count > 0 { (so_many(seen.manual_count, "waits", "wait")) " for you. " }
                     @if online > 0 { (words::count(online as u64, "runner")) " registered." }
                 }
             }

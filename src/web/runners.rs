@@ -3,7 +3,7 @@
 use super::frame::{Nav, Page, Tab, button};
 use super::links::Links;
 use super::live::PageOf;
-use super::words::{self, cleaned, count, foreign};
+use super::words::{self, cleaned, count, foreign, so_many};
 use super::{Asked, Visit, icons, states};
 use crate::coordinator::RunnerLine;
 use crate::domain::build::{Build, BuildId, Status};
@@ -45,7 +45,10 @@ pub fn page() -> Result<PageOf> {
         page = page.with("top-lead", html! {
             div class="lead" {
                 h1 { "Runners" }
-                p { b { (online) } " of " (lines.len()) " are online. " b { (seen.running_count) } (if seen.running_count == 1 { " job runs, " } else { " jobs run, " }) b { (seen.waiting_count) } " wait." }
+                p {
+                    b { (online) } " of " (lines.len()) (if online == 1 { " is online. " } else { " are online. " })
+                    (so_many(seen.running_count, "job runs", "jobs run")) ", " (so_many(seen.waiting_count, "waits", "wait")) "."
+                }
             }
         });
         let is_any_stuck = !seen.stuck.is_empty() && !lines.is_empty();

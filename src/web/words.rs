@@ -90,6 +90,11 @@ pub fn count(of: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(of), if of == 1 { "" } else { "s" })
 }
 
+/// A number and what so many do: `1` `waits`, `2` `wait`.
+pub fn so_many(of: u64, one: &str, more: &str) -> Markup {
+    html! { b { (number(of)) } " " (if of == 1 { one } else { more }) }
+}
+
 /// A sentence of the command line, as one of a page: it begins with a capital letter and ends with a stop.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.trim().chars();
