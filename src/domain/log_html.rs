@@ -8,10 +8,8 @@ use super::log_lines::{LineEnd, LineHead, LineReader, LineStart, LogLines, Secti
 use super::log_sections::{Folds, OpenSections};
 use super::terminal::html::{write_escaped, write_line};
 use super::terminal::{Parser, Screen};
-use super::text::duration::format_duration;
 use super::text::size::format_size;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// Most rows of a part.
 pub const ROWS_MAX: u64 = 2000;
@@ -253,14 +251,8 @@ impl<'a> LogWriter<'a> {
             self.write(format_args!(" id=\"S{0}\"><span id=\"L{0}\">{0}</span><b>", section.line));
         }
         write_escaped(if section.title.is_empty() { &section.name } else { &section.title }, &mut self.out);
-        let unit = if lines == 1 { "line" } else { "lines" };
-        self.write(format_args!("</b><i class=\"num\">{lines} {unit}"));
-        if let Some(seconds) = section.seconds() {
-            self.write(format_args!(" · {}", format_duration(Duration::from_secs(seconds))));
-        } else if section.end_line.is_none() {
-            self.out.push_str(if self.order.is_open { " · running" } else { " · did not end" });
-        }
-        self.out.push_str("</i></summary>");
+        let note = section.note(self.index.lines(), self.order.is_open);
+        self.write(format_args!("</b><i class=\"num\">{note}</i></summary>"));
         Some(())
     }
 

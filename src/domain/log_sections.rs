@@ -3,6 +3,8 @@
 //! What must stay true: whoever goes through a log again opens and closes the same sections as the one who listed them.
 
 use super::log_lines::SectionMark;
+use super::text::duration::format_duration;
+use std::time::Duration;
 
 /// Most sections of a log; more are not folded.
 pub const SECTIONS_MAX: usize = 10_000;
@@ -45,6 +47,21 @@ impl LogSection {
     pub fn seconds(&self) -> Option<u64> {
         let seconds = self.ended_at?.checked_sub(self.started_at)?;
         u64::try_from(seconds).ok().filter(|_| !self.hides_duration)
+    }
+
+    /// What stands beside its title: how many lines it has, and how long it took or why nobody knows. The log has `lines`, and
+    /// may grow if `is_open`.
+    #[must_use]
+    pub fn note(&self, lines: u64, is_open: bool) -> String {
+        let lines = self.lines(lines);
+        let mut note = format!("{lines} line{}", if lines == 1 { "" } else { "s" });
+        if let Some(seconds) = self.seconds() {
+            note.push_str(" · ");
+            note.push_str(&format_duration(Duration::from_secs(seconds)));
+        } else if self.end_line.is_none() {
+            note.push_str(if is_open { " · running" } else { " · did not end" });
+        }
+        note
     }
 
     /// What a list calls it: the sections of runners have short titles, others their own.

@@ -40,11 +40,16 @@ pub fn lines(part: &LogPart, is_end: bool) -> Markup {
     html! {
         @if is_end {
             div class="lines" data-from=(from) data-to=(to) data-trace=(number) data-offset=(part.piece.next.offset)
-                data-lines=(lines) data-state=(state(status)) { (PreEscaped(&part.piece.html)) }
+                data-lines=(lines) data-state=(state(status)) data-went-on=(went_on(&part.went_on)) { (PreEscaped(&part.piece.html)) }
         } @else {
             div class="lines" data-from=(from) data-to=(to) { (PreEscaped(&part.piece.html)) }
         }
     }
+}
+
+/// What stands beside the titles of sections, one a line: the script puts it there.
+fn went_on(sections: &[(u64, String)]) -> String {
+    sections.iter().map(|(line, note)| format!("{line} {note}\n")).collect()
 }
 
 /// The last line of a part, also one that has no end yet.

@@ -132,7 +132,7 @@ fn called(line: &RunnerLine) -> Markup {
 fn takes(line: &RunnerLine) -> Markup {
     let runner = &line.at_work.runner;
     html! {
-        span class="tags" { @for tag in runner.tags.as_slice() { span class="tag" { (cleaned(tag)) } } }
+        @if !runner.tags.is_empty() { span class="tags" { @for tag in runner.tags.as_slice() { span class="tag" { (cleaned(tag)) } } } }
         div class="small" {
             @match (runner.run_untagged, runner.tags.is_empty()) { (true, true) => "jobs without tags", (true, false) => "and jobs without tags", (false, _) => "only jobs with a tag" }
         }

@@ -197,6 +197,35 @@ fn a_page_that_is_still_on_its_way_is_not_acted_on() {
 
 /// As a runner of today begins one: its title continues the line of the mark.
 #[test]
+fn what_is_said_of_a_section_grows_and_ends_with_it() {
+    let Some((baton, browser)) = start() else { return };
+    let tab = browser.tab();
+    sign_in(&tab, &baton, &url(&baton, ""));
+    let mut writer = Writer::of(&baton);
+    let begin = |at: u64, name: &str| format!("section_start:{at}:{name}\r\x1b[0K{name}\n");
+    let end = |at: u64, name: &str| format!("section_end:{at}:{name}\r\x1b[0K");
+    writer.write(&(begin(100, "outer") + "one\n" + &begin(101, "inner") + "two\n"));
+    tab.open(&job_url(&baton, &writer.build));
+    tab.wait(LIVE);
+    let said = |line: u64, note: &str| {
+        tab.wait(&format!("document.querySelector('#S{line} > .num').innerText == '{note}'"));
+    };
+    said(1, "3 lines · running");
+    said(3, "1 line · running");
+    writer.write("three\nfour\n");
+    said(1, "5 lines · running");
+    said(3, "3 lines · running");
+    writer.write(&(end(107, "inner") + &begin(107, "next")));
+    said(3, "3 lines · 6s");
+    writer.write("five\n");
+    said(1, "7 lines · running");
+    said(7, "1 line · running");
+    writer.end("failed");
+    said(1, "7 lines · did not end");
+    assert_eq!(tab.number("document.querySelectorAll('#log summary').length"), 3.0, "each has one head");
+}
+
+#[test]
 fn a_section_that_has_no_line_yet_is_not_asked_for_again_and_again() {
     let Some((baton, browser)) = start() else { return };
     let (tab, base) = (browser.tab(), url(&baton, ""));

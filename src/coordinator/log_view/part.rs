@@ -52,6 +52,9 @@ pub struct LogPart {
     pub stand: LogStand,
     /// The part.
     pub piece: LogPiece,
+    /// Of what has come after another part: the sections that were open before it, each by the line where it begins, with
+    /// what stands beside its title now ([`LogSection::note`]).
+    pub went_on: Vec<(u64, String)>,
 }
 
 /// What is in a log.
@@ -79,7 +82,9 @@ impl Coordinator {
             let index = view.index();
             let stand = stand(&index, view.shown);
             let piece = piece(view, &index, begin, rows.clamp(1, ROWS_MAX), raw_link)?;
-            Ok(LogPart { stand, piece })
+            let is_more = matches!(begin, LogBegin::After(_));
+            let went_on = if is_more { went_on(&index, stand, piece.from) } else { Vec::new() };
+            Ok(LogPart { stand, piece, went_on })
         })
     }
 
@@ -107,7 +112,8 @@ impl Coordinator {
                 0 => None,
                 _ => Some(piece(view, &index, LogBegin::Lines(1, until), outline_rows.clamp(1, ROWS_MAX), raw_link)?),
             };
-            Ok((outline.map(|piece| LogPart { stand, piece }), LogPart { stand, piece: part }))
+            let part_of = |piece| LogPart { stand, piece, went_on: Vec::new() };
+            Ok((outline.map(part_of), part_of(part)))
         })
     }
 
@@ -144,6 +150,13 @@ impl Coordinator {
 fn stand(index: &LogIndex, shown: Shown) -> LogStand {
     let Shown { number, bytes, status, is_open } = shown;
     LogStand { number, bytes, lines: index.lines(), status, is_open, is_timed: index.is_timed() }
+}
+
+/// The sections that were open before a line, and how they stand now.
+fn went_on(index: &LogIndex, stand: LogStand, from: u64) -> Vec<(u64, String)> {
+    let before = index.sections().iter().take_while(|own| own.line < from);
+    let open = before.filter(|own| own.end_line.is_none_or(|end| end >= from));
+    open.map(|own| (own.line, own.note(stand.lines, stand.is_open))).collect()
 }
 
 fn piece(view: &View<'_>, index: &LogIndex, begin: LogBegin, rows: u64, raw_link: &str) -> Result<LogPiece> {

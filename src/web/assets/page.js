@@ -213,7 +213,7 @@ function steady(change) {
   if (mark?.isConnected) scrollBy(0, mark.getBoundingClientRect().top - top);
 }
 function join(piece, fresh) {
-  const last = piece.lastElementChild, first = fresh.firstElementChild;
+  const last = piece.lastElementChild, first = $(':scope > :not(summary)', fresh);
   if (first?.matches('details.cont') && last?.dataset.from === first.dataset.from) { join(last, first); first.remove(); }
   piece.append(...[...fresh.childNodes].filter(e => e.nodeName !== 'SUMMARY'));
 }
@@ -221,6 +221,7 @@ function append(fresh) {
   const known = log.dataset, told = fresh.dataset, a = from(fresh), b = to(fresh);
   if (told.trace !== known.trace) $$('.lines, .gap', log).forEach(e => e.remove());
   for (const name of ['trace', 'offset', 'lines', 'state']) if (told[name]) known[name] = told[name];
+  for (const [, n, note] of told.wentOn?.matchAll(/^(\d+) (.+)$/gm) || []) write($(`#S${n} > .num`), note);
   if (b >= a) steady(() => {
     // The line that had no end is told again.
     for (let n = a, e; (e = lineAt(n)?.closest('.l, details')); n++) {
