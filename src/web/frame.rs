@@ -87,6 +87,8 @@ pub struct Page {
     pub parts: Vec<Part>,
     /// What stands in its first column behind the parts, and is not replaced: a log. It is made for whole pages only.
     pub fixed: Option<Fixed>,
+    /// Whom to wait for: others have logs gone through first of which its parts tell.
+    pub soon: Option<Soon>,
     /// The class of what holds both columns.
     pub columns: &'static str,
     /// Whether something goes on that changes it.
@@ -96,7 +98,16 @@ pub struct Page {
 impl Page {
     /// A page without parts.
     pub fn new(tab: Tab, nav: Nav) -> Page {
-        Page { tab, nav, crumbs: Vec::new(), parts: Vec::new(), fixed: None, columns: "two", is_moving: false }
+        Page {
+            tab,
+            nav,
+            crumbs: Vec::new(),
+            parts: Vec::new(),
+            fixed: None,
+            soon: None,
+            columns: "two",
+            is_moving: false,
+        }
     }
 
     /// The same with one more part.

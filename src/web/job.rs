@@ -6,7 +6,7 @@ use super::live::PageOf;
 use super::session::see;
 use super::words::{self, cleaned, count, foreign, runner, short_sha, size};
 use super::{Asked, Visit, Web, graph, icons, overview, states};
-use crate::coordinator::JobView;
+use crate::coordinator::{JobView, Soon};
 use crate::domain::build::{BuildId, FailureReason, Status};
 use crate::domain::runner::RunnerAtWork;
 use crate::domain::time::Timestamp;
@@ -87,9 +87,13 @@ fn render(web: &Web, asked: &Asked, view: &JobView, now: Timestamp) -> Page {
     page.crumbs = crumbs(&links, view, true);
     page = page.with("top-head", head(&links, asked, view, now));
     let is_repeated = !view.earlier.is_empty() || view.report.repeated_by.is_some() || build.retry_of.is_some();
-    page.with_any("top-note", note(web, &links, view, now))
+    let mut soon = None;
+    let note = note(web, &links, view, &mut soon, now);
+    let sections = super::log::sections(web, view, &mut soon);
+    page.soon = soon;
+    page.with_any("top-note", note)
         .beside("facts", facts(web, &links, view, now))
-        .beside_any("sections", super::log::sections(web, view))
+        .beside_any("sections", sections)
         .beside_any("artifacts", (!view.report.artifacts.is_empty()).then(|| artifacts(&links, asked, view)))
         .beside_any("before", is_repeated.then(|| before(&links, view)))
         .beside_any("stage", (view.stage.len() > 1).then(|| stage(&links, view, now)))
@@ -169,11 +173,11 @@ pub fn failure(reason: Option<FailureReason>, exit_code: Option<i64>, text: Opti
     }
 }
 
-fn note(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Option<Markup> {
+fn note(web: &Web, links: &Links, view: &JobView, soon: &mut Option<Soon>, now: Timestamp) -> Option<Markup> {
     let build = &view.report.build;
     if build.status == Status::Failed {
         let said = failure(build.failure_reason, build.exit_code, build.failure_text.as_deref());
-        let red = super::log::first_red(web, build.id);
+        let red = super::log::first_red(web, build.id, soon);
         return Some(html! {
             p class="note fail" {
                 strong { (said) }

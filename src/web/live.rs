@@ -43,6 +43,8 @@ static NONCE: LazyLock<String> = LazyLock::new(|| {
 /// A page's parts, each whole, by name.
 struct Parts {
     moves: u64,
+    /// Whether they tell less than they will: others have logs gone through first.
+    is_early: bool,
     made_at: Instant,
     parts: Vec<(&'static str, String, u32)>,
 }
@@ -67,7 +69,7 @@ impl Parts {
                 .iter()
                 .map(|part| one(part.name, html! { section data-part=(part.name) { (part.body) } }.into_string())),
         );
-        Parts { moves, made_at: Instant::now(), parts }
+        Parts { moves, is_early: page.soon.is_some(), made_at: Instant::now(), parts }
     }
 
     fn token(&self) -> String {
@@ -113,7 +115,10 @@ pub fn answer(visit: &Visit<'_, '_>, of: PageOf) -> Result<Answer> {
     let packs = takes_gzip(request);
     in_turn(web, asked, move |web, asked, is_last| {
         let moves = web.coordinator.moves();
-        let page = of(web, asked, now)?;
+        let mut page = of(web, asked, now)?;
+        if let Some(soon) = page.soon.take().filter(|_| !is_last) {
+            return Ok(OrSoon::Soon(soon));
+        }
         let fixed = match page.fixed(web, asked, is_last) {
             Ok(fixed) => fixed,
             Err(soon) => return Ok(OrSoon::Soon(soon)),
@@ -210,6 +215,10 @@ impl HeldPart {
             Err(error) => return Some(self.web.failed(&self.asked, &error)),
         };
         self.seen = Some(parts.moves);
+        // What the reader has tells more.
+        if parts.is_early {
+            return last.then(|| self.nothing());
+        }
         let other = parts.other_than(&self.token);
         self.token = parts.token();
         if other.is_empty() {
@@ -240,10 +249,11 @@ impl Held for HeldPart {
     }
 }
 
-/// What a page is asked for anew with as things stand, and up to which commit.
-pub fn token(web: &Web, asked: &Asked, of: &PageOf) -> Result<(String, u64)> {
+/// What a page is asked for anew with as things stand, and up to which commit. `None`: as before, since others have logs gone
+/// through first.
+pub fn token(web: &Web, asked: &Asked, of: &PageOf) -> Result<(Option<String>, u64)> {
     let parts = web.rendered(asked, of)?;
-    Ok((parts.token(), parts.moves))
+    Ok(((!parts.is_early).then(|| parts.token()), parts.moves))
 }
 
 impl Web {

@@ -2,7 +2,7 @@
 
 use super::words::{self, foreign, number};
 use super::{Asked, Web};
-use crate::coordinator::{JobView, LogBegin, LogFacts, LogPart, LogStand, OrSoon};
+use crate::coordinator::{JobView, LogBegin, LogFacts, LogPart, LogStand, OrSoon, Soon};
 use crate::domain::act::Act;
 use crate::domain::build::{BuildId, Status};
 use crate::domain::log_sections::LogSection;
@@ -159,10 +159,10 @@ fn empty(view: &JobView) -> Markup {
     }
 }
 
-/// The list of a log's sections.
-pub fn sections(web: &Web, view: &JobView) -> Option<Markup> {
+/// The list of a log's sections. `soon`: whom to wait for, as in [`first_red`].
+pub fn sections(web: &Web, view: &JobView, soon: &mut Option<Soon>) -> Option<Markup> {
     let build = &view.report.build;
-    let facts = facts(web, build.id).filter(|facts| !facts.sections.is_empty())?;
+    let facts = facts(web, build.id, soon).filter(|facts| !facts.sections.is_empty())?;
     let link = web.links().job(&build.project, build.id);
     let took = |section: &LogSection| section.seconds().map(|seconds| words::duration(Duration::from_secs(seconds)));
     Some(html! {
@@ -182,10 +182,13 @@ pub fn sections(web: &Web, view: &JobView) -> Option<Markup> {
     })
 }
 
-fn facts(web: &Web, id: BuildId) -> Option<LogFacts> {
+fn facts(web: &Web, id: BuildId, soon: &mut Option<Soon>) -> Option<LogFacts> {
     match web.coordinator.log_facts(id) {
         Ok(OrSoon::There(facts)) => Some(facts),
-        Ok(OrSoon::Soon(_)) => None,
+        Ok(OrSoon::Soon(other)) => {
+            *soon = Some(other);
+            None
+        }
         Err(error) => {
             log::warn!("build {id}: what is in its log is not known: {error}");
             None
@@ -193,7 +196,8 @@ fn facts(web: &Web, id: BuildId) -> Option<LogFacts> {
     }
 }
 
-/// Number and text of the first red line of a log.
-pub fn first_red(web: &Web, id: BuildId) -> Option<(u64, String)> {
-    facts(web, id)?.first_red
+/// Number and text of the first red line of a log. `soon` becomes whom to wait for, if others have logs gone through first:
+/// nothing is known of this one yet.
+pub fn first_red(web: &Web, id: BuildId, soon: &mut Option<Soon>) -> Option<(u64, String)> {
+    facts(web, id, soon)?.first_red
 }

@@ -146,8 +146,8 @@ impl HeldLog {
     fn news(&mut self) -> Result<Option<LogPart>> {
         let (token, moves) = live::token(&self.web, &self.asked, &self.page)?;
         self.seen = moves;
-        let is_page_new = !self.token.is_empty() && self.token != token;
-        self.token = token;
+        let is_page_new = !self.token.is_empty() && token.as_ref().is_some_and(|token| self.token != *token);
+        self.token = token.unwrap_or_else(|| std::mem::take(&mut self.token));
         let part = match self.web.coordinator.log_part(self.of.id, LogBegin::After(self.offset), 500, &self.of.raw)? {
             OrSoon::There(part) => part,
             OrSoon::Soon(soon) => {

@@ -8,7 +8,7 @@ use super::live::PageOf;
 use super::session::see;
 use super::words::{self, cleaned, count, foreign, short_sha};
 use super::{Asked, Visit, Web, icons, pipelines, refusal, states};
-use crate::coordinator::{PipelineReport, PipelineView};
+use crate::coordinator::{PipelineReport, PipelineView, Soon};
 use crate::domain::pipeline::PipelineId;
 use crate::domain::pipeline::states::Tally;
 use crate::domain::time::Timestamp;
@@ -78,7 +78,8 @@ fn render(web: &Web, asked: &Asked, view: &PipelineView, now: Timestamp) -> Page
         (format!("Pipeline #{}", pipeline.id), None),
     ];
     page = page.with("top-head", head(&links, asked, view, now));
-    let failed = if report.standing.is_refused { Some(refusal::note()) } else { for_failed(web, &links, view) };
+    let failed =
+        if report.standing.is_refused { Some(refusal::note()) } else { for_failed(web, &links, view, &mut page.soon) };
     page = page.with_any("top-failed", failed);
     if !pipeline.warnings.is_empty() {
         page = page.with("top-warnings", html! {
@@ -168,14 +169,14 @@ fn acts(links: &Links, asked: &Asked, report: &PipelineReport) -> Markup {
     }
 }
 
-fn for_failed(web: &Web, links: &Links, view: &PipelineView) -> Option<Markup> {
+fn for_failed(web: &Web, links: &Links, view: &PipelineView, soon: &mut Option<Soon>) -> Option<Markup> {
     let failed: Vec<&JobRow> = view.rows.iter().filter(|row| row.is_bad() && row.retried_by.is_none()).collect();
     if failed.is_empty() {
         return None;
     }
     let project = &view.report.pipeline.project;
-    let one = |row: &JobRow| {
-        let red = super::log::first_red(web, row.id);
+    let mut one = |row: &JobRow| {
+        let red = super::log::first_red(web, row.id, soon);
         let link = links.job(project, row.id);
         html! {
             p class="note fail" {
