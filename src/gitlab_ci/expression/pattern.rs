@@ -172,6 +172,13 @@ fn escape<'a>(text: &'a str, is_in_class: bool, out: &mut String) -> &'a str {
             out.push_str(&regex::escape(literal));
             return after;
         }
+        'p' | 'P' if let Some((name, after)) = after.strip_prefix('{').and_then(|name| name.split_once('}')) => {
+            // `\p{^L}` is `\P{L}`.
+            let (is_not, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
+            let letter = if is_not == (c == 'P') { 'p' } else { 'P' };
+            out.push_str(&format!("\\{letter}{{{name}}}"));
+            return after;
+        }
         'E' => {}
         'C' if !is_in_class => out.push_str("(?s:.)"),
         'b' if !is_in_class => out.push_str("(?-u:\\b)"),
@@ -200,6 +207,16 @@ mod tests {
         assert!(found("[[:alpha:]&&x]", "&") && found("^[[a]$", "["));
         assert!(found(r"\<a\>", "<a>") && found(r"^\C$", "é") && found(r"\bé", "xé"));
         assert!(!found(r"\s", "\u{a0}") && !found(r"\w", "é"));
+    }
+
+    /// The classes of RE2: general categories and scripts, beside those of ASCII.
+    #[test]
+    fn classes_of_unicode_are_those_that_re2_has() {
+        assert!(found(r"^\pL+$", "zażółć") && found(r"^\p{Lu}$", "Ż") && !found(r"^\PL$", "ż"));
+        assert!(found(r"^\p{Greek}+$", "αβγ") && !found(r"^\p{Greek}+$", "abc") && found(r"^[^\p{Lu}_]$", "ж"));
+        assert!(found(r"^\p{^L}$", "1") && !found(r"^\p{^L}$", "l") && found(r"^\P{^L}[\p{^L}]$", "l1"));
+        assert!(Pattern::new(r"\p{Nothing}", "").is_err());
+        assert!(found("(?i)^ÄÖ$", "äö") && found(r"^[[:word:]]+$", "a_1") && found(r"^[\w.-]+$", "v1.2-rc_3"));
     }
 
     #[test]
