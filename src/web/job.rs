@@ -220,6 +220,7 @@ fn facts(web: &Web, links: &Links, view: &JobView, now: Timestamp) -> Markup {
                 dt { "Runner" } dd {
                     @match &build.runner {
                         Some((id, name)) => { a href=(links.runner(*id)) { (runner(*id, name)) } },
+                        None if build.status.is_finished() || view.about.trigger.is_some() => "none",
                         None => "none yet",
                     }
                     @if let Some(manager) = &view.report.manager { " " span class="mono dim" { (foreign(manager)) } }

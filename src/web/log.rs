@@ -22,6 +22,11 @@ const SECTIONS_MAX: usize = 200;
 /// The log of a job's page.
 pub fn panel(web: &Web, asked: &Asked, view: &JobView) -> Result<OrSoon<Markup>> {
     let build = &view.report.build;
+    if view.about.trigger.is_some() {
+        return Ok(OrSoon::There(html! {
+            section class="panel" aria-label="Log" { p { "This job makes a pipeline: no runner takes it, and it has no log." } }
+        }));
+    }
     let job = web.links().job(&build.project, build.id);
     let line = asked.parameter("line").and_then(|line| line.parse().ok());
     let begin = line.map_or(LogBegin::Tail, LogBegin::Around);

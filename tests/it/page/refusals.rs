@@ -93,6 +93,8 @@ fn a_job_whose_child_was_refused_and_its_pipeline_lead_to_it() {
         assert!(link[..300].contains("failed"), "{path}: {page}");
         assert!(page.contains("It failed: child.yml:1: jobs job config should implement"), "{path}: {page}");
     }
+    let job = known.page("/demo/-/jobs/1");
+    assert!(job.contains("it has no log") && !job.contains("none yet") && !job.contains("sent no log"), "{job}");
     let child = known.page("/demo/-/pipelines/2");
     for part in
         ["child.yml", "Configuration refused", "href=\"/-/jobs/1\"", "child by <bdi>trigger token nightly</bdi>"]
