@@ -7,19 +7,20 @@ use crate::error::{Error, Result};
 use crate::gzip;
 use crate::http::{Answer, Body, Request, Response};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::{LazyLock, OnceLock};
 
 struct Asset {
     name: &'static str,
     kind: &'static str,
-    text: String,
+    text: Cow<'static, str>,
     packed: OnceLock<Vec<u8>>,
 }
 
 static ASSETS: LazyLock<[Asset; 2]> = LazyLock::new(|| {
     let asset = |name, kind, text| Asset { name, kind, text, packed: OnceLock::new() };
-    let style = include_str!("assets/style.css").to_owned() + &palette::rules();
-    let script = include_str!("assets/page.js").to_owned();
+    let style = Cow::Owned(include_str!("assets/style.css").to_owned() + &palette::rules());
+    let script = Cow::Borrowed(include_str!("assets/page.js"));
     [asset("style.css", "text/css; charset=utf-8", style), asset("page.js", "text/javascript; charset=utf-8", script)]
 });
 
@@ -68,4 +69,17 @@ pub fn takes_gzip(request: &Request<'_>) -> bool {
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         is_gzip && !parts.any(|weight| weight.replace(' ', "") == "q=0")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_palette_is_made_for_the_grounds_that_the_style_has() {
+        let style = include_str!("assets/style.css");
+        let panels = style.match_indices("--panel: ").filter_map(|(at, name)| style.get(at + name.len()..)?.get(..7));
+        let grounds = palette::GROUNDS.map(|ground| format!("#{}", hex(&ground)));
+        assert_eq!(panels.collect::<Vec<_>>(), grounds);
+    }
 }

@@ -87,10 +87,8 @@ fn render(web: &Web, asked: &Asked, view: &JobView, now: Timestamp) -> Page {
     page.crumbs = crumbs(&links, view, true);
     page = page.with("top-head", head(&links, asked, view, now));
     let is_repeated = !view.earlier.is_empty() || view.report.repeated_by.is_some() || build.retry_of.is_some();
-    let mut soon = None;
-    let note = note(web, &links, view, &mut soon, now);
-    let sections = super::log::sections(web, view, &mut soon);
-    page.soon = soon;
+    let note = note(web, &links, view, &mut page.soon, now);
+    let sections = super::log::sections(web, view, &mut page.soon);
     page.with_any("top-note", note)
         .beside("facts", facts(web, &links, view, now))
         .beside_any("sections", sections)

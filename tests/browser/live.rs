@@ -102,12 +102,7 @@ fn below_a_path_of_a_proxy_that_keeps_it_or_not_every_link_and_request_has_it() 
 #[test]
 fn a_new_line_comes_to_the_screen() {
     let Some((baton, browser)) = start() else { return };
-    let tab = browser.tab();
-    sign_in(&tab, &baton, &url(&baton, ""));
-    let mut writer = Writer::of(&baton);
-    writer.write(&numbered(1, 1000));
-    tab.open(&job_url(&baton, &writer.build));
-    tab.wait(LIVE);
+    let (tab, mut writer) = watch(&baton, &browser, &numbered(1, 1000));
     tab.value(
         "window.seen = {}; new MutationObserver(() => requestAnimationFrame(() => {
             const last = [...document.querySelectorAll('#log .l[id]')].pop().id;

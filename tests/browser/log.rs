@@ -95,13 +95,7 @@ fn a_log_that_grows_is_followed_and_does_not_move_what_one_reads() {
 #[test]
 fn what_somebody_is_about_to_press_stays_under_the_pointer() {
     let Some((baton, browser)) = start() else { return };
-    let tab = browser.tab();
-    sign_in(&tab, &baton, &url(&baton, ""));
-    let mut writer = Writer::of(&baton);
-    writer.write(&numbered(1, 2000));
-    tab.size(1280, 900);
-    tab.open(&job_url(&baton, &writer.build));
-    tab.wait(LIVE);
+    let (tab, mut writer) = watch(&baton, &browser, &numbered(1, 2000));
     tab.wait(AT_END);
     // However long the rest takes, the pointer has moved just now.
     tab.value("window.clock = Date.now; const now = Date.now(); Date.now = () => now");
@@ -195,18 +189,13 @@ fn a_page_that_is_still_on_its_way_is_not_acted_on() {
     expect_quiet(&tab, &base);
 }
 
-/// As a runner of today begins one: its title continues the line of the mark.
 #[test]
 fn what_is_said_of_a_section_grows_and_ends_with_it() {
     let Some((baton, browser)) = start() else { return };
-    let tab = browser.tab();
-    sign_in(&tab, &baton, &url(&baton, ""));
-    let mut writer = Writer::of(&baton);
     let begin = |at: u64, name: &str| format!("section_start:{at}:{name}\r\x1b[0K{name}\n");
     let end = |at: u64, name: &str| format!("section_end:{at}:{name}\r\x1b[0K");
-    writer.write(&(begin(100, "outer") + "one\n" + &begin(101, "inner") + "two\n"));
-    tab.open(&job_url(&baton, &writer.build));
-    tab.wait(LIVE);
+    let log = begin(100, "outer") + "one\n" + &begin(101, "inner") + "two\n";
+    let (tab, mut writer) = watch(&baton, &browser, &log);
     let said = |line: u64, note: &str| {
         tab.wait(&format!("document.querySelector('#S{line} > .num').innerText == '{note}'"));
     };
@@ -225,18 +214,14 @@ fn what_is_said_of_a_section_grows_and_ends_with_it() {
     assert_eq!(tab.number("document.querySelectorAll('#log summary').length"), 3.0, "each has one head");
 }
 
+/// As a runner of today begins one: its title continues the line of the mark.
 #[test]
 fn a_section_that_has_no_line_yet_is_not_asked_for_again_and_again() {
     let Some((baton, browser)) = start() else { return };
-    let (tab, base) = (browser.tab(), url(&baton, ""));
-    sign_in(&tab, &baton, &base);
-    let mut writer = Writer::of(&baton);
     let line = |text: &str| format!("2026-11-28T07:45:02.123456Z 00O{text}\n");
     let begin =
         |name: &str| line(&format!(" section_start:1500000000:{name}\r\x1b[0K")) + &line("+\x1b[36mIt begins\x1b[0m");
-    writer.write(&begin("prepare_script"));
-    tab.open(&job_url(&baton, &writer.build));
-    tab.wait(LIVE);
+    let (tab, mut writer) = watch(&baton, &browser, &begin("prepare_script"));
     let heads = "document.querySelectorAll('#log summary').length";
     let asked = |tab: &Tab| tab.transfers().iter().filter(|transfer| transfer.url.contains("/log?from=")).count();
     let after_a_while = || tab.value("new Promise(then => setTimeout(then, 300)).then(() => true)");
@@ -255,5 +240,5 @@ fn a_section_that_has_no_line_yet_is_not_asked_for_again_and_again() {
     tab.click("summary[id=S1]");
     tab.wait("[...document.querySelectorAll('#log .l')].some(e => e.innerText.includes('text'))");
     assert_eq!(tab.number(heads), 2.0);
-    expect_quiet(&tab, &base);
+    expect_quiet(&tab, &url(&baton, ""));
 }

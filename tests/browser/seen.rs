@@ -61,6 +61,18 @@ impl Writer<'_> {
     }
 }
 
+/// A tab in which mira looks at a job that runs, whose log begins so.
+#[track_caller]
+pub fn watch<'a>(baton: &'a Baton, browser: &Browser, log: &str) -> (Tab, Writer<'a>) {
+    let tab = browser.tab();
+    sign_in(&tab, baton, &url(baton, ""));
+    let mut writer = Writer::of(baton);
+    writer.write(log);
+    tab.open(&job_url(baton, &writer.build));
+    tab.wait(LIVE);
+    (tab, writer)
+}
+
 /// Lines `from` to `to`, which say their number.
 pub fn numbered(from: u64, to: u64) -> String {
     (from..=to).map(|number| format!("line {number} of the log\n")).collect()

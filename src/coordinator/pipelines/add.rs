@@ -110,7 +110,7 @@ impl NewPipeline {
     #[must_use]
     pub fn refused(self, refusal: Vec<Message>) -> NewPipeline {
         let pipeline = Pipeline { source: self.pipeline.source, ..Pipeline::default() };
-        NewPipeline { pipeline, left_out: Value::Null, context: None, sources_key: None, refusal, ..self }
+        NewPipeline { pipeline, refusal, ..self }
     }
 }
 
@@ -118,11 +118,13 @@ impl NewPipeline {
 /// added.
 pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     let jobs = &new.pipeline.jobs;
-    check(new)?;
+    let builds = checked_builds(new)?;
     let project = named(c, &new.project)?;
     let makes_children = jobs.iter().any(|job| matches!(job.work, Work::Trigger(_)));
-    let is_kept = |context: &&Context| makes_children || !context.given.is_empty();
     let refusal = refusal::stored(&new.refusal)?;
+    // One that was refused needs no commit, makes no children, and has left out nothing.
+    let is_taken = refusal.is_none();
+    let is_kept = |context: &&Context| is_taken && (makes_children || !context.given.is_empty());
     let context = new.context.as_ref().filter(is_kept).map(serde_json::to_string).transpose()?;
     let row = NewRow {
         ref_: &new.ref_,
@@ -132,11 +134,11 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
         source: new.pipeline.source,
         name: new.pipeline.name.as_deref(),
         stages: &new.pipeline.stages,
-        left_out: new.left_out.clone(),
+        left_out: if is_taken { new.left_out.clone() } else { Value::Null },
         warnings: &new.warnings,
         title: new.title.as_deref(),
         actor: new.actor.as_deref(),
-        sources_key: new.sources_key.as_deref(),
+        sources_key: new.sources_key.as_deref().filter(|_| is_taken),
         context: context.as_deref(),
         parent: new.parent,
         refusal: refusal.as_deref(),
@@ -146,8 +148,8 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     board.start();
     let mut added = Added { id, builds: Vec::with_capacity(jobs.len()) };
     let mut places = HashMap::with_capacity(jobs.len());
-    for (at, job) in jobs.iter().enumerate() {
-        let build = add_job(c, new, &project, id, (job, board.state(at)), now).map_err(|error| of(job, error))?;
+    for (at, (job, build)) in jobs.iter().zip(&builds).enumerate() {
+        let build = add_job(c, build, &project, id, (job, board.state(at)), now).map_err(|error| of(job, error))?;
         places.insert(job.name.as_str(), build);
         if let Some(runner) = new.runner {
             runner_builds::give(c, runner, build)?;
@@ -164,8 +166,8 @@ pub fn add(c: &Connection, new: &NewPipeline, now: Timestamp) -> Result<Added> {
     Ok(added)
 }
 
-/// Says what is wrong with a pipeline, or with which job of it.
-fn check(new: &NewPipeline) -> Result<()> {
+/// What is asked of the runners that get the jobs, or what is wrong with the pipeline, or with which job of it.
+fn checked_builds(new: &NewPipeline) -> Result<Vec<NewBuild>> {
     let jobs = &new.pipeline.jobs;
     if jobs.is_empty() && new.refusal.is_empty() {
         return Err(Error::invalid("the pipeline has no jobs"));
@@ -176,7 +178,8 @@ fn check(new: &NewPipeline) -> Result<()> {
             jobs.len()
         )));
     }
-    jobs.iter().try_for_each(|job| checked(new, job).map(drop).map_err(|error| of(job, error)))
+    let checked = |job: &Job| build(new, job).and_then(|build| build.check().map(|()| build));
+    jobs.iter().map(|job| checked(job).map_err(|why| of(job, Error::invalid(why)))).collect()
 }
 
 /// An error, and which job it is about.
@@ -184,22 +187,15 @@ fn of(job: &Job, error: Error) -> Error {
     Error::new(error.kind, format!("job {}: {}", job.name, error.message))
 }
 
-fn checked(new: &NewPipeline, job: &Job) -> Result<NewBuild> {
-    let build = build(new, job).map_err(Error::invalid)?;
-    build.check().map_err(Error::invalid)?;
-    Ok(build)
-}
-
 fn add_job(
     c: &Connection,
-    pipeline: &NewPipeline,
+    build: &NewBuild,
     project: &Project,
     id: PipelineId,
     (job, state): (&Job, Status),
     now: Timestamp,
 ) -> Result<BuildId> {
     let about = About::from(job);
-    let build = checked(pipeline, job)?;
     let shares = job.resource_group.as_deref();
     let status = match (state, shares) {
         (Status::Pending, _) if matches!(job.work, Work::Trigger(_)) => Status::Scheduled,
@@ -219,7 +215,7 @@ fn add_job(
         about: &about,
     };
     let place = Place { pipeline: id, job: Some(place) };
-    builds::insert(c, &build, Some(place), project.id, build.timeout_s.unwrap_or(project.timeout_s), status, now)
+    builds::insert(c, build, Some(place), project.id, build.timeout_s.unwrap_or(project.timeout_s), status, now)
 }
 
 /// What is asked of the runner that gets the job.

@@ -170,7 +170,7 @@ fn child(
         project: parent.project.clone(),
         sha: parent.sha.clone(),
         before_sha: parent.before_sha.clone(),
-        sources_key: parent.sources_key.clone().filter(|_| made.refusal.is_empty()),
+        sources_key: parent.sources_key.clone(),
         title: parent.title.clone(),
         actor: parent.actor.clone(),
         parent: Some(id),

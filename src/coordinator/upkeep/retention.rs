@@ -63,9 +63,7 @@ impl Coordinator {
         removal: Removal,
         now: Timestamp,
     ) -> Result<Taken> {
-        let named = |name| self.store.read(|c| crate::coordinator::project_by_name::named(c, name));
-        let project = project.map(named).transpose()?.map(|project| project.id);
-        self.prune_past(Past { ended_by: now.minus(older_than), project }, removal)
+        self.prune_past(self.past(older_than, project, now)?, removal)
     }
 
     /// Removes all pipelines, of `project` or of all, that were refused longer than `older_than` ago. Returns how many.
@@ -79,9 +77,14 @@ impl Coordinator {
         removal: Removal,
         now: Timestamp,
     ) -> Result<u64> {
+        self.prune_refused_past(self.past(older_than, project, now)?, removal, u64::MAX)
+    }
+
+    /// What is past keeping, of `project` or of all.
+    fn past(&self, older_than: Duration, project: Option<&str>, now: Timestamp) -> Result<Past> {
         let named = |name| self.store.read(|c| crate::coordinator::project_by_name::named(c, name));
         let project = project.map(named).transpose()?.map(|project| project.id);
-        self.prune_refused_past(Past { ended_by: now.minus(older_than), project }, removal, u64::MAX)
+        Ok(Past { ended_by: now.minus(older_than), project })
     }
 
     /// Removes those that were refused and are `past` keeping, and no more after so many. Returns how many.
@@ -114,8 +117,8 @@ impl Coordinator {
     }
 
     /// Removes some of the builds that ended longer ago than the server is to keep them, and of the pipelines that were
-    /// refused then. To be called every few
-    /// seconds: each call goes on where the one before it stopped, and begins anew at the end. Returns what they took.
+    /// refused then. To be called every few seconds: each call goes on where the one before it stopped, and begins anew at
+    /// the end. Returns what the builds took.
     pub fn retire(&self, now: Timestamp) -> Result<Taken> {
         let mut pruned = Taken::default();
         let Some(keep) = self.limits().keep_builds else { return Ok(pruned) };

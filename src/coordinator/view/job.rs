@@ -62,13 +62,14 @@ impl Coordinator {
             };
             let is_pending = build.status == Status::Pending;
             let runners = if is_pending { at_work(c)? } else { Vec::new() };
+            let takers = if is_pending { takers(c, &build, &runners)? } else { Vec::new() };
             let earlier = job_rows::same_before(c, &build)?;
             Ok(JobView {
                 about: jobs::about(c, id)?.unwrap_or_default(),
                 usually: usual_time(&earlier),
                 earlier,
                 acts: acts::of_build(c, id)?,
-                takers: takers(c, &build, &runners)?.into_iter().cloned().collect(),
+                takers: takers.into_iter().cloned().collect(),
                 before_it: if is_pending { builds::count_pending_before(c, id)? } else { 0 },
                 children: children(c, pipelines::children(c, id)?)?,
                 report: BuildReport::of(c, build, &mut reasons, now)?,
